@@ -1,0 +1,107 @@
+"""Frozen records that cross packages. Plain data, no behaviour beyond checking itself.
+
+Shapes: T tokens of one flattened row, D documents (samples) in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IGNORE_INDEX = -100
+"""Label of a token without loss; the value that torch's cross entropy skips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of text that is tokenized in one call.
+
+    Args:
+        text: The text; may be empty.
+        train: Whether its tokens carry a label.
+        bos: Let the tokenizer put its begin token in front, where it is one that does so.
+        eos: Append the end token, once.
+    """
+
+    text: str
+    train: bool
+    bos: bool = False
+    eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One tokenized sample.
+
+    Args:
+        input_ids: int32, shape (T,).
+        labels: int32, shape (T,); `IGNORE_INDEX` where nothing is trained.
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """One flattened row: documents one after the other, no attention mask, no padding between them.
+
+    Args:
+        input_ids: int64, shape (T,).
+        position_ids: int64, shape (T,); restarts at 0 for every document.
+        labels: int64, shape (T,); the first label of each document is `IGNORE_INDEX`, because it
+            would be predicted from the document before.
+        documents: Number of documents, D.
+    """
+
+    input_ids: np.ndarray
+    position_ids: np.ndarray
+    labels: np.ndarray
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check of the configuration has to say.
+
+    Args:
+        level: `error`, `warning` or `info`.
+        rule: Short identifier of the rule.
+        key: The key it is about.
+        where: Where that key was written.
+        message: What is the matter.
+        hint: The way out.
+    """
+
+    level: str
+    rule: str
+    key: str
+    where: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a training run came to.
+
+    Args:
+        output_dir: Folder with the model or adapter, the tokenizer and `run.json`.
+        steps: Optimizer steps done, counted from the beginning of the training.
+        train_loss: Mean loss over the trained tokens of the whole run, nats per token.
+        eval_loss: The same on the evaluation set after the last step; None without one.
+        interrupted: Whether the run was stopped before its last step.
+        metrics: Further figures: seconds, tokens per second, peak memory in bytes.
+    """
+
+    output_dir: Path
+    steps: int
+    train_loss: float
+    eval_loss: float | None
+    interrupted: bool = False
+    metrics: Mapping[str, Any] = field(default_factory=dict)
