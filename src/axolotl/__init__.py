@@ -1,0 +1,40 @@
+"""Fine-tuning of causal language models from one YAML file.
+
+The names below are loaded on first use, so that `import axolotl` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from axolotl.api import (
+        evaluate as evaluate,
+        generate as generate,
+        load_config as load_config,
+        load_model as load_model,
+        load_tokenizer as load_tokenizer,
+        merge as merge,
+        prepare as prepare,
+        train as train,
+    )
+
+__version__ = "0.1.0"
+__all__ = [
+    "evaluate",
+    "generate",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "merge",
+    "prepare",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'axolotl' has no attribute '{name}'")
+    from axolotl import api
+
+    return getattr(api, name)

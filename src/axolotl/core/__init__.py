@@ -1,0 +1,1 @@
+"""What every package may use: console, atomic files, hashing, caches, optional imports."""

@@ -1,0 +1,118 @@
+"""Files and folders that are either whole or not there.
+
+Everything is written under a temporary name beside its place and renamed at the end, so a killed
+run leaves nothing behind that a later run would take for a finished result.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from axolotl.errors import EnvironmentFault
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def disk_faults(place: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an `EnvironmentFault` that names `place`.
+
+    Raises:
+        EnvironmentFault: disk full, no permission, or a file where a folder must be.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            what, hint = "no space left on the disk", "free some space, or choose another folder"
+        elif error.errno in _FORBIDDEN:
+            what, hint = "cannot be written", "choose a folder that you may write to"
+        elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+            what, hint = "a file stands where a folder is needed", "move it, or choose another name"
+        else:
+            raise
+        raise EnvironmentFault(what, where=str(place), hint=hint) from error
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Make `folder` and prove that it can be written to.
+
+    Raises:
+        EnvironmentFault: it cannot be made or written to.
+    """
+    with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `target`; on success it becomes `target`, else it is removed.
+
+    A folder that stands at `target` already is replaced.
+
+    Raises:
+        EnvironmentFault: disk full or not writable.
+    """
+    with disk_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            yield work
+            work.chmod(0o777 & ~_umask())
+            _swap(work, target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def write_atomic(target: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `target`, whole or not at all.
+
+    Raises:
+        EnvironmentFault: disk full or not writable.
+    """
+    with disk_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        work = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())
+            work.chmod(0o666 & ~_umask())
+            work.replace(target)
+        finally:
+            work.unlink(missing_ok=True)
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+    write_atomic(target, text + "\n")
+
+
+def _swap(work: Path, target: Path) -> None:
+    if not target.exists():
+        work.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old / "old")
+    work.rename(target)
+    shutil.rmtree(old)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,72 @@
+"""What the user sees: notes, tables and progress bars, all on standard error.
+
+Standard output is left to results: answers, JSON. Only the first process of several speaks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+@cache
+def console() -> Console:
+    """The one console; silent on every process but the first of a machine."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+
+
+def note(text: str) -> None:
+    """One line of what is going on."""
+    console().print(text, markup=False)
+
+
+_said: set[str] = set()
+_said_lock = threading.Lock()
+
+
+def note_once(text: str) -> None:
+    """A line that is worth saying only once in a process, such as a fallback."""
+    with _said_lock:
+        new = text not in _said
+        _said.add(text)
+    if new:
+        note(text)
+
+
+def print_pairs(title: str, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
+    """A two-column table: what, and its value."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+        table.add_row(name, str(value))
+    console().print(table)
+
+
+def progress(unit: str) -> Progress:
+    """A progress bar with the count, the speed in `unit` per second, and the time left."""
+    from rich import progress as bars
+
+    return bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn(unit),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[info]}"),
+        console=console(),
+        transient=False,
+    )

@@ -1,0 +1,31 @@
+"""Content hashes: the same bytes give the same name, on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of the bytes of one file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of `text` as UTF-8, as hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hash_values(values: Any) -> str:
+    """SHA-256 of anything that JSON can hold, independent of the order of keys.
+
+    >>> hash_values({"a": 1, "b": 2}) == hash_values({"b": 2, "a": 1})
+    True
+    """
+    return hash_text(json.dumps(values, sort_keys=True, default=str))
