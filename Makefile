@@ -1,0 +1,56 @@
+# Everything happens in .venv, which is made here; nothing is needed but Python 3.10 or newer.
+# `make help` lists what there is. PYTHON=python3.12 picks another Python for a new .venv.
+
+PYTHON ?= python3
+PYTEST = .venv/bin/python -m pytest -n 2 --dist worksteal
+
+.DEFAULT_GOAL := install
+.PHONY: install quickstart test test-fast lint format docs bench clean help
+
+install: .venv/.dev  ## make .venv with the tool and what its tests need (also plain `make`)
+
+quickstart: .venv/.installed  ## fine-tune a small model on the CPU and ask it three questions
+	.venv/bin/python examples/quickstart/run.py
+
+test: .venv/.dev  ## every test that this machine can run, the slow ones too
+	$(PYTEST) -m "not gpu and not network"
+
+test-fast: .venv/.dev  ## the tests that take seconds
+	$(PYTEST) -m "not slow and not gpu and not network"
+
+lint: .venv/.dev  ## style, types and the order of imports
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+format: .venv/.dev  ## mend what ruff can mend by itself
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+docs: .venv/.dev  ## write the generated pages of docs/ anew
+	.venv/bin/python docs/generate.py
+
+bench: .venv/.dev  ## measure every benchmark against its plain way
+	.venv/bin/python benchmarks/run.py
+
+clean:  ## remove .venv, caches and what the quick start wrote
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf runs/quickstart-* last_run_prepared src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
+
+# pip is the last thing that venv puts in place, so it stands for a whole .venv.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/pip
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[gguf]'
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/pip
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[gguf,dev]'
+	touch .venv/.installed $@
