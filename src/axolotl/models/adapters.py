@@ -1,0 +1,119 @@
+"""LoRA adapters through peft: new ones, and saved ones to go on with, to answer or to merge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from axolotl.config.adapter import AdapterSection
+from axolotl.errors import ModelError
+
+
+def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
+    """Put a fresh LoRA adapter on `model` and freeze everything else.
+
+    Targets are `lora_target_modules` together with all linear layers if `lora_target_linear`; with
+    neither, all linear layers. The output head is never a target by itself. B starts at zero, so
+    the first forward pass equals the base model (Hu et al. 2021, arXiv 2106.09685).
+
+    Raises:
+        ModelError: no layer of the model has one of the names.
+    """
+    listed = adapter.lora_target_modules
+    targets: list[str] | str
+    if isinstance(listed, str):
+        targets = listed
+    elif adapter.lora_target_linear or not listed:
+        targets = sorted({*linear_names(model), *(listed or [])}) if listed else "all-linear"
+    else:
+        targets = list(listed)
+    config = LoraConfig(
+        r=adapter.lora_r,
+        lora_alpha=adapter.lora_alpha,
+        lora_dropout=adapter.lora_dropout,
+        target_modules=targets,
+        modules_to_save=list(adapter.lora_modules_to_save or []) or None,
+        fan_in_fan_out=adapter.lora_fan_in_fan_out,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
+    except ValueError as error:
+        raise ModelError(
+            f"LoRA finds no place in this model: {str(error).splitlines()[0]}",
+            where="lora_target_modules",
+            hint=f"its linear layers are {', '.join(linear_names(model))}",
+        ) from error
+
+
+def linear_names(model: PreTrainedModel) -> list[str]:
+    """Last name parts of all linear layers, the output head left out; sorted, each once.
+
+    Also finds GPT-2's `Conv1D`, which is a linear layer with its weight transposed.
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    names = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+    }
+    return sorted(names)
+
+
+def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
+    """Put the adapter saved in `folder` on `model`.
+
+    Args:
+        model: The base model, with embeddings as large as when the adapter was trained.
+        folder: Holds `adapter_config.json` and `adapter_model.safetensors`.
+        trainable: Whether its weights are to be trained on.
+
+    Raises:
+        ModelError: no adapter there, or one that does not fit this base.
+    """
+    settings = _read_settings(folder)
+    try:
+        loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (ValueError, RuntimeError, KeyError) as error:
+        base = settings.get("base_model_name_or_path") or "another base model"
+        raise ModelError(
+            f"the adapter in '{folder}' does not fit the base model: {_mismatch(error)}",
+            hint=f"it was trained on '{base}'; let base_model name that one",
+        ) from error
+    return loaded
+
+
+def _read_settings(folder: Path) -> dict[str, object]:
+    if not folder.is_dir():
+        raise ModelError(f"no adapter folder '{folder}'", hint="train first, or set lora_model_dir")
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        raise ModelError(
+            f"'{folder}' holds no adapter_config.json, so it is no adapter",
+            hint="lora_model_dir (or output_dir) must name the folder of a trained adapter",
+        )
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"'{folder}' holds no adapter_model.safetensors",
+            hint="the run that wrote it did not finish; use one of its checkpoint folders",
+        )
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"'{file}' is not JSON: {error}", hint="train the adapter again") from error
+
+
+def _mismatch(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    sizes = [line for line in lines if "size mismatch" in line]
+    if sizes:
+        more = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
+        return f"{sizes[0]}{more}"
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,98 @@
+"""A `.gguf` file as a base model: converted once to a plain safetensors folder in the cache.
+
+transformers reads GGUF and dequantises it, but a model loaded that way refuses to be saved again
+("not serializable"), so its weights are moved into a fresh model of the same configuration.
+Costs: the weights twice in memory while converting, and the fp32 folder on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from axolotl.core.atomic import atomic_folder, disk_faults
+from axolotl.core.cache import cache_folder
+from axolotl.core.console import note
+from axolotl.core.hashing import hash_file, hash_values
+from axolotl.core.optional import need
+from axolotl.errors import AxolotlError, ModelError
+
+_NOT_CONFIG = ("quantization_config", "_name_or_path", "architectures", "transformers_version")
+
+
+def converted(file: Path) -> Path:
+    """Folder with `config.json`, `model.safetensors` (fp32) and the tokenizer of a GGUF file.
+
+    The same bytes give the same folder; it is made by the first call.
+
+    Raises:
+        EnvironmentFault: the `gguf` extra is missing, or the cache cannot be written.
+        ModelError: the file is damaged or of an architecture that transformers cannot read.
+    """
+    need("gguf", extra="gguf", why=f"base_model: {file.name}")
+    folder = cache_folder("gguf", f"{file.stem}-{_identity(file)[:16]}")
+    with disk_faults(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                note(f"converting {file.name} to safetensors, once; it will lie in {folder}")
+                with atomic_folder(folder) as work:
+                    _convert(file, work)
+    return folder
+
+
+def _identity(file: Path) -> str:
+    """Hash of the file's bytes, remembered by its size and time so that it is read once."""
+    state = file.stat()
+    key = hash_values([str(file.resolve()), state.st_size, state.st_mtime_ns])
+    remembered = cache_folder("gguf", "identities", key)
+    if remembered.is_file():
+        return remembered.read_text()
+    digest = hash_file(file)
+    with disk_faults(remembered):
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(digest)
+    return digest
+
+
+def _convert(file: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(file.parent),
+        "gguf_file": file.name,
+    }
+    try:
+        with _quiet_progress():
+            tokenizer = AutoTokenizer.from_pretrained(**source)
+            loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    except AxolotlError:
+        raise
+    except (ValueError, KeyError, OSError, NotImplementedError, IndexError) as error:
+        raise ModelError(
+            f"'{file}' cannot be converted: {error}",
+            hint="is the download whole? otherwise let base_model name the original model",
+        ) from error
+    settings = {k: v for k, v in loaded.config.to_dict().items() if k not in _NOT_CONFIG}
+    plain = type(loaded)(type(loaded.config)(**settings))
+    plain.load_state_dict(loaded.state_dict())
+    plain.tie_weights()
+    with _quiet_progress():
+        plain.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+@contextlib.contextmanager
+def _quiet_progress() -> Any:
+    """Keep the library's own progress bars away; they end in half lines beside ours."""
+    if os.environ.get("TQDM_DISABLE"):
+        yield
+        return
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

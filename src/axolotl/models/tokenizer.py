@@ -1,0 +1,72 @@
+"""The tokenizer that a file asks for, with its special and added tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
+
+from axolotl.config.model import ModelSection
+from axolotl.core.console import note_once
+from axolotl.errors import ModelError
+from axolotl.models.sources import local_source
+
+
+def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of `base_model` (or `tokenizer_config`) and add the file's tokens.
+
+    A tokenizer without a padding token pads with its end token; padding is never trained, and
+    nothing is added to the vocabulary for it.
+
+    Raises:
+        ModelError: nothing loads from there, or its class is not the one asked for.
+    """
+    source = local_source(model.tokenizer_config or model.base_model)
+    tokenizer = _load(source, model)
+    for name, text in (model.special_tokens or {}).items():
+        tokenizer.add_special_tokens({name: _exact(text, special=True)})
+    if model.tokens:
+        tokenizer.add_tokens([_exact(text, special=False) for text in model.tokens])
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.eos_token is None:
+        note_once(
+            "the tokenizer has no end token: answers will not learn to stop; "
+            "set special_tokens.eos_token"
+        )
+    return tokenizer
+
+
+def _load(source: str, model: ModelSection) -> PreTrainedTokenizerBase:
+    import transformers
+
+    loader: Any = AutoTokenizer
+    if model.tokenizer_type:
+        loader = getattr(transformers, model.tokenizer_type, None)
+        if loader is None:
+            raise ModelError(
+                f"transformers has no tokenizer class '{model.tokenizer_type}'",
+                where="tokenizer_type",
+                hint="leave tokenizer_type out to let the model folder decide",
+            )
+    try:
+        return loader.from_pretrained(
+            source,
+            revision=model.model_revision or "main",
+            trust_remote_code=model.trust_remote_code,
+            use_fast=model.tokenizer_use_fast,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"no tokenizer loads from '{source}': {_first_line(error)}",
+            hint="tokenizer_config may name another folder or hub id with the tokenizer",
+        ) from error
+
+
+def _exact(text: str, *, special: bool) -> AddedToken:
+    """The token as written: no spaces eaten around it, no normalisation."""
+    return AddedToken(text, lstrip=False, rstrip=False, normalized=False, special=special)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
