@@ -1,0 +1,1 @@
+"""Sources → formats → tokens → a content-addressed store. `prepare.prepare` is the entrance."""

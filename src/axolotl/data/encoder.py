@@ -1,0 +1,158 @@
+"""A tokenizer as this project uses it: many pieces of text to one flat array of ids, in one call.
+
+The Rust tokenizer is called directly, with truncation, padding and special tokens off, so what a
+`tokenizer.json` happens to have switched on cannot cut a row in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from axolotl.core.console import note_once
+from axolotl.core.hashing import hash_text, hash_values
+from axolotl.errors import ModelError
+
+
+class Encoder:
+    """Pieces of text to token ids.
+
+    Args:
+        tokenizer: A tokenizer of transformers; it is not changed.
+
+    Attributes:
+        prefix: Ids that the tokenizer itself puts in front of a text; empty for many.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.prefix = _own_prefix(tokenizer)
+
+    @property
+    def eos(self) -> int:
+        """Id of the end token.
+
+        Raises:
+            ModelError: the tokenizer has none.
+        """
+        if self._tokenizer.eos_token_id is None:
+            raise ModelError(
+                "the tokenizer has no end token, but every answer ends with one",
+                where="special_tokens",
+                hint='set `special_tokens: {eos_token: "</s>"}`, with the text of the model\'s end token',
+            )
+        return int(self._tokenizer.eos_token_id)
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Every id is below it; ids may have gaps."""
+        return max(self._tokenizer.get_vocab().values()) + 1
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of every text, without special tokens around them.
+
+        Args:
+            texts: The pieces; an empty one gives no ids.
+
+        Returns:
+            The ids of all pieces one after the other, int32, and the number of ids of each, int64.
+        """
+        flat = array("i")
+        counts = np.empty(len(texts), np.int64)
+        if self._backend is None:
+            pieces = (
+                self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+            )
+            for i, ids in enumerate(pieces):
+                flat.fromlist(list(ids))
+                counts[i] = len(ids)
+        else:
+            for i, found in enumerate(
+                self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            ):
+                flat.fromlist(found.ids)
+                counts[i] = len(found)
+        return np.frombuffer(flat, np.int32) if flat else np.empty(0, np.int32), counts
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the tokenizer that decides the ids."""
+        tokenizer = self._tokenizer
+        content = hash_text(self._clean) if self._clean else _python_content(tokenizer)
+        return {
+            "content": content,
+            "prefix": self.prefix,
+            "eos": tokenizer.eos_token_id,
+            "special": {str(k): str(v) for k, v in tokenizer.special_tokens_map.items()},
+        }
+
+    @cached_property
+    def control_tokens(self) -> Mapping[int, str]:
+        """Special tokens by id: those that steer the model and are not text."""
+        added = self._tokenizer.added_tokens_decoder
+        return {int(i): token.content for i, token in added.items() if token.special}
+
+    @cached_property
+    def is_control(self) -> np.ndarray:
+        """Whether an id is that of a special token; bool, shape (vocabulary,)."""
+        table = np.zeros(self.vocabulary, bool)
+        table[list(self.control_tokens)] = True
+        return table
+
+    @cached_property
+    def control_pattern(self) -> re.Pattern[str]:
+        """Finds the text of special tokens."""
+        texts = sorted(self.control_tokens.values(), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
+
+    @cached_property
+    def _clean(self) -> str:
+        """The Rust tokenizer as JSON, without truncation and padding; empty when there is none."""
+        from tokenizers import Tokenizer
+
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            return ""
+        if backend.truncation is None and backend.padding is None:
+            return backend.to_str()
+        copy = Tokenizer.from_str(backend.to_str())
+        copy.no_truncation()
+        copy.no_padding()
+        return copy.to_str()
+
+    @cached_property
+    def _backend(self) -> Any:
+        from tokenizers import Tokenizer
+
+        if self._clean:
+            return Tokenizer.from_str(self._clean)
+        note_once(f"{type(self._tokenizer).__name__} has no Rust part: tokenizing is slow")
+        return None
+
+
+def _own_prefix(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts in front of a text when it is called plainly."""
+    for probe in ("a", "Hello", "1"):
+        plain = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+        whole = list(tokenizer(probe)["input_ids"])
+        for start in range(len(whole) - len(plain) + 1):
+            if plain and whole[start : start + len(plain)] == plain:
+                return whole[:start]
+    return []
+
+
+def _python_content(tokenizer: Any) -> str:
+    """Hash of a tokenizer without a Rust part: its words, settings and what it makes of a sample."""
+    sample = "The quick brown fox, 0123456789 — naïve façade 漢字 \n\t  x_y"
+    return hash_values(
+        [
+            type(tokenizer).__name__,
+            sorted(tokenizer.get_vocab().items()),
+            {k: str(v) for k, v in tokenizer.init_kwargs.items() if "name_or_path" not in k},
+            tokenizer(sample, add_special_tokens=False)["input_ids"],
+        ]
+    )

@@ -1,0 +1,269 @@
+"""The entrance: datasets of the YAML file in, tokens to train on and to evaluate on out."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
+from axolotl.core.console import note
+from axolotl.core.hashing import hash_values
+from axolotl.data.batches import Part
+from axolotl.data.build import CONTROL, SPLIT, fill
+from axolotl.data.encoder import Encoder
+from axolotl.data.sources import find_sources
+from axolotl.data.split import split_rows
+from axolotl.data.store import (
+    STORE_VERSION,
+    Damaged,
+    StoreFiles,
+    StoreWriter,
+    TokenStore,
+    open_store,
+)
+from axolotl.data.summary import PrepareSummary, Rows
+from axolotl.formats import bind
+
+if TYPE_CHECKING:
+    from axolotl.config.data import DataSection
+    from axolotl.config.sequence import SequenceSection
+
+DEFAULT_FOLDER = "last_run_prepared"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Data ready to train on.
+
+    Args:
+        train: Rows to train on.
+        eval: Rows held out; None when there are none.
+        summary: What became of the source rows.
+    """
+
+    train: TokenStore
+    eval: TokenStore | None
+    summary: PrepareSummary
+
+
+def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenizer: Any) -> Prepared:
+    """Tokenize the datasets, or find them tokenized, and hold out the evaluation rows.
+
+    Args:
+        data: The datasets and where their tokens are kept.
+        sequence: The longest row allowed.
+        seed: Seed of the shuffle that joins several datasets.
+        tokenizer: A tokenizer of transformers; it is not changed.
+
+    Raises:
+        DataError: a file, row or field cannot be used, or no row is left.
+        ModelError: the tokenizer lacks an end token.
+        EnvironmentFault: the disk is full or not writable.
+    """
+    began = time.perf_counter()
+    encoder = Encoder(tokenizer)
+    parts = open_parts(data)
+    key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
+    folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
+    files, from_cache = _find_or_build(
+        folder, parts, encoder, capacity_tokens=sequence.sequence_len
+    )
+    several = len({part.key for part in parts}) > 1
+    train, held_out = split_rows(
+        len(files.rows), val_set_size=data.val_set_size or 0, seed=seed, shuffle=several
+    )
+    summary = _summary(
+        files,
+        parts,
+        split=(train, held_out),
+        from_cache=from_cache,
+        seconds=time.perf_counter() - began,
+    )
+    held_out_store = TokenStore(folder, held_out) if held_out.size else None
+    return Prepared(TokenStore(folder, train), held_out_store, summary)
+
+
+def open_parts(data: DataSection) -> list[Part]:
+    """The files of every dataset with their format, in the order of the YAML file.
+
+    Raises:
+        DataError: a file is not there.
+        UnknownName: no such `type`.
+    """
+    parts: list[Part] = []
+    for number, entry in enumerate(data.datasets):
+        key = f"datasets.{number}"
+        bound = None
+        if entry.type is not None:
+            bound = bind(
+                entry.type,
+                train_on_inputs=data.train_on_inputs,
+                settings={"field": entry.field},
+                key=f"{key}.type",
+            )
+        sources = find_sources(
+            entry.path,
+            key=f"{key}.path",
+            ds_type=entry.ds_type,
+            data_files=entry.data_files,
+            data_dir=entry.data_dir,
+            name=entry.name,
+            split=entry.train_on_split,
+            revision=entry.revision,
+        )
+        parts += [Part(source, bound, key) for source in sources]
+    return parts
+
+
+def store_key(parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int) -> str:
+    """Name of the store that holds these rows: equal exactly when the rows must be equal.
+
+    Neither the names of the files nor the seed nor the size of the evaluation set take part.
+    """
+    return hash_values(
+        {
+            "version": STORE_VERSION,
+            "tokenizer": encoder.identity(),
+            "capacity_tokens": capacity_tokens,
+            "parts": [
+                [part.source.identity(), part.bound.identity() if part.bound else None]
+                for part in parts
+            ],
+        }
+    )[:32]
+
+
+def _find_or_build(
+    folder: Path, parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int
+) -> tuple[StoreFiles, bool]:
+    if (files := _whole(folder)) is not None:
+        return files, True
+    ensure_folder(folder.parent)
+    with _alone(folder):
+        # Whoever held the lock before may have done the work.
+        if (files := _whole(folder)) is not None:
+            return files, True
+        if folder.exists():
+            note(f"the prepared data in {folder} is not whole (an interrupted run?): made again")
+        _build(folder, parts, encoder, capacity_tokens=capacity_tokens)
+        return open_store(folder), False
+
+
+def _whole(folder: Path) -> StoreFiles | None:
+    try:
+        return open_store(folder)
+    except Damaged:
+        return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from building the same store; a lock of a dead process does not hold."""
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    with disk_faults(folder.parent):
+        try:
+            lock.acquire(timeout=0.5)
+        except Timeout:
+            note(f"another process prepares the same data; waiting for {folder}")
+            lock.acquire()
+    try:
+        for left in folder.parent.glob(f".{folder.name}.*/"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _build(folder: Path, parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int) -> None:
+    began = time.perf_counter()
+    with atomic_folder(folder) as work:
+        writer = StoreWriter(work, folder.name)
+        try:
+            facts = fill(writer, parts, encoder, capacity_tokens=capacity_tokens)
+        finally:
+            writer.close()
+        writer.finish(
+            facts
+            | {
+                "inputs": [
+                    {
+                        "file": part.source.label,
+                        "content": part.source.identity(),
+                        "format": part.bound.identity() if part.bound else None,
+                    }
+                    for part in parts
+                ],
+                "tokenizer": encoder.identity(),
+                "capacity_tokens": capacity_tokens,
+                "versions": {p: version(p) for p in ("axolotl", "tokenizers", "transformers")},
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+        )
+
+
+def _summary(
+    files: StoreFiles,
+    parts: Sequence[Part],
+    *,
+    split: tuple[np.ndarray, np.ndarray],
+    from_cache: bool,
+    seconds: float,
+) -> PrepareSummary:
+    facts, rows = files.facts, files.rows
+    groups = {name: _rows(group, parts) for name, group in facts["groups"].items()}
+    train, held_out = split
+    sources = [
+        {
+            "file": part.source.label,
+            "format": part.bound.type if part.bound else "pretokenized",
+            "rows_read": read,
+            "rows_kept": kept,
+        }
+        for part, read, kept in zip(parts, facts["rows_read"], facts["rows_kept"], strict=True)
+    ]
+    return PrepareSummary(
+        rows_read=sum(facts["rows_read"]),
+        rows_kept=len(rows),
+        rows_split=groups.get(SPLIT, Rows(0, ())),
+        dropped={name: group for name, group in groups.items() if name not in (SPLIT, CONTROL)},
+        train_rows=train.size,
+        eval_rows=held_out.size,
+        tokens=int(rows["tokens"].sum(dtype=np.int64)),
+        trained_tokens=int(rows["trained"].sum(dtype=np.int64)),
+        longest_tokens=int(rows["tokens"].max()),
+        sources=sources,
+        warnings=tuple(_warnings(facts, groups, rows["hash"][train], rows["hash"][held_out])),
+        seconds=seconds,
+        from_cache=from_cache,
+        key=files.folder.name,
+        folder=files.folder,
+    )
+
+
+def _rows(group: Mapping[str, Any], parts: Sequence[Part]) -> Rows:
+    places = tuple((parts[part].source.label, row) for part, row in group["places"])
+    return Rows(group["count"], places)
+
+
+def _warnings(
+    facts: Mapping[str, Any], groups: Mapping[str, Rows], train: np.ndarray, held_out: np.ndarray
+) -> Iterator[str]:
+    if CONTROL in groups:
+        yield (
+            f"{groups[CONTROL]} rows hold the text of a special token, which became that token: "
+            "it steers the model instead of being read"
+        )
+    if facts["padded_rows"]:
+        yield f"{facts['padded_rows']:,} pretokenized rows were stored without their padding"
+    both = int(np.isin(held_out, train).sum())
+    if both:
+        yield f"{both:,} of the held-out rows stand word for word among the training rows too"

@@ -1,0 +1,53 @@
+"""Which rows train and which are held out: index arithmetic on top of a store, never stored.
+
+One dataset is not shuffled, so the held-out rows are its last ones, and its author decides them by
+their place. Several datasets are shuffled together first, or else only the last of them would be
+evaluated.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from axolotl.errors import DataError
+
+
+def split_rows(
+    count: int, *, val_set_size: float, seed: int, shuffle: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training and of the held-out rows, int64; none is in both.
+
+    Args:
+        count: Number of rows.
+        val_set_size: Share of the rows, below 1, rounded up; or their number; 0 for none.
+        seed: Seed of the shuffle.
+        shuffle: Shuffle before the last rows are taken off.
+
+    Raises:
+        DataError: no row would be left to train on.
+
+    >>> split_rows(5, val_set_size=0.3, seed=42, shuffle=False)
+    (array([0, 1, 2]), array([3, 4]))
+    """
+    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
+    held_out = held_out_rows(count, val_set_size)
+    if held_out >= count:
+        raise DataError(
+            f"{held_out} of {count} rows would be held out and none left to train on",
+            where=f"val_set_size: {val_set_size:g}",
+            hint=f"write a share such as 0.05, or a number below {count}; 0 holds out none",
+        )
+    return order[: count - held_out], order[count - held_out :]
+
+
+def held_out_rows(count: int, val_set_size: float) -> int:
+    """How many of `count` rows are held out.
+
+    >>> held_out_rows(100, 0.07), held_out_rows(420, 40)
+    (7, 40)
+    """
+    if 0 < val_set_size < 1:
+        return math.ceil(round(count * val_set_size, 9))  # 100 * 0.07 is a little above 7
+    return int(val_set_size)

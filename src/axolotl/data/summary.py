@@ -1,0 +1,107 @@
+"""What became of the rows, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+LISTED_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A number of source rows, and where the first of them stand.
+
+    Args:
+        count: How many.
+        places: The first `LISTED_ROWS` of them: name of the file and row in it, from 1.
+    """
+
+    count: int
+    places: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "0"
+        files = list(dict.fromkeys(file for file, _ in self.places))
+        shown = self.places[:5]
+        rows = ", ".join(str(row) if len(files) == 1 else f"{f} {row}" for f, row in shown)
+        where = f"{files[0]} row {rows}" if len(files) == 1 else rows
+        return f"{self.count:,} ({where}{', …' if self.count > len(shown) else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSummary:
+    """What a preparation came to.
+
+    Args:
+        rows_read: Rows of all sources.
+        rows_kept: Rows in the store, train and eval together; a row cut in three counts three.
+        rows_split: Source rows that were cut into several because they were too long.
+        dropped: Source rows that are not in the store, by reason.
+        train_rows: Rows to train on.
+        eval_rows: Rows held out.
+        tokens: Tokens of all rows kept.
+        trained_tokens: Tokens that carry a label.
+        longest_tokens: Length of the longest row kept.
+        sources: Per file: name, format, rows read and kept.
+        warnings: What is worth a look.
+        seconds: How long it took, this time.
+        from_cache: Whether the tokens were there already.
+        key: Key of the store.
+        folder: Folder of the store.
+    """
+
+    rows_read: int
+    rows_kept: int
+    rows_split: Rows
+    dropped: Mapping[str, Rows]
+    train_rows: int
+    eval_rows: int
+    tokens: int
+    trained_tokens: int
+    longest_tokens: int
+    sources: Sequence[Mapping[str, Any]]
+    warnings: tuple[str, ...]
+    seconds: float
+    from_cache: bool
+    key: str
+    folder: Path
+
+    @property
+    def rows_dropped(self) -> int:
+        """Source rows that are not in the store."""
+        return sum(rows.count for rows in self.dropped.values())
+
+    @property
+    def rows_per_second(self) -> float:
+        """Source rows per second, this time."""
+        return self.rows_read / max(self.seconds, 1e-9)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self) | {
+            "folder": str(self.folder),
+            "rows_dropped": self.rows_dropped,
+            "rows_per_second": round(self.rows_per_second, 1),
+        }
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The summary as a two-column table."""
+        share = self.trained_tokens / max(self.tokens, 1)
+        speed = "" if self.from_cache else f", {self.rows_per_second:,.0f} rows/s"
+        lines = [("rows read", f"{self.rows_read:,}")]
+        lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped.items()]
+        if self.rows_split.count:
+            lines.append(("cut into several", str(self.rows_split)))
+        held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"
+        lines += [
+            ("rows kept", f"{self.rows_kept:,}: {self.train_rows:,} to train on{held_out}"),
+            ("tokens", f"{self.tokens:,}, {share:.0%} of them trained"),
+            ("longest row", f"{self.longest_tokens:,} tokens"),
+            ("time", f"{self.seconds:.1f} s{speed}{', from the store' if self.from_cache else ''}"),
+            ("folder", str(self.folder)),
+        ]
+        return lines + [("warning", text) for text in self.warnings]

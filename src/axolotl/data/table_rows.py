@@ -1,0 +1,166 @@
+"""Rows of CSV, plain text, Parquet and Arrow files.
+
+CSV is read strictly: a row with too few or too many cells, or a quote that never closes, is an
+error with its line, because reading on would shift texts into the wrong fields.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, RowChunk, not_utf8, row_place
+from axolotl.errors import DataError
+
+Done = Callable[[], float]
+
+
+def read_text(stream: BinaryIO, label: str, *, done: Done) -> Iterator[RowChunk]:
+    """Every line is a row with the field `text`; its line end does not belong to it.
+
+    Raises:
+        DataError: a line is not UTF-8.
+    """
+    first = 1
+    while lines := stream.readlines(CHUNK_BYTES):
+        if first == 1:
+            lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+        rows = [
+            {"text": _decoded(line, row_place(label, first + i, first + i)).rstrip("\r\n")}
+            for i, line in enumerate(lines)
+        ]
+        yield RowChunk(rows, first, range(first, first + len(rows)), done())
+        first += len(rows)
+
+
+def read_csv(
+    stream: BinaryIO, label: str, *, done: Done, delimiter: str = ","
+) -> Iterator[RowChunk]:
+    """The first line names the columns; every value is text.
+
+    Raises:
+        DataError: a row does not fit the header, or the file is not valid CSV or UTF-8.
+    """
+    csv.field_size_limit(sys.maxsize)  # the default refuses cells of more than 128 kB
+    reader = csv.reader(_decoded_lines(stream, label), strict=True, delimiter=delimiter)
+    records = _csv_records(reader, label)
+    header = next(records, (1, []))[1]
+    if len(set(header)) != len(header) or not all(name.strip() for name in header):
+        raise DataError(
+            f"the first line does not name the columns: {', '.join(header)[:80]}",
+            where=f"{label} line 1",
+            hint="put a first line with a different name for every column, such as instruction,input,output",
+        )
+    first = 1
+    while block := list(islice(records, CHUNK_ROWS)):
+        rows: list[dict[str, Any]] = []
+        for i, (line, cells) in enumerate(block):
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{len(cells)} cells, but the first line names {len(header)} columns",
+                    where=row_place(label, first + i, line),
+                    hint="quote cells that hold a comma or a quote; write empty cells as two commas",
+                )
+            rows.append(dict(zip(header, cells, strict=True)))
+        yield RowChunk(rows, first, [line for line, _ in block], done())
+        first += len(rows)
+
+
+def _csv_records(reader: Any, label: str) -> Iterator[tuple[int, list[str]]]:
+    row = 0
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            unclosed = "unexpected end of data" in str(error)
+            raise DataError(
+                "a quote opens here and never closes" if unclosed else f"not CSV: {error}",
+                where=row_place(label, row, line) if row else f"{label} line {line}",
+                hint='a quote inside a quoted cell is written twice: ""',
+            ) from None
+        if cells:  # a blank line is no row
+            yield line, cells
+            row += 1
+
+
+def _decoded_lines(stream: BinaryIO, label: str) -> Iterator[str]:
+    for number, line in enumerate(stream, 1):
+        raw = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        yield _decoded(raw, f"{label} line {number}")
+
+
+def _decoded(line: bytes, place: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise not_utf8(error, place) from None
+
+
+def read_parquet(path: Path, label: str) -> Iterator[RowChunk]:
+    """The rows of a Parquet file, row group by row group.
+
+    Raises:
+        DataError: the file is not a whole Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    with _arrow_faults(label, "Parquet"), pq.ParquetFile(path) as file:
+        yield from arrow_chunks(file.iter_batches(CHUNK_ROWS), file.metadata.num_rows)
+
+
+def read_arrow(path: Path, label: str) -> Iterator[RowChunk]:
+    """The rows of an Arrow file, in the stream or in the file layout.
+
+    Raises:
+        DataError: the file is not a whole Arrow file.
+    """
+    size = path.stat().st_size
+    with _arrow_faults(label, "Arrow"), pa.memory_map(str(path)) as source:
+        if source.read(6) == b"ARROW1":
+            source.seek(0)
+            file = pa.ipc.open_file(source)
+            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+            yield from arrow_chunks(batches, None)
+        else:
+            source.seek(0)
+            stream = pa.ipc.open_stream(source)
+            yield from arrow_chunks(stream, None, lambda: source.tell() / size)
+
+
+def arrow_chunks(
+    batches: Iterable[pa.RecordBatch], total: int | None, done: Done | None = None
+) -> Iterator[RowChunk]:
+    """Rows of record batches, in pieces of a bounded number of rows."""
+    first = 1
+    for batch in batches:
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+            share = (first + len(rows) - 1) / total if total else done() if done else 1.0
+            yield RowChunk(rows, first, None, share)
+            first += len(rows)
+
+
+@contextmanager
+def _arrow_faults(label: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise DataError(
+            f"not a whole {kind} file: {reason}",
+            where=label,
+            hint="get the file again: it seems cut or is of another kind",
+        ) from error

@@ -1,0 +1,169 @@
+"""From segments to ids and labels: the one place where a mask is made.
+
+Thousands of rows go through one call of the tokenizer; everything behind it is array arithmetic.
+
+Letters: P pieces (segments), N rows, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from axolotl.data.encoder import Encoder
+from axolotl.records import IGNORE_INDEX, Segment
+
+_TRAIN, _BOS, _EOS = 1, 2, 4
+
+NO_TRAINED_TOKEN = "no trained token"
+TOO_LONG = "longer than sequence_len"
+
+
+class SegmentBatch:
+    """Segments of many rows, gathered for one call of the tokenizer."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.characters = 0
+        self._flags: list[int] = []
+        self._row_ends: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._row_ends)
+
+    def add(self, segments: Sequence[Segment]) -> None:
+        """Take in one row."""
+        for part in segments:
+            self.texts.append(part.text)
+            self.characters += len(part.text)
+            self._flags.append(part.train * _TRAIN + part.bos * _BOS + part.eos * _EOS)
+        self._row_ends.append(len(self.texts))
+
+    @property
+    def flags(self) -> np.ndarray:
+        """What each piece asks for, uint8, shape (P,)."""
+        return np.array(self._flags, np.uint8)
+
+    @property
+    def row_ends(self) -> np.ndarray:
+        """Index behind the last piece of each row, int64, shape (N,)."""
+        return np.array(self._row_ends, np.int64)
+
+    def unencodable_row(self) -> int | None:
+        """Index of the first row with text that cannot be UTF-8 (a lone surrogate)."""
+        for index, text in enumerate(self.texts):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return int(np.searchsorted(self.row_ends, index, side="right"))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Tokenized rows, one after the other.
+
+    Args:
+        input_ids: int32, shape (T,).
+        labels: int32, shape (T,); `IGNORE_INDEX` where nothing is trained.
+        offsets: int64, shape (N + 1,): where each row begins, and the end.
+        origin: int64, shape (N,): which row of its batch each row comes from.
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+    offsets: np.ndarray
+    origin: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64, shape (N,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Tokens with a label of each row, int64, shape (N,)."""
+        counted = np.concatenate(([0], np.cumsum(self.labels != IGNORE_INDEX)))
+        return np.diff(counted[self.offsets])
+
+
+def tokenize(batch: SegmentBatch, encoder: Encoder) -> tuple[TokenRows, np.ndarray]:
+    """Ids and labels of a batch.
+
+    The tokenizer's own prefix goes in front of the pieces that ask for it, and the end token
+    behind those that ask for it and do not end with it already. An empty piece gets neither.
+
+    Returns:
+        The rows, and the indices of those whose own text gave a special token.
+    """
+    flat, counts = encoder.encode(batch.texts)
+    flags, row_ends = batch.flags, batch.row_ends
+    ends = np.cumsum(counts)
+    filled = counts > 0
+    with_bos = filled & ((flags & _BOS) > 0) & bool(encoder.prefix)
+    with_eos = filled & ((flags & _EOS) > 0)
+    if with_eos.any():
+        with_eos[with_eos] = flat[ends[with_eos] - 1] != encoder.eos
+    front = with_bos * len(encoder.prefix)
+    total = counts + front + with_eos
+    starts = np.cumsum(total) - total
+
+    ids = np.empty(int(total.sum()), np.int32)
+    ids[np.arange(flat.size) + np.repeat(starts + front - (ends - counts), counts)] = flat
+    for position, token in enumerate(encoder.prefix):
+        ids[starts[with_bos] + position] = token
+    if with_eos.any():
+        ids[starts[with_eos] + total[with_eos] - 1] = encoder.eos
+    labels = np.where(np.repeat((flags & _TRAIN) > 0, total), ids, np.int32(IGNORE_INDEX))
+
+    bounds = np.concatenate(([0], np.cumsum(total)))
+    offsets = np.concatenate(([0], bounds[row_ends]))
+    rows = TokenRows(ids, labels, offsets, np.arange(len(batch)))
+    control = np.flatnonzero(encoder.is_control[flat])
+    pieces = np.searchsorted(ends, control, side="right")
+    return rows, np.unique(np.searchsorted(row_ends, pieces, side="right"))
+
+
+def fit(
+    rows: TokenRows, *, capacity_tokens: int, long_rows: Literal["drop", "split"]
+) -> tuple[TokenRows, dict[str, np.ndarray]]:
+    """Drop the rows that cannot be used and cut or drop those that are too long.
+
+    Args:
+        rows: Rows of any length.
+        capacity_tokens: Longest row allowed.
+        long_rows: Cut longer rows into consecutive ones, or drop them.
+
+    Returns:
+        The rows that are left, and the indices of the dropped ones by reason.
+    """
+    lengths = rows.lengths
+    useless = rows.trained == 0
+    too_long = ~useless & (lengths > capacity_tokens)
+    dropped = {NO_TRAINED_TOKEN: np.flatnonzero(useless)}
+    if long_rows == "drop":
+        dropped[TOO_LONG] = np.flatnonzero(too_long)
+        useless |= too_long
+    if useless.any():
+        rows = _take(rows, ~useless)
+    if long_rows == "split" and too_long.any():
+        rows = _split(rows, capacity_tokens)
+    return rows, {reason: which for reason, which in dropped.items() if which.size}
+
+
+def _take(rows: TokenRows, keep: np.ndarray) -> TokenRows:
+    lengths = rows.lengths
+    tokens = np.repeat(keep, lengths)
+    offsets = np.concatenate(([0], np.cumsum(lengths[keep])))
+    return TokenRows(rows.input_ids[tokens], rows.labels[tokens], offsets, rows.origin[keep])
+
+
+def _split(rows: TokenRows, capacity_tokens: int) -> TokenRows:
+    parts = -(-rows.lengths // capacity_tokens)
+    number = np.arange(int(parts.sum())) - np.repeat(np.cumsum(parts) - parts, parts)
+    begins = np.repeat(rows.offsets[:-1], parts) + number * capacity_tokens
+    offsets = np.concatenate((begins, rows.offsets[-1:]))
+    return TokenRows(rows.input_ids, rows.labels, offsets, np.repeat(rows.origin, parts))
