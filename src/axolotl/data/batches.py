@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.pretokenized import TokenBatch, is_pretokenized
@@ -48,6 +49,7 @@ class Batch:
         numbers: int64: the row of the file that each source row is, from 1.
         control: Indices of the source rows whose own text gave a special token.
         padded: Number of pretokenized rows that lost padding.
+        pretokenized: Whether the rows were tokens already.
     """
 
     tokens: TokenRows
@@ -55,19 +57,30 @@ class Batch:
     numbers: np.ndarray
     control: np.ndarray
     padded: int = 0
+    pretokenized: bool = False
 
 
-def batches(part: Part, encoder: Encoder, meter: Meter | None = None) -> Iterator[Batch]:
-    """All rows of a part, tokenized.
+def batches(
+    part: Part, encoder: Encoder, *, meter: Meter | None = None, first_rows: int | None = None
+) -> Iterator[Batch]:
+    """The rows of a part, tokenized.
+
+    Args:
+        part: The rows and their format.
+        encoder: The tokenizer.
+        meter: Told of every row that is read.
+        first_rows: Stop after so many rows; None for all.
 
     Raises:
         DataError: a row cannot be read or used; names it.
     """
-    chunks = _metered(part.source.chunks(), meter)
+    chunks = _metered(_first(part.source.chunks(), first_rows), meter)
     first = next(chunks, None)
     if first is None:
         return
     if is_pretokenized(first.rows[0], typed=part.bound is not None):
+        if part.bound is not None:
+            note_once(f"{part.source.label}: the rows are tokens already; `type` has no effect")
         yield from _token_batches(part, first, chunks, encoder)
     elif part.bound is None:
         raise _untyped(part, first.rows[0])
@@ -131,7 +144,7 @@ def _token_batches(
             except DataError as error:
                 raise _placed(error, chunk.place(part.source.label, i)) from None
         numbers = np.arange(chunk.first_row, chunk.first_row + len(batch))
-        yield Batch(batch.rows(), chunk.rows, numbers, np.empty(0, np.int64), batch.padded)
+        yield Batch(batch.rows(), chunk.rows, numbers, np.empty(0, np.int64), batch.padded, True)
 
 
 def _placed(error: DataError, place: str) -> DataError:
@@ -159,3 +172,14 @@ def _metered(chunks: Iterator[RowChunk], meter: Meter | None) -> Iterator[RowChu
         yield chunk
         if meter is not None:
             meter.update(len(chunk.rows), chunk.done)
+
+
+def _first(chunks: Iterator[RowChunk], first_rows: int | None) -> Iterator[RowChunk]:
+    if first_rows is None:
+        yield from chunks
+        return
+    for chunk in chunks:
+        yield replace(chunk, rows=chunk.rows[:first_rows])
+        first_rows -= len(chunk.rows)
+        if first_rows <= 0:
+            return

@@ -70,7 +70,7 @@ def fill(
             counts.read.append(0)
             counts.kept.append(0)
             meter.part = number
-            for batch in batches(part, encoder, meter):
+            for batch in batches(part, encoder, meter=meter):
                 long_rows = part.bound.long_rows if part.bound else "drop"
                 kept, dropped = fit(
                     batch.tokens, capacity_tokens=capacity_tokens, long_rows=long_rows

@@ -82,7 +82,7 @@ class Encoder:
     def identity(self) -> dict[str, Any]:
         """Everything of the tokenizer that decides the ids."""
         tokenizer = self._tokenizer
-        content = hash_text(self._clean) if self._clean else _python_content(tokenizer)
+        content = hash_text(self._rust) if self._rust else _python_content(tokenizer)
         return {
             "content": content,
             "prefix": self.prefix,
@@ -110,28 +110,25 @@ class Encoder:
         return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
     @cached_property
-    def _clean(self) -> str:
-        """The Rust tokenizer as JSON, without truncation and padding; empty when there is none."""
+    def _rust(self) -> str:
+        """The Rust tokenizer as JSON; empty when there is none."""
         from tokenizers import Tokenizer
 
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            return ""
-        if backend.truncation is None and backend.padding is None:
-            return backend.to_str()
-        copy = Tokenizer.from_str(backend.to_str())
-        copy.no_truncation()
-        copy.no_padding()
-        return copy.to_str()
+        return backend.to_str() if isinstance(backend, Tokenizer) else ""
 
     @cached_property
     def _backend(self) -> Any:
+        """A copy of the Rust tokenizer that neither cuts nor pads."""
         from tokenizers import Tokenizer
 
-        if self._clean:
-            return Tokenizer.from_str(self._clean)
-        note_once(f"{type(self._tokenizer).__name__} has no Rust part: tokenizing is slow")
-        return None
+        if not self._rust:
+            note_once(f"{type(self._tokenizer).__name__} has no Rust part: tokenizing is slow")
+            return None
+        copy = Tokenizer.from_str(self._rust)
+        copy.no_truncation()
+        copy.no_padding()
+        return copy
 
 
 def _own_prefix(tokenizer: Any) -> list[int]:

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from axolotl.config.data import DataSection
+from axolotl.config.sequence import SequenceSection
 from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
-from axolotl.core.console import note
+from axolotl.core.console import note, note_once
 from axolotl.core.hashing import hash_values
 from axolotl.data.batches import Part
 from axolotl.data.build import CONTROL, SPLIT, fill
@@ -32,10 +34,6 @@ from axolotl.data.store import (
 )
 from axolotl.data.summary import PrepareSummary, Rows
 from axolotl.formats import bind
-
-if TYPE_CHECKING:
-    from axolotl.config.data import DataSection
-    from axolotl.config.sequence import SequenceSection
 
 DEFAULT_FOLDER = "last_run_prepared"
 
@@ -70,6 +68,8 @@ def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenize
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
+    if data.dataset_processes is not None:
+        note_once("dataset_processes has no effect: one process tokenizes on all cores, in threads")
     encoder = Encoder(tokenizer)
     parts = open_parts(data)
     key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
@@ -234,7 +234,9 @@ def _summary(
         rows_read=sum(facts["rows_read"]),
         rows_kept=len(rows),
         rows_split=groups.get(SPLIT, Rows(0, ())),
-        dropped={name: group for name, group in groups.items() if name not in (SPLIT, CONTROL)},
+        dropped_rows={
+            name: group for name, group in groups.items() if name not in (SPLIT, CONTROL)
+        },
         train_rows=train.size,
         eval_rows=held_out.size,
         tokens=int(rows["tokens"].sum(dtype=np.int64)),
@@ -259,8 +261,8 @@ def _warnings(
 ) -> Iterator[str]:
     if CONTROL in groups:
         yield (
-            f"{groups[CONTROL]} rows hold the text of a special token, which became that token: "
-            "it steers the model instead of being read"
+            f"text that is a special token became that token in rows: {groups[CONTROL]}; "
+            "the model is steered by it instead of reading it"
         )
     if facts["padded_rows"]:
         yield f"{facts['padded_rows']:,} pretokenized rows were stored without their padding"

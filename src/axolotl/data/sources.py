@@ -189,7 +189,9 @@ def _may_be_hub_id(path: str) -> bool:
 def _near_name(missing: Path) -> str | None:
     folder = missing.parent
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    return nearest(missing.name, names)
+    stems = {Path(name).stem: name for name in names}
+    near_stem = nearest(missing.stem, stems)
+    return nearest(missing.name, names) or (stems[near_stem] if near_stem else None)
 
 
 def _nearby(missing: Path) -> str:

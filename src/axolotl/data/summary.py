@@ -40,7 +40,7 @@ class PrepareSummary:
         rows_read: Rows of all sources.
         rows_kept: Rows in the store, train and eval together; a row cut in three counts three.
         rows_split: Source rows that were cut into several because they were too long.
-        dropped: Source rows that are not in the store, by reason.
+        dropped_rows: Source rows that are not in the store, by reason.
         train_rows: Rows to train on.
         eval_rows: Rows held out.
         tokens: Tokens of all rows kept.
@@ -57,7 +57,7 @@ class PrepareSummary:
     rows_read: int
     rows_kept: int
     rows_split: Rows
-    dropped: Mapping[str, Rows]
+    dropped_rows: Mapping[str, Rows]
     train_rows: int
     eval_rows: int
     tokens: int
@@ -71,9 +71,9 @@ class PrepareSummary:
     folder: Path
 
     @property
-    def rows_dropped(self) -> int:
-        """Source rows that are not in the store."""
-        return sum(rows.count for rows in self.dropped.values())
+    def dropped(self) -> dict[str, int]:
+        """How many source rows are not in the store, by reason."""
+        return {reason: rows.count for reason, rows in self.dropped_rows.items()}
 
     @property
     def rows_per_second(self) -> float:
@@ -84,7 +84,7 @@ class PrepareSummary:
         """Everything, for JSON."""
         return asdict(self) | {
             "folder": str(self.folder),
-            "rows_dropped": self.rows_dropped,
+            "dropped": self.dropped,
             "rows_per_second": round(self.rows_per_second, 1),
         }
 
@@ -93,7 +93,7 @@ class PrepareSummary:
         share = self.trained_tokens / max(self.tokens, 1)
         speed = "" if self.from_cache else f", {self.rows_per_second:,.0f} rows/s"
         lines = [("rows read", f"{self.rows_read:,}")]
-        lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped.items()]
+        lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped_rows.items()]
         if self.rows_split.count:
             lines.append(("cut into several", str(self.rows_split)))
         held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"

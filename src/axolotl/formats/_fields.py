@@ -65,7 +65,7 @@ def _has(row: Mapping[str, Any]) -> str:
 
 def _elsewhere(row: Mapping[str, Any], name: str) -> str:
     for key, value in row.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if isinstance(value, list) and value and isinstance(value[0], dict) and name in value[0]:
             return f"the rows may stand under '{key}': write them as one array, or one a line"
     return f"add '{name}' to the row, or choose the `type` that fits these fields"
 

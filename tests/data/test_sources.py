@@ -1,0 +1,126 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from axolotl.data.sources import find_sources
+from axolotl.errors import DataError, EnvironmentFault
+
+Write = Callable[[str, bytes], str]
+
+
+def texts(path: str, **options: Any) -> list[str]:
+    sources = find_sources(path, **options)
+    return [row["text"] for s in sources for chunk in s.chunks() for row in chunk.rows]
+
+
+def put(write: Write, *names: str) -> None:
+    for name in names:
+        write(name, json.dumps({"text": name}).encode())
+
+
+def test_a_folder_is_read_in_the_order_of_names(write: Write) -> None:
+    put(write, "d/b.jsonl", "d/a/c.json", "d/.hidden.json", "d/_x.json", "d/dataset_info.json")
+    write("d/README.md", b"not data")
+    write("d/z.txt", b"line\n")
+    assert texts("d") == ["d/a/c.json", "d/b.jsonl", "line"]
+
+
+def test_a_split_is_taken_from_the_names(write: Write) -> None:
+    put(write, "d/train-00000.jsonl", "d/train-00001.jsonl", "d/test-00000.jsonl", "d/val/x.json")
+    assert texts("d") == ["d/train-00000.jsonl", "d/train-00001.jsonl"]
+    assert texts("d", split="validation") == ["d/val/x.json"]
+    with pytest.raises(DataError, match=r"no file of the split 'extra'[^$]*train-00000"):
+        texts("d", split="extra")
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "found"),
+    [
+        ("d", {"data_files": "b.jsonl"}, ["d/b.jsonl"]),
+        ("d", {"data_files": ["b.jsonl", "*.jsonl"]}, ["d/b.jsonl", "d/a.jsonl"]),
+        ("d", {"data_dir": "e"}, ["d/e/c.jsonl"]),
+        ("d/*.jsonl", {}, ["d/a.jsonl", "d/b.jsonl"]),
+        ("d/**/*.jsonl", {}, ["d/a.jsonl", "d/b.jsonl", "d/e/c.jsonl"]),
+        ("json", {"data_files": ["d/b.jsonl"]}, ["d/b.jsonl"]),
+        ("d[1].jsonl", {}, ["d[1].jsonl"]),
+    ],
+)
+def test_data_files_and_patterns(
+    path: str, options: dict[str, Any], found: list[str], write: Write
+) -> None:
+    put(write, "d/a.jsonl", "d/b.jsonl", "d/e/c.jsonl", "d[1].jsonl")
+    assert texts(path, **options) == found
+
+
+def test_a_saved_dataset_opens(tmp_path: Path) -> None:
+    table = datasets.Dataset.from_list([{"text": str(i)} for i in range(30)])
+    table.save_to_disk(tmp_path / "one", num_shards=3)
+    assert texts(str(tmp_path / "one")) == [str(i) for i in range(30)]
+    datasets.DatasetDict({"test": table}).save_to_disk(tmp_path / "two")
+    assert len(texts(str(tmp_path / "two"), split="test")) == 30
+    with pytest.raises(DataError, match=r"no split 'train' in [^$]*one of: test"):
+        texts(str(tmp_path / "two"))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("data/rows.json", "no file or folder 'data/rows.json'[^$]*did you mean 'data/rows.jsonl'"),
+        ("data/row", "did you mean 'data/rows.jsonl'"),
+        ("missing/rows.jsonl", "there is no folder 'missing' either"),
+        ("./rows", "nothing of that name"),
+        ("rows.parquet", "no file or folder 'rows.parquet'"),
+        ("data/*.csv", r"no file 'data/\*.csv'"),
+        ("empty", "no data files in the folder 'empty'"),
+    ],
+)
+def test_what_is_not_there(path: str, message: str, write: Write) -> None:
+    put(write, "data/rows.jsonl")
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match=message) as caught:
+        find_sources(path, key="datasets.0.path")
+    assert caught.value.where == "datasets.0.path"
+
+
+@pytest.mark.parametrize("name", ["owner/set", "some_set"])
+def test_a_hub_id_offline(name: str, write: Write) -> None:
+    with pytest.raises(DataError, match=f"'{name}' is no local file or folder") as caught:
+        find_sources(name, key="datasets.1.path")
+    assert caught.value.hint
+    assert "HF_HUB_OFFLINE" in caught.value.hint
+
+
+def test_a_hub_id_is_opened_by_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def load(path: str, name: str | None, **options: Any) -> datasets.Dataset:
+        asked.update(options, path=path, name=name)
+        return datasets.Dataset.from_list([{"text": str(i)} for i in range(2100)])
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert texts("owner/set", name="en", split="validation", revision="v1")[-1] == "2099"
+    assert asked["path"] == "owner/set"
+    assert (asked["name"], asked["split"], asked["revision"]) == ("en", "validation", "v1")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read(write: Write) -> None:
+    put(write, "a.jsonl")
+    Path("a.jsonl").chmod(0)
+    with pytest.raises(EnvironmentFault, match=r"a\.jsonl: no permission"):
+        find_sources("a.jsonl")
+
+
+def test_identity_is_content_and_kind(write: Write) -> None:
+    write("a.jsonl", b'{"text": "1"}')
+    write("b.json", b'{"text": "1"}')
+    write("c.jsonl", b'{"text": "2"}')
+    write("d.txt", b'{"text": "1"}')
+    a, b, c, d = (find_sources(n)[0].identity() for n in ("a.jsonl", "b.json", "c.jsonl", "d.txt"))
+    assert a == b
+    assert len({a, c, d}) == 3

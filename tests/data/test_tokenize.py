@@ -1,0 +1,143 @@
+"""The array arithmetic against a plain loop over pieces, and the worked examples of the formats."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axolotl.data.encoder import Encoder
+from axolotl.data.tokenize import (
+    NO_TRAINED_TOKEN,
+    TOO_LONG,
+    SegmentBatch,
+    TokenRows,
+    fit,
+    tokenize,
+)
+from axolotl.formats import bind
+from axolotl.records import Segment
+from tests.conftest import build_tokenizer
+
+PIECES = st.builds(
+    Segment,
+    text=st.sampled_from(["", "Red", "Name three colours.", "Red</s>", "</s>", "<s>Red", "é漢"]),
+    train=st.booleans(),
+    bos=st.booleans(),
+    eos=st.booleans(),
+)
+TOKENIZERS = {bos: build_tokenizer(bos=bos) for bos in (False, True)}
+ENCODERS = {bos: Encoder(tokenizer) for bos, tokenizer in TOKENIZERS.items()}
+
+
+def plainly(row: list[Segment], bos: bool) -> tuple[list[int], list[int]]:
+    """What the arithmetic must come to, one piece after the other."""
+    ids: list[int] = []
+    labels: list[int] = []
+    tokenizer = TOKENIZERS[bos]
+    for part in row:
+        piece = tokenizer(part.text, add_special_tokens=False)["input_ids"]
+        if piece and part.eos and piece[-1] != tokenizer.eos_token_id:
+            piece = [*piece, tokenizer.eos_token_id]
+        if piece and part.bos and bos:
+            piece = [tokenizer.bos_token_id, *piece]
+        ids += piece
+        labels += piece if part.train else [-100] * len(piece)
+    return ids, labels
+
+
+def rows_of(rows: TokenRows) -> list[tuple[list[int], list[int]]]:
+    spans = [slice(a, b) for a, b in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)]
+    return [(rows.input_ids[s].tolist(), rows.labels[s].tolist()) for s in spans]
+
+
+def tokenized(rows: list[list[Segment]], bos: bool = False) -> TokenRows:
+    batch = SegmentBatch()
+    for row in rows:
+        batch.add(row)
+    return tokenize(batch, ENCODERS[bos])[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(PIECES, max_size=4), max_size=6), st.booleans())
+def test_equal_to_a_loop_over_pieces(rows: list[list[Segment]], bos: bool) -> None:
+    found = tokenized(rows, bos)
+    assert rows_of(found) == [plainly(row, bos) for row in rows]
+    assert found.lengths.tolist() == [len(plainly(row, bos)[0]) for row in rows]
+    assert found.input_ids.dtype == found.labels.dtype == np.int32
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(PIECES, max_size=4), max_size=6),
+    st.integers(1, 9),
+    st.sampled_from(["drop", "split"]),
+)
+def test_fitting_loses_nothing_unsaid(
+    rows: list[list[Segment]], capacity: int, long_rows: Literal["drop", "split"]
+) -> None:
+    whole = tokenized(rows)
+    kept, dropped = fit(whole, capacity_tokens=capacity, long_rows=long_rows)
+    gone = {i: reason for reason, which in dropped.items() for i in which.tolist()}
+    expected: list[tuple[int, tuple[list[int], list[int]]]] = []
+    for i, (ids, labels) in enumerate(rows_of(whole)):
+        if all(label == -100 for label in labels):
+            assert gone.pop(i) == NO_TRAINED_TOKEN
+        elif len(ids) > capacity and long_rows == "drop":
+            assert gone.pop(i) == TOO_LONG
+        else:
+            expected += [
+                (i, (ids[a : a + capacity], labels[a : a + capacity]))
+                for a in range(0, len(ids), capacity)
+            ]
+    assert not gone
+    assert list(zip(kept.origin.tolist(), rows_of(kept), strict=True)) == expected
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_alpaca_trains_the_answer_and_its_end(bos: bool) -> None:
+    row = {"instruction": "Name a colour.", "output": "Red."}
+    ((ids, labels),) = rows_of(tokenized([bind("alpaca").segments(row)], bos))
+    tokenizer = TOKENIZERS[bos]
+    trained = [i for i, label in zip(ids, labels, strict=True) if label != -100]
+    assert tokenizer.decode(trained) == "Red.</s>"
+    assert tokenizer.decode(ids).startswith("<s>Below" if bos else "Below")
+    assert labels[: len(ids) - len(trained)] == [-100] * (len(ids) - len(trained))
+    everything = bind("alpaca", train_on_inputs=True).segments(row)
+    assert rows_of(tokenized([everything], bos)) == [(ids, ids)]
+
+
+def test_completion_is_cut_with_one_begin_and_one_end() -> None:
+    whole = tokenized([bind("completion").segments({"text": "Red, green and blue." * 5})], True)
+    kept, _ = fit(whole, capacity_tokens=6, long_rows="split")
+    rows = [ids for ids, _ in rows_of(kept)]
+    assert [t for ids in rows for t in ids] == whole.input_ids.tolist()
+    assert [len(ids) for ids in rows[:-1]] == [6] * (len(rows) - 1)
+    assert [(i, ids.count(1), ids.count(2)) for i, ids in enumerate(rows) if {1, 2} & set(ids)] == [
+        (0, 1, 0),
+        (len(rows) - 1, 0, 1),
+    ]
+
+
+def test_special_tokens_in_the_text_are_reported() -> None:
+    batch = SegmentBatch()
+    for text in ("Red", "Red</s> and blue", "", "<pad>"):
+        batch.add([Segment("Name", False, bos=True), Segment(text, True, eos=True)])
+    _, control = tokenize(batch, ENCODERS[True])
+    assert control.tolist() == [1, 3]
+
+
+def test_which_row_cannot_be_encoded() -> None:
+    batch = SegmentBatch()
+    batch.add([Segment("a", True)])
+    batch.add([])
+    batch.add([Segment("a", True), Segment("\ud800", True)])
+    assert batch.unencodable_row() == 2
+    with pytest.raises(TypeError):
+        tokenize(batch, ENCODERS[False])
+
+
+def test_rows_without_pieces(tokenizer: Any) -> None:
+    assert tokenized([]).offsets.tolist() == [0]
+    assert tokenized([[], []]).offsets.tolist() == [0, 0, 0]
