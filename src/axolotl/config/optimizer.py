@@ -1,0 +1,58 @@
+"""The optimizer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from axolotl.config.section import Section
+
+
+class OptimizerSection(Section):
+    """The optimizer."""
+
+    optimizer: Literal[
+        "adamw_torch",
+        "adamw_torch_fused",
+        "adamw_hf",
+        "adamw_apex_fused",
+        "adafactor",
+        "sgd",
+        "adagrad",
+    ] = Field(
+        "adamw_torch",
+        description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
+        "now mean `adamw_torch` and `adamw_torch_fused`.",
+        json_schema_extra={
+            "later": [
+                "adamw_torch_xla",
+                "adamw_anyprecision",
+                "adamw_bnb_8bit",
+                "lion_8bit",
+                "lion_32bit",
+                "paged_adamw_32bit",
+                "paged_adamw_8bit",
+                "paged_lion_32bit",
+                "paged_lion_8bit",
+            ]
+        },
+    )
+    learning_rate: float = Field(
+        2e-4, gt=0, le=10, description="Highest learning rate, reached after the warm-up."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="Decoupled weight decay, applied to all but biases and norms."
+    )
+    adam_beta1: float = Field(
+        0.9, ge=0, lt=1, description="Adam: decay of the mean of the gradients."
+    )
+    adam_beta2: float = Field(
+        0.999, ge=0, lt=1, description="Adam: decay of the mean of the squared gradients."
+    )
+    adam_epsilon: float = Field(
+        1e-8, gt=0, description="Adam: added to the denominator, for numerical stability."
+    )
+    max_grad_norm: float = Field(
+        1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."
+    )

@@ -1,0 +1,146 @@
+"""How values and types are called in messages."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from axolotl.config.tree import Branch, Leaf, Node, Row
+from axolotl.errors import ConfigError
+from axolotl.registry import nearest
+
+_LONGEST_SHOWN = 60
+_BOUNDS = {
+    "greater_than_equal": ("must be at least {ge}", "ge"),
+    "greater_than": ("must be more than {gt}", "gt"),
+    "less_than_equal": ("must be at most {le}", "le"),
+    "less_than": ("must be less than {lt}", "lt"),
+    "string_too_short": ("must not be empty", ""),
+    "too_short": ("must not be empty", ""),
+}
+
+
+def show(node: Node) -> str:
+    """The value of a node for a message, shortened."""
+    if isinstance(node, Branch):
+        return "a mapping"
+    if isinstance(node, Row):
+        return "a list"
+    if node.value is None or (node.plain and node.value in ("", "~")):
+        return "nothing"
+    text = f"'{node.value}'" if isinstance(node.value, str) else repr(node.value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…'"
+
+
+def describe(wanted: Any) -> str:
+    """What a type wants, in words.
+
+    >>> describe(bool | Literal["auto"] | None), describe(list[str])
+    ("true, false or 'auto'", 'a list of texts')
+    """
+    words = _words(wanted)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _words(wanted: Any) -> list[str]:
+    origin, args = get_origin(wanted), get_args(wanted)
+    if origin is Annotated:
+        return _words(args[0])
+    if origin in (Union, types.UnionType):
+        return [word for part in args for word in _words(part)]
+    if origin is Literal:
+        return [f"'{choice}'" for choice in args]
+    if origin is list:
+        one = {str: "texts"}.get(args[0], "mappings")
+        return [f"a list of {one}"]
+    if origin is dict:
+        return ["a mapping"]
+    names: Mapping[Any, list[str]] = {
+        bool: ["true", "false"],
+        int: ["a whole number"],
+        float: ["a number"],
+        str: ["a text"],
+        type(None): [],
+    }
+    return names.get(wanted, ["a mapping"])
+
+
+def value_problem(node: Node, wanted: Any, path: str) -> ConfigError:
+    """Say that a value is not of its option's type.
+
+    Args:
+        node: The value.
+        wanted: The type, or the option with its later values.
+        path: Its dotted path.
+    """
+    later: list[str] = []
+    if isinstance(wanted, FieldInfo):
+        later = _later_values(wanted)
+        wanted = wanted.annotation
+    expected, where = describe(wanted), node.where
+    if isinstance(node, Leaf) and node.value in later:
+        return ConfigError(
+            path,
+            f"{path}: '{node.value}' is known, but this version does not support it yet",
+            where=where,
+            hint=f"it takes {expected}",
+        )
+    return ConfigError(
+        path,
+        f"{path}: expected {expected}, got {show(node)}",
+        where=where,
+        hint=_value_hint(node, wanted),
+    )
+
+
+def _later_values(info: FieldInfo) -> list[str]:
+    extra = cast("dict[str, list[str]] | None", info.json_schema_extra)
+    return extra.get("later", []) if extra else []
+
+
+def _value_hint(node: Node, wanted: Any) -> str | None:
+    words = _words(wanted)
+    choices = [word.strip("'") for word in words if word[0] == "'"]
+    if isinstance(node, Branch) and "a list of mappings" in words:
+        return "begin the first line of each entry with `- `"
+    if not isinstance(node, Leaf):
+        return None
+    if node.value is False and "no" in choices:
+        return "write 'no' as a text"
+    text = str(node.value)
+    if "a list of texts" in words and text:
+        return f"write [{text}]"
+    if choices and (guess := nearest(text, choices)):
+        return f"did you mean '{guess}'?"
+    if "number" in words[-1] and text.replace(",", ".", 1).replace(".", "", 1).isdigit():
+        return "write the decimal point as a point, and no thousands separators"
+    return None
+
+
+def bound_problem(detail: Mapping[str, Any], path: str, where: str) -> ConfigError:
+    """Say that a value is out of its bounds.
+
+    Args:
+        detail: One error as pydantic lists it.
+        path: Dotted path of the value.
+        where: Where it was written.
+    """
+    rule, limit = _BOUNDS.get(detail["type"], ("", ""))
+    if detail["type"] == "value_error":
+        said = str(detail["ctx"]["error"])
+    elif rule:
+        got = f", got {detail['input']!r}" if limit else ""
+        said = rule.format(**detail.get("ctx", {})) + got
+    else:
+        said = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    return ConfigError(path, f"{path}: {said}", where=where)
+
+
+def missing_problem(info: FieldInfo, path: str, where: str) -> ConfigError:
+    """Say that a required option is not there."""
+    what = (info.description or "").split(":")[0].split(";")[0].rstrip(".")
+    key = path.rpartition(".")[2]
+    return ConfigError(path, f"{path} is missing: {what}", where=where, hint=f"add `{key}: …`")

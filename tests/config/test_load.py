@@ -1,0 +1,319 @@
+"""Files become configurations, and mistakes in them become messages with a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axolotl.config import Config, load_config
+from axolotl.errors import AxolotlError, ConfigErrors
+
+SMALL = "base_model: m\ndatasets:\n  - path: d.jsonl\n    type: alpaca\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Write `f.yml` into an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_text(text: str) -> str:
+        Path("f.yml").write_text(text, encoding="utf-8")
+        return "f.yml"
+
+    return write_text
+
+
+def problems(source: Any, overrides: Any = ()) -> list[str]:
+    """Each problem of a configuration as one text."""
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(source, overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_values_go_to_their_sections_with_their_lines(write: Any) -> None:
+    config = load_config(write(SMALL + "lora_r: 16\n\nlearning_rate: 2e-4\n"))
+    assert (config.adapter.lora_r, config.optimizer.learning_rate) == (16, 2e-4)
+    assert config.data.datasets[0].path == "d.jsonl"
+    assert config.origin("lora_r") == "f.yml:5"
+    assert config.origin("learning_rate") == "f.yml:7"
+    assert config.origin("datasets.0.path") == "f.yml:3"
+    assert config.origin("datasets.0.type") == "f.yml:4"
+    assert config.origin("datasets.0.name") == "f.yml:3"  # not written: the entry's place
+    assert config.origin("seed") == "default"
+
+
+def test_given_is_what_was_written_and_as_dict_is_everything(write: Any) -> None:
+    config = load_config(write(SMALL + "seed: 7\n"))
+    assert config.given() == {
+        "base_model": "m",
+        "datasets": [{"path": "d.jsonl", "type": "alpaca"}],
+        "seed": 7,
+    }
+    everything = config.as_dict()
+    assert everything["seed"] == 7
+    assert everything["lora_r"] == 8
+    assert everything["datasets"][0]["train_on_split"] == "train"
+
+
+def test_nothing_can_be_written_to_a_configuration(write: Any) -> None:
+    config = load_config(write(SMALL))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, "model", None)  # noqa: B010
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        setattr(config.adapter, "lora_r", 4)  # noqa: B010
+
+
+def test_a_mapping_is_a_source_as_well() -> None:
+    source = {"base_model": "m", "datasets": [{"path": Path("d.jsonl")}], "lora_r": 4, "seed": None}
+    config = load_config(source)
+    assert config.adapter.lora_r == 4
+    assert config.data.datasets[0].path == "d.jsonl"
+    assert config.training.seed == 42
+    assert config.origin("lora_r") == "argument"
+
+
+@pytest.mark.parametrize("empty", ["", "~", "null", '# ""'])
+def test_an_empty_value_is_unset(write: Any, empty: str) -> None:
+    config = load_config(write(f"{SMALL}seed: {empty}\nadapter: {empty}\n"))
+    assert config.training.seed == 42
+    assert config.adapter.adapter is None
+    assert "seed" not in config.given()
+
+
+def test_falsy_values_are_values(write: Any) -> None:
+    config = load_config(write(SMALL + "seed: 0\nmax_grad_norm: 0\nwarmup_steps: 0\n"))
+    assert (config.training.seed, config.optimizer.max_grad_norm) == (0, 0.0)
+    assert config.schedule.warmup_steps == 0
+    assert config.given()["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "section", "value"),
+    [
+        ("learning_rate: 2e-4", "optimizer", 2e-4),
+        ("learning_rate: 1e0", "optimizer", 1.0),
+        ("learning_rate: '0.001'", "optimizer", 0.001),
+        ("num_epochs: 3", "training", 3.0),
+        ("sequence_len: 1e3", "sequence", 1000),
+        ('sequence_len: "512"', "sequence", 512),
+        ("sample_packing: yes", "sequence", True),
+        ("sample_packing: off", "sequence", False),
+        ("sample_packing: True", "sequence", True),
+        ("bf16: auto", "precision", "auto"),
+        ("bf16: true", "precision", True),
+        ("save_strategy: no", "saving", "no"),
+        ("save_steps: 0.5", "saving", 0.5),
+        ("save_steps: 5", "saving", 5),
+        ("resume_from_checkpoint: true", "saving", True),
+        ("resume_from_checkpoint: 'true'", "saving", "true"),
+        ("resume_from_checkpoint: runs/a", "saving", "runs/a"),
+        ("model_revision: 0012", "model", "0012"),
+        ("output_dir: no", "saving", "no"),
+        ("lora_target_modules: '.*proj'", "adapter", ".*proj"),
+        ("lora_target_modules: [q_proj, 8]", "adapter", ["q_proj", "8"]),
+        ("special_tokens: {pad_token: <pad>, eos_token: }", "model", {"pad_token": "<pad>"}),
+        (
+            "lr_scheduler_kwargs: {a: 1e-3, b: no, c: true, d: '1', e: , f: [1]}",
+            "schedule",
+            {"a": 1e-3, "b": "no", "c": True, "d": "1", "e": None, "f": [1]},
+        ),
+    ],
+)
+def test_a_scalar_is_read_as_its_option_wants_it(
+    write: Any, line: str, section: str, value: Any
+) -> None:
+    config = load_config(write(f"{SMALL}{line}\n"))
+    found = getattr(getattr(config, section), line.partition(":")[0])
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_text_in_a_dataset_stays_text(write: Any) -> None:
+    config = load_config(write("base_model: m\ndatasets: [{path: 2023, type: no, name: 1e5}]\n"))
+    source = config.data.datasets[0]
+    assert (source.path, source.type, source.name) == ("2023", "no", "1e5")
+
+
+def test_all_problems_come_at_once_in_the_order_of_lines(write: Any) -> None:
+    text = (
+        "lora_rank: 8\nbase_model: m\ndatasets:\n  - pth: d.jsonl\nlora_r: eight\n"
+        "lora_dropout: 2\nlora_r: 9\n"
+    )
+    assert problems(write(text)) == [
+        "f.yml:1: unknown key 'lora_rank'\n  hint: did you mean 'lora_r'?",
+        "f.yml:4: unknown key 'datasets.0.pth'\n  hint: did you mean 'datasets.0.path'?",
+        "f.yml:4: datasets.0.path is missing: A local file or folder, a hub data set, or a builder "
+        "name (`json`, `csv`, `parquet`, `text`, `arrow`) with `data_files`\n  hint: add `path: …`",
+        "f.yml:5: lora_r: expected a whole number, got 'eight'",
+        "f.yml:6: lora_dropout: must be less than 1.0, got 2.0",
+        "f.yml:7: key 'lora_r' is written twice: here and on line 5\n  hint: remove one of the two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lora_r: 0", "lora_r: must be at least 1, got 0"),
+        ("lora_r: 8.5", "lora_r: expected a whole number, got '8.5'"),
+        ("lora_r: [8]", "lora_r: expected a whole number, got a list"),
+        ("learning_rate: fast", "learning_rate: expected a number, got 'fast'"),
+        ("learning_rate: .nan", "learning_rate: expected a number, got '.nan'"),
+        ("learning_rate: 1e999", "learning_rate: expected a number, got '1e999'"),
+        ("learning_rate: 0,001", "no thousands separators"),
+        ("sample_packing: 1", "sample_packing: expected true or false, got '1'"),
+        ("save_strategy: epochs", "did you mean 'epoch'?"),
+        ("adapter: qlora", "adapter: 'qlora' is known, but this version does not support it yet"),
+        ("optimizer: adamw_bnb_8bit", "does not support it yet"),
+        ("bf16: full", "bf16: 'full' is known, but this version"),
+        ("val_set_size: 1.5", "must be a whole number, or a share below 1; got 1.5"),
+        ("tokens: <new>", "tokens: expected a list of texts, got '<new>'\n  hint: write [<new>]"),
+        ("tokens: [a, [b]]", "tokens.1: expected a text, got a list"),
+        ("special_tokens: {pad: x}", "did you mean 'special_tokens.pad_token'?"),
+        ("output_dir: ''", "output_dir: must not be empty"),
+        ("gradient_checkpointing_kwargs: x", "expected a mapping, got 'x'"),
+        ("seed: 99999999999999999999", "seed: expected a whole number"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(write: Any, line: str, message: str) -> None:
+    (problem,) = problems(write(f"{SMALL}{line}\n"))
+    assert problem.startswith("f.yml:5: ")
+    assert message in problem
+
+
+def test_datasets_that_are_no_list_say_how_to_begin_one(write: Any) -> None:
+    (problem,) = problems(write("base_model: m\ndatasets:\n  path: d.jsonl\n"))
+    assert problem == (
+        "f.yml:2: datasets: expected a list of mappings, got a mapping\n"
+        "  hint: begin the first line of each entry with `- `"
+    )
+
+
+def test_required_options_that_are_missing_are_named(write: Any) -> None:
+    found = problems(write("seed: 1\n"))
+    assert [text.partition(":")[2].split()[0] for text in found] == ["base_model", "datasets"]
+    assert all(text.startswith("f.yml: ") for text in found)
+
+
+def test_an_anchor_can_be_taken_over(write: Any) -> None:
+    text = (
+        "base_model: m\ndatasets:\n  - &first\n    path: a.jsonl\n    type: alpaca\n"
+        "  - <<: *first\n    path: b.jsonl\n"
+    )
+    first, second = load_config(write(text)).data.datasets
+    assert (first.path, second.path, second.type) == ("a.jsonl", "b.jsonl", "alpaca")
+
+
+def test_tokens_written_as_a_mapping_are_special_tokens_with_a_note(write: Any) -> None:
+    config = load_config(write(SMALL + "tokens:\n  pad_token: <pad>\n"))
+    assert config.model.special_tokens == {"pad_token": "<pad>"}
+    assert config.model.tokens == []
+    (note,) = config.notes
+    assert (note.level, note.rule, note.where) == ("warning", "tokens-as-mapping", "f.yml:5")
+
+
+def test_an_empty_file_and_a_file_of_comments_are_refused(write: Any) -> None:
+    for text in ("", "# nothing yet\n", "---\n"):
+        (problem,) = problems(write(text))
+        assert problem.startswith("f.yml: the file is empty")
+
+
+def test_a_missing_file_names_the_nearest_one(write: Any) -> None:
+    write(SMALL)
+    Path("other.yaml").write_text(SMALL)
+    assert problems("ff.yml") == ["ff.yml: no such file\n  hint: did you mean 'f.yml'?"]
+    assert "there are: f.yml, other.yaml" in problems("nothing-like-it.yml")[0]
+    assert "there is no folder 'no/folder'" in problems("no/folder/f.yml")[0]
+
+
+def test_a_folder_stands_for_its_only_file(write: Any) -> None:
+    write(SMALL)
+    assert load_config(".").origin("base_model") == "f.yml:1"
+    Path("g.yaml").write_text(SMALL)
+    assert problems(".") == [
+        ".: this folder has 2 configuration files\n  hint: name one of: f.yml, g.yaml"
+    ]
+    Path("empty").mkdir()
+    assert problems("empty") == ["empty: no .yml file in this folder"]
+
+
+def test_a_file_that_is_no_utf8_names_the_line(write: Any) -> None:
+    write(SMALL)
+    Path("f.yml").write_bytes(b"base_model: m\nname: caf\xe9\n")
+    (problem,) = problems("f.yml")
+    assert problem == "f.yml:2: byte 0xe9 is not UTF-8 text\n  hint: save the file as UTF-8"
+
+
+def test_a_byte_order_mark_does_not_matter(write: Any) -> None:
+    assert load_config(write("\ufeff" + SMALL)).model.base_model == "m"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(write: Any) -> None:
+    Path(write(SMALL)).chmod(0)
+    with pytest.raises(AxolotlError, match="cannot be read"):
+        load_config("f.yml")
+
+
+def test_a_huge_file_is_refused_without_being_read(write: Any) -> None:
+    write(SMALL)
+    with Path("f.yml").open("wb") as stream:
+        stream.truncate(2**33)
+    assert "too large for a configuration" in problems("f.yml")[0]
+
+
+def test_values_that_no_configuration_can_hold_are_refused() -> None:
+    assert problems({"base_model": object(), "datasets": []}) == [
+        "argument: base_model: a object is no configuration value\n"
+        "  hint: use text, numbers, booleans, lists and dicts"
+    ]
+    assert "keys are text, got 3" in problems({3: "x"})[0]
+    itself: dict[str, Any] = {}
+    itself["tokens"] = itself
+    assert "nested too deeply" in problems(itself)[0]
+
+
+YAML_MARKS = "ab:-[]{}&*!|>'\"#%@`,? \n\t<~.0123"
+TEXTS = st.binary() | (st.text() | st.text(alphabet=YAML_MARKS)).map(str.encode)
+
+
+@settings(deadline=None, max_examples=300)
+@given(content=TEXTS, tail=st.sampled_from([b"", SMALL.encode()]))
+def test_any_file_is_a_configuration_or_an_error_with_a_place(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, tail: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yml"
+    file.write_bytes(content + b"\n" + tail)
+    try:
+        config = load_config(file)
+    except ConfigErrors as error:
+        places = [problem.where or "" for problem in error.problems]
+        if not all(place.startswith(str(file)) for place in places):
+            pytest.fail(f"{places}")
+    else:
+        assert config.model.base_model
+
+
+keys = st.sampled_from(
+    ["base_model", "datasets", "lora_r", "seed", "tokens", "special_tokens", "x"]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+trees = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(keys, trees))
+def test_any_mapping_is_a_configuration_or_an_error(source: dict[str, Any]) -> None:
+    try:
+        config = load_config(source)
+    except ConfigErrors:
+        return
+    assert isinstance(config, Config)

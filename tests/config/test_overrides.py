@@ -1,0 +1,132 @@
+"""`--key value` replaces what the file says, with the types of the options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from axolotl.config import load_config, options
+from axolotl.config.overrides import split_arguments
+from axolotl.errors import ConfigError, ConfigErrors
+
+SMALL = {
+    "base_model": "m",
+    "datasets": [{"path": "a.jsonl", "type": "alpaca"}, {"path": "b.jsonl"}],
+    "lora_r": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "value"),
+    [
+        (["--lora_r", "16"], "lora_r", 16),
+        (["--lora_r=16"], "lora_r", 16),
+        (["--lora-r", "16"], "lora_r", 16),
+        (["--lora_r", "4", "--lora_r", "16"], "lora_r", 16),
+        (["--learning_rate", "2e-4"], "learning_rate", 2e-4),
+        (["--sample_packing"], "sample_packing", True),
+        (["--sample_packing", "false"], "sample_packing", False),
+        (["--sample_packing=False"], "sample_packing", False),
+        (["--no-sample_packing"], "sample_packing", False),
+        (["--no-sample-packing"], "sample_packing", False),
+        (["--bf16", "auto"], "bf16", "auto"),
+        (["--resume_from_checkpoint"], "resume_from_checkpoint", True),
+        (["--resume_from_checkpoint", "runs/a"], "resume_from_checkpoint", "runs/a"),
+        (["--output_dir", "-x"], "output_dir", "-x"),
+        (["--output_dir=--x"], "output_dir", "--x"),
+        (["--tokens", "[<a>, '<b>']"], "tokens", ["<a>", "<b>"]),
+        (["--special_tokens.pad_token", "<pad>"], "special_tokens", {"pad_token": "<pad>"}),
+        (["--special_tokens", "{pad_token: <pad>}"], "special_tokens", {"pad_token": "<pad>"}),
+        (["--lora_target_modules", "[a, b]"], "lora_target_modules", ["a", "b"]),
+        (["--lora_target_modules", ".*proj"], "lora_target_modules", ".*proj"),
+        (["--lora_r", "null"], "lora_r", 8),
+        (["--adapter="], "adapter", None),
+    ],
+)
+def test_an_override_replaces_the_value(arguments: list[str], key: str, value: Any) -> None:
+    config = load_config({**SMALL, "lora_r": 2}, arguments)
+    assert config.as_dict()[key] == value
+    assert config.origin(key).startswith("--")
+
+
+def test_nested_overrides_reach_into_lists() -> None:
+    config = load_config(SMALL, ["--datasets.0.path", "x.jsonl", "--datasets[1].type=completion"])
+    first, second = config.data.datasets
+    assert (first.path, first.type) == ("x.jsonl", "alpaca")
+    assert (second.path, second.type) == ("b.jsonl", "completion")
+    assert config.origin("datasets.0.path") == "--datasets.0.path"
+    assert config.origin("datasets.0.type") == "argument"
+
+
+def test_a_list_can_grow_by_one_but_has_no_holes() -> None:
+    config = load_config(SMALL, ["--datasets.2.path", "c.jsonl"])
+    assert [source.path for source in config.data.datasets] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    with pytest.raises(ConfigErrors, match="has entries 0 to 1; 2 would be a new one"):
+        load_config(SMALL, ["--datasets.7.path", "c.jsonl"])
+
+
+def test_overrides_may_come_as_a_mapping() -> None:
+    config = load_config(SMALL, {"lora_r": 32, "datasets.0.path": "x.jsonl", "tokens": ["<a>"]})
+    assert config.adapter.lora_r == 32
+    assert config.data.datasets[0].path == "x.jsonl"
+    assert config.model.tokens == ["<a>"]
+    assert config.origin("lora_r") == "argument"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lora_rank", "8"], r"--lora_rank: unknown key 'lora_rank'\n.*did you mean 'lora_r'"),
+        (["--lora-rank"], r"--lora-rank: unknown key 'lora_rank'"),
+        (["--datasets.0.pth", "x"], r"--datasets\.0\.pth: unknown key 'datasets\.0\.pth'"),
+        (["--lora_r", "many"], r"--lora_r: lora_r: expected a whole number, got 'many'"),
+        (["--lora_r"], r"--lora_r: lora_r needs a value\n  hint: write --lora_r=…"),
+        (["--lora_r", "--seed", "1"], r"--lora_r: lora_r needs a value"),
+        (["--no-lora_r"], r"--no-lora_r: unknown key 'no_lora_r'"),
+        (["--lora_r.x", "1"], r"--lora_r\.x: lora_r: expected a whole number, got a mapping"),
+        (["--load_in_8bit"], r"--load_in_8bit: option 'load_in_8bit' is known, but this version"),
+        (["--tokens", "[a"], r"--tokens: tokens: '\[a' cannot be read as a list"),
+        (["-x"], r"-x: no such option"),
+        (["x.yml"], r"'x\.yml' is no override"),
+    ],
+)
+def test_a_wrong_override_is_an_error_that_names_it(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigErrors, match=message):
+        load_config(SMALL, arguments)
+
+
+def test_problems_of_overrides_come_after_those_of_the_file() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load_config({**SMALL, "sed": 1}, ["--lora_r", "many"])
+    assert [problem.where for problem in caught.value.problems] == ["--lora_r", "argument"]
+
+
+def test_a_strict_file_takes_overrides_only_for_what_it_has() -> None:
+    config = load_config({**SMALL, "strict": True}, ["--lora_r", "4", "--seed", "7"])
+    assert config.adapter.lora_r == 4
+    assert config.training.seed == 42
+    (note,) = config.notes
+    assert (note.level, note.key, note.where) == ("warning", "seed", "--seed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others"),
+    [
+        (["c.yml", "--lora_r", "4"], ["c.yml"]),
+        (["--lora_r", "4", "c.yml"], ["c.yml"]),
+        (["--sample_packing", "c.yml"], ["c.yml"]),
+        (["--no-sample_packing", "c.yml"], ["c.yml"]),
+        (["--seed", "-1", "c.yml"], ["c.yml"]),
+        (["a.yml", "b.yml"], ["a.yml", "b.yml"]),
+    ],
+)
+def test_a_file_name_is_told_from_values(arguments: list[str], others: list[str]) -> None:
+    assert split_arguments(arguments, options())[0] == others
+
+
+def test_one_text_is_no_sequence_of_arguments() -> None:
+    with pytest.raises(TypeError, match="not one text"):
+        load_config(SMALL, "--lora_r 4")
+    with pytest.raises(ConfigError, match="no such option"):
+        split_arguments(["-v"], options())
