@@ -1,0 +1,1 @@
+"""What the user looks at before and after a run."""
