@@ -19,7 +19,6 @@ from transformers import (
 from axolotl.attention import Need, choose
 from axolotl.attention.per_document import attend, document_lengths, register
 from axolotl.errors import ConfigError, UnknownName
-
 from tests.conftest import build_llama
 
 LENGTHS = [5, 11, 1, 17, 7]

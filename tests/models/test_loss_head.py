@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, Gemma2Config
 
 from axolotl.models import loss_head
 from axolotl.models.loss_head import check_head, fused_loss, labelled_positions, output_head
-
 from tests.conftest import build_llama
 
 
@@ -41,7 +40,10 @@ def build(kind: str) -> Any:
     model = build_llama(tie_word_embeddings=kind != "untied")
     if kind == "lora_on_head":
         config = LoraConfig(
-            r=4, target_modules=["q_proj", "lm_head"], init_lora_weights=False, task_type="CAUSAL_LM"
+            r=4,
+            target_modules=["q_proj", "lm_head"],
+            init_lora_weights=False,
+            task_type="CAUSAL_LM",
         )
         model = get_peft_model(build_llama(tie_word_embeddings=False), config)
     if kind == "lora":
@@ -57,9 +59,7 @@ def build(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["tied", "untied", "lora", "lora_on_head", "saved_head"])
 @pytest.mark.parametrize("max_logits", [1 << 25, 512 * 7, 1])
-def test_equals_the_plain_loss(
-    kind: str, max_logits: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equals_the_plain_loss(kind: str, max_logits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss_head, "MAX_LOGITS", max_logits)
     model = build(kind)
     ids, labels = batch()

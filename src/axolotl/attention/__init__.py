@@ -79,4 +79,6 @@ def choose(requested: str | None, need: Need, *, where: str | None = None) -> Ch
             backend.register()
             return Choice(name, backend.isolates(need), "; ".join(reasons))
         reasons.append(f"{name}: {reason}")
-    raise ConfigError("attn_implementation", f"no attention serves this model: {'; '.join(reasons)}")
+    raise ConfigError(
+        "attn_implementation", f"no attention serves this model: {'; '.join(reasons)}"
+    )

@@ -82,7 +82,10 @@ def attend(
         )
     lengths = document_lengths(position_ids, tokens)
     pieces = zip(
-        query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True
+        query.split(lengths, dim=2),
+        key.split(lengths, dim=2),
+        value.split(lengths, dim=2),
+        strict=True,
     )
     outputs = [
         torch.nn.functional.scaled_dot_product_attention(

@@ -16,9 +16,9 @@ def why_not(need: Need) -> str | None:
 
 
 def isolates(need: Need) -> bool:
-    """transformers builds a block mask from jumps in `position_ids`, for all but a few models."""
+    """Transformers builds a block mask from jumps in `position_ids`, for all but a few models."""
     return need.model_type not in IGNORES_POSITIONS
 
 
 def register() -> None:
-    """transformers knows it already."""
+    """Transformers knows it already."""

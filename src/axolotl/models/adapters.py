@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -27,7 +30,7 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     if isinstance(listed, str):
         targets = listed
     elif adapter.lora_target_linear or not listed:
-        targets = sorted({*linear_names(model), *(listed or [])}) if listed else "all-linear"
+        targets = sorted(set(linear_names(model)).union(listed)) if listed else "all-linear"
     else:
         targets = list(listed)
     config = LoraConfig(
@@ -37,11 +40,13 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
         target_modules=targets,
         modules_to_save=list(adapter.lora_modules_to_save or []) or None,
         fan_in_fan_out=adapter.lora_fan_in_fan_out,
+        ensure_weight_tying=_touches_tied_weights(model, adapter),
         bias="none",
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
+        with _quiet():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(
             f"LoRA finds no place in this model: {str(error).splitlines()[0]}",
@@ -67,6 +72,18 @@ def linear_names(model: PreTrainedModel) -> list[str]:
     return sorted(names)
 
 
+def _touches_tied_weights(model: PreTrainedModel, adapter: AdapterSection) -> bool:
+    """Whether a tied head or its embeddings are trained: apart, they could not be merged again."""
+    listed = adapter.lora_target_modules
+    names = {
+        *(adapter.lora_modules_to_save or []),
+        *([listed] if isinstance(listed, str) else listed or []),
+    }
+    tied = (model.get_input_embeddings(), model.get_output_embeddings())
+    ends = {n.rpartition(".")[2] for n, module in model.named_modules() if module in tied}
+    return bool(model.config.tie_word_embeddings and names & ends)
+
+
 def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
     """Put the adapter saved in `folder` on `model`.
 
@@ -80,7 +97,8 @@ def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Pe
     """
     settings = _read_settings(folder)
     try:
-        loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        with _quiet():
+            loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
     except (ValueError, RuntimeError, KeyError) as error:
         base = settings.get("base_model_name_or_path") or "another base model"
         raise ModelError(
@@ -88,6 +106,14 @@ def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Pe
             hint=f"it was trained on '{base}'; let base_model name that one",
         ) from error
     return loaded
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The peft of today still reads a name that transformers has renamed; users can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def _read_settings(folder: Path) -> dict[str, object]:
@@ -107,7 +133,9 @@ def _read_settings(folder: Path) -> dict[str, object]:
     try:
         return json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        raise ModelError(f"'{file}' is not JSON: {error}", hint="train the adapter again") from error
+        raise ModelError(
+            f"'{file}' is not JSON: {error}", hint="train the adapter again"
+        ) from error
 
 
 def _mismatch(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from axolotl.core.cache import cache_folder
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file, hash_values
 from axolotl.core.optional import need
-from axolotl.errors import AxolotlError, ModelError
+from axolotl.errors import ModelError
 
 _NOT_CONFIG = ("quantization_config", "_name_or_path", "architectures", "transformers_version")
 
@@ -64,17 +64,18 @@ def _convert(file: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from axolotl.models.quiet import no_library_bars
+
     source: dict[str, Any] = {
         "pretrained_model_name_or_path": str(file.parent),
         "gguf_file": file.name,
     }
     try:
-        with _quiet_progress():
+        # The library's bars over tensors are plain tqdm, which only its stream can silence.
+        with contextlib.redirect_stderr(io.StringIO()), no_library_bars():
             tokenizer = AutoTokenizer.from_pretrained(**source)
             loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    except AxolotlError:
-        raise
-    except (ValueError, KeyError, OSError, NotImplementedError, IndexError) as error:
+    except (ValueError, LookupError, OSError, EOFError, NotImplementedError, struct.error) as error:
         raise ModelError(
             f"'{file}' cannot be converted: {error}",
             hint="is the download whole? otherwise let base_model name the original model",
@@ -83,16 +84,6 @@ def _convert(file: Path, target: Path) -> None:
     plain = type(loaded)(type(loaded.config)(**settings))
     plain.load_state_dict(loaded.state_dict())
     plain.tie_weights()
-    with _quiet_progress():
+    with no_library_bars():
         plain.save_pretrained(target)
     tokenizer.save_pretrained(target)
-
-
-@contextlib.contextmanager
-def _quiet_progress() -> Any:
-    """Keep the library's own progress bars away; they end in half lines beside ours."""
-    if os.environ.get("TQDM_DISABLE"):
-        yield
-        return
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield

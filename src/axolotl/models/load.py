@@ -17,6 +17,7 @@ from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
+from axolotl.models.quiet import no_library_bars
 from axolotl.models.sources import local_source
 
 
@@ -59,14 +60,15 @@ def open_model(
         _check_positions(config, sequence_len, source)
     loader = _loader(model.model_type)
     try:
-        loaded = loader.from_pretrained(
-            source,
-            config=config,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            revision=model.model_revision or "main",
-            trust_remote_code=model.trust_remote_code,
-        )
+        with no_library_bars():
+            loaded = loader.from_pretrained(
+                source,
+                config=config,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                revision=model.model_revision or "main",
+                trust_remote_code=model.trust_remote_code,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise ModelError(
             f"the model does not load from '{source}': {_short(error)}", hint=_load_hint(error)
@@ -85,11 +87,14 @@ def fit_embeddings(
     unlikely norm and a loss spike of its own.
     """
     target = -(-len(tokenizer) // multiple) * multiple
-    have = model.get_input_embeddings().weight.shape[0]
+    weight: Any = model.get_input_embeddings().weight
+    have = weight.shape[0]
     if have >= target:
         model.tie_weights()
         return
-    note(f"embeddings grow from {have} to {target} rows, for the tokenizer's {len(tokenizer)} tokens")
+    note(
+        f"embeddings grow from {have} to {target} rows, for the tokenizer's {len(tokenizer)} tokens"
+    )
     model.resize_token_embeddings(target, mean_resizing=True)
 
 

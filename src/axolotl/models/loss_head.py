@@ -63,7 +63,7 @@ def fused_loss(head: nn.Module, positions: Tensor, targets: Tensor) -> Iterator[
             flat = flat[positions]
         return summed_cross_entropy(logits_of, head, flat, targets).reshape(1, 1, 1)
 
-    head.forward = loss  # type: ignore[method-assign]
+    head.forward = loss
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ def summed_cross_entropy(
     chunk = max(1, MAX_LOGITS // _vocabulary(head))
     parameters = [p for p in head.parameters() if p.requires_grad]
     if torch.is_grad_enabled() and (hidden_PC.requires_grad or parameters):
-        return _ChunkedLoss.apply(logits_of, chunk, targets, hidden_PC, *parameters)  # type: ignore[no-any-return]
+        return _ChunkedLoss.apply(logits_of, chunk, targets, hidden_PC, *parameters)
     total = torch.zeros((), dtype=torch.float32, device=hidden_PC.device)
     for rows, goal in zip(hidden_PC.split(chunk), targets.split(chunk), strict=True):
         total += _cross_entropy(logits_of(rows), goal)
@@ -122,7 +122,8 @@ class _ChunkedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad_total: Tensor) -> Any:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (grad_total,) = grad_outputs
         scaled = [None if g is None else g * grad_total.to(g.dtype) for g in ctx.saved_tensors]
         return (None, None, None, *scaled)
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ MAX_RELATIVE_ERROR = 2e-6
 MIN_GAIN = 1.15
 """How many times faster than the default a setting must be to be worth a change."""
 PROBE_TOKENS = 512
+MAX_PROBE_WIDTH = 4096
+"""Wider layers, such as heads, are cut: the route is the same, the probe shorter."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,27 @@ def choose_route(shapes: Sequence[tuple[int, int]], *, device: torch.device) -> 
     default = Route("highest", 1.0, 0.0)
     if device.type != "cpu" or not shapes:
         return default
-    shapes = list(dict.fromkeys(shapes))[:3]
+    widest = MAX_PROBE_WIDTH
+    shapes = list(dict.fromkeys((min(i, widest), min(o, widest)) for i, o in shapes))[:3]
     identity = [platform.processor(), _cpu_name(), torch.__version__, torch.get_num_threads()]
     kept = cache_folder("matmul", hash_values([*identity, shapes])[:16] + ".json")
     if kept.is_file():
         return Route(**json.loads(kept.read_text("utf-8")))
-    before = torch.get_float32_matmul_precision()
-    try:
+    with use_route(default):
         route = _probe(shapes)
-    finally:
-        torch.set_float32_matmul_precision(before)
     write_json(kept, asdict(route))
     return route
+
+
+@contextmanager
+def use_route(route: Route) -> Iterator[None]:
+    """Compute by this route while the body runs."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(route.setting)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def layer_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
@@ -96,7 +108,8 @@ def _probe(shapes: Sequence[tuple[int, int]]) -> Route:
         torch.set_float32_matmul_precision(setting)
         results = [torch.nn.functional.linear(x, w) for x, w in pairs]
         errors[setting] = max(
-            float((got - want).norm() / want.norm()) for got, want in zip(results, exact, strict=True)
+            float((got - want).norm() / want.norm())
+            for got, want in zip(results, exact, strict=True)
         )
         seconds[setting] = min(_time(pairs) for _ in range(5))
     exact_enough = [s for s in SETTINGS if errors[s] <= MAX_RELATIVE_ERROR]

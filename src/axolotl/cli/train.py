@@ -1,0 +1,49 @@
+"""Train a model as the file says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from axolotl.cli._run import config_command
+
+if TYPE_CHECKING:
+    from axolotl.resolve import Resolved
+
+
+@config_command("train")
+@click.option("--prepare_ds_only", is_flag=True, help="Only fill the token store.")
+def main(resolved: Resolved, prepare_ds_only: bool) -> None:
+    """Train a model as the file says.
+
+    Prepares the data, trains, and saves into output_dir. Ctrl-C saves a checkpoint and ends.
+    """
+    from axolotl import api
+    from axolotl.core.console import note, print_pairs
+
+    if prepare_ds_only:
+        summary = api.prepare(resolved).summary
+        note(f"prepared {summary.kept:,} rows in {summary.folder}")
+        return
+    result = api.train(resolved)
+    figures = result.metrics
+    print_pairs(
+        "Stopped early" if result.interrupted else "Trained",
+        {
+            "steps": f"{result.steps:,}",
+            "loss": f"{result.train_loss:.4f} in training"
+            + (f", {result.eval_loss:.4f} on held-out rows" if result.eval_loss is not None else ""),
+            "speed": f"{figures['tokens_per_second']:,.0f} tokens per second",
+            "time": f"{figures['seconds']:.0f} s",
+            "peak memory": f"{figures['peak_memory_bytes'] / 1e9:.2f} GB",
+            "result": str(result.output_dir),
+            "report": str(result.output_dir / "run.json"),
+        },
+    )
+    if result.interrupted:
+        note("go on with: --resume_from_checkpoint=true")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The file's options as transformers' `TrainingArguments`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from axolotl.config.optimizer import OptimizerSection
+from axolotl.config.precision import PrecisionSection
+from axolotl.config.saving import SavingSection
+from axolotl.config.training import TrainingSection
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When something happens.
+
+    Args:
+        strategy: `no`, `epoch` or `steps`.
+        steps: Optimizer steps between two times; only for `steps`.
+    """
+
+    strategy: str
+    steps: int | None = None
+
+
+def every(strategy: str, steps: float | None, total_steps: int) -> Cadence:
+    """Resolve steps given as a share of the training.
+
+    Args:
+        strategy: `no`, `epoch` or `steps`.
+        steps: A count, or a share of all steps if below 1.
+        total_steps: Optimizer steps of the training.
+    """
+    if strategy != "steps" or steps is None:
+        return Cadence(strategy)
+    return Cadence(strategy, max(1, int(steps * total_steps)) if steps < 1 else int(steps))
+
+
+def training_arguments(
+    *,
+    training: TrainingSection,
+    optimizer: OptimizerSection,
+    precision: PrecisionSection,
+    saving: SavingSection,
+    save: Cadence,
+    evaluate: Cadence,
+    logging_steps: int,
+    total_steps: int,
+    accumulation_steps: int,
+) -> TrainingArguments:
+    """Arguments of one run; numbers that depend on the data come resolved.
+
+    Args:
+        training: Loop options.
+        optimizer: Optimizer options.
+        precision: Precision options.
+        saving: Output folder.
+        save: When checkpoints are written.
+        evaluate: When the held-out loss is computed.
+        logging_steps: Steps between two log lines.
+        total_steps: Optimizer steps of the training.
+        accumulation_steps: Rows per optimizer step and process.
+    """
+    on_gpu = torch.cuda.is_available()
+    extra: dict[str, Any] = {"tf32": True} if on_gpu and precision.tf32 else {}
+    checkpointing_kwargs = training.gradient_checkpointing_kwargs or {"use_reentrant": False}
+    return TrainingArguments(
+        output_dir=str(saving.output_dir),
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=accumulation_steps,
+        max_steps=total_steps,
+        seed=training.seed,
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs=checkpointing_kwargs,
+        optim=optimizer.optimizer,
+        learning_rate=optimizer.learning_rate,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.adam_beta1,
+        adam_beta2=optimizer.adam_beta2,
+        adam_epsilon=optimizer.adam_epsilon,
+        max_grad_norm=optimizer.max_grad_norm,
+        bf16=bool(precision.bf16) and precision.bf16 != "full",
+        fp16=bool(precision.fp16) and on_gpu,
+        use_cpu=not on_gpu,
+        save_strategy=save.strategy,
+        save_steps=save.steps or 500,
+        save_total_limit=saving.save_total_limit,
+        eval_strategy=evaluate.strategy,
+        eval_steps=evaluate.steps,
+        logging_steps=logging_steps,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=on_gpu,
+        ddp_find_unused_parameters=False,
+        **extra,
+    )

@@ -1,0 +1,53 @@
+"""`metrics.jsonl`: one JSON object per logged step and per evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from axolotl.core.atomic import disk_faults, write_atomic
+from axolotl.training.counters import RunCounters
+
+_KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_perplexity", "eval_tokens")
+
+
+class MetricsFile(TrainerCallback):
+    """Appends to `metrics.jsonl`; on a resume, lines after the checkpoint are cut off first.
+
+    Args:
+        file: Path of the file.
+        counters: Source of the token counts.
+    """
+
+    def __init__(self, file: Path, counters: RunCounters) -> None:
+        self.file = file
+        self.counters = counters
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the lines up to the step that the run begins with."""
+        if state.is_world_process_zero:
+            kept = [x for x in read_metrics(self.file) if 0 < x["step"] <= state.global_step]
+            write_atomic(self.file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Write a line, unless it is the library's closing summary."""
+        values = {name: logs[name] for name in _KEPT if name in logs}
+        if not values or not state.is_world_process_zero:
+            return
+        line = {"step": state.global_step, "epoch": state.epoch or 0.0, **values}
+        if "loss" in values:
+            line["trained_tokens"] = self.counters.trained_tokens
+            line["tokens_per_second"] = round(self.counters.tokens_per_second, 2)
+        with disk_faults(self.file), self.file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics file; a half line at the end, left by a kill, is left out."""
+    if not file.is_file():
+        return []
+    lines = file.read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]

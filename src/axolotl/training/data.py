@@ -1,0 +1,180 @@
+"""From stores of tokens to loaders of flattened rows, and from those to the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from axolotl.config.sequence import SequenceSection
+from axolotl.config.training import TrainingSection
+from axolotl.data.prepare import Prepared
+from axolotl.data.store import TokenStore
+from axolotl.packing.loader import make_loader
+from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
+from axolotl.packing.sampler import PlanSampler
+from axolotl.resolve import Resolved
+from axolotl.training.schedule import warms_up
+from axolotl.training.steps import Steps, count_steps
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How samples become rows.
+
+    Args:
+        packed: Fill rows up to `capacity_tokens`, instead of a fixed number of samples.
+        samples_per_row: Samples of an unpacked row.
+        capacity_tokens: Longest row in tokens.
+        pad_to_tokens: Length that every row is padded to; None for no padding.
+        accumulation: Rows per optimizer step and process.
+    """
+
+    packed: bool
+    samples_per_row: int
+    capacity_tokens: int
+    pad_to_tokens: int | None
+    accumulation: int
+
+
+def train_rows(sequence: SequenceSection, training: TrainingSection, *, isolates: bool) -> Rows:
+    """How the training samples are laid out.
+
+    Where the attention cannot keep the documents of a row apart, a row holds one sample and
+    accumulation makes up for it: the optimizer sees the same batches, no token is wasted on
+    padding.
+
+    Args:
+        sequence: Packing options.
+        training: Batch sizes.
+        isolates: Whether several documents may share a row.
+    """
+    size = training.micro_batch_size
+    capacity = size * sequence.sequence_len
+    accumulation = training.gradient_accumulation_steps
+    if not isolates:
+        padded = sequence.sequence_len if sequence.pad_to_sequence_len else None
+        return Rows(False, 1, sequence.sequence_len, padded, accumulation * size)
+    padded = capacity if sequence.pad_to_sequence_len else None
+    return Rows(bool(sequence.sample_packing), size, capacity, padded, accumulation)
+
+
+def eval_rows(sequence: SequenceSection, training: TrainingSection, *, isolates: bool) -> Rows:
+    """How the held-out samples are laid out; the loss does not depend on it."""
+    size = training.eval_batch_size or training.micro_batch_size
+    if not isolates:
+        return Rows(False, 1, sequence.sequence_len, None, 1)
+    packed = bool(sequence.eval_sample_packing)
+    return Rows(packed, size, size * sequence.sequence_len, None, 1)
+
+
+def planner(
+    lengths: np.ndarray, rows: Rows, *, seed: int, world_size: int, shuffle: bool = True
+) -> Callable[[int], PackPlan]:
+    """A function from the epoch to its plan.
+
+    Args:
+        lengths: Tokens of each sample.
+        rows: The layout.
+        seed: Seed of the order.
+        world_size: Number of processes.
+        shuffle: Whether unpacked samples are shuffled.
+    """
+
+    def plan(epoch: int) -> PackPlan:
+        if rows.packed:
+            return plan_packed(
+                lengths,
+                capacity_tokens=rows.capacity_tokens,
+                seed=seed,
+                epoch=epoch,
+                world_size=world_size,
+            )
+        return plan_rows(
+            lengths,
+            rows_per_batch=rows.samples_per_row,
+            seed=seed,
+            epoch=epoch,
+            world_size=world_size,
+            shuffle=shuffle,
+        )
+
+    return plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training before it begins: its rows, loaders and steps.
+
+    Args:
+        rows: Layout of the training rows.
+        first_epoch: The rows of the first epoch.
+        steps: Exact counts.
+        train_loader: Rows of this process.
+        eval_loader: Held-out rows of this process, or None.
+    """
+
+    rows: Rows
+    first_epoch: PackPlan
+    steps: Steps
+    train_loader: DataLoader[Any]
+    eval_loader: DataLoader[Any] | None
+
+
+def plan_training(
+    prepared: Prepared,
+    resolved: Resolved,
+    *,
+    isolates: bool,
+    rank: int,
+    world_size: int,
+    pad_token_id: int,
+) -> Plan:
+    """Cut the data into rows and steps.
+
+    Args:
+        prepared: Training and held-out samples.
+        resolved: The configuration.
+        isolates: Whether several documents may share a row.
+        rank: Number of this process.
+        world_size: Number of processes.
+        pad_token_id: Token for padding, if rows are padded.
+    """
+    training, schedule, seed = resolved.training, resolved.schedule, resolved.training.seed
+    rows = train_rows(resolved.sequence, training, isolates=isolates)
+    plan = planner(prepared.train.lengths, rows, seed=seed, world_size=world_size)
+    first = plan(0)
+    steps = count_steps(
+        first.steps,
+        accumulation=rows.accumulation,
+        num_epochs=training.num_epochs,
+        max_steps=training.max_steps,
+        warmup_steps=schedule.warmup_steps,
+        warmup_ratio=schedule.warmup_ratio,
+        logging_steps=resolved.logging.logging_steps,
+        warms_up=warms_up(schedule.lr_scheduler),
+    )
+    train_loader = make_loader(
+        prepared.train,
+        PlanSampler(plan, rank=rank),
+        pad_to_tokens=rows.pad_to_tokens,
+        pad_token_id=pad_token_id,
+    )
+    eval_loader = None
+    if prepared.eval is not None:
+        eval_loader = held_out_loader(
+            prepared.eval, resolved, isolates=isolates, rank=rank, world_size=world_size
+        )
+    return Plan(rows, first, steps, train_loader, eval_loader)
+
+
+def held_out_loader(
+    store: TokenStore, resolved: Resolved, *, isolates: bool, rank: int = 0, world_size: int = 1
+) -> DataLoader[Any]:
+    """Rows of the held-out samples, always in the same order."""
+    rows = eval_rows(resolved.sequence, resolved.training, isolates=isolates)
+    plan = planner(store.lengths, rows, seed=0, world_size=world_size, shuffle=False)
+    return make_loader(store, PlanSampler(plan, rank=rank), pad_to_tokens=None, pad_token_id=0)

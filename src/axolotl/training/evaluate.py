@@ -1,0 +1,70 @@
+"""The held-out loss of a model that is not being trained: the base, an adapter, or a full run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from axolotl.data.prepare import prepare
+from axolotl.errors import DataError
+from axolotl.models.adapters import attach_saved
+from axolotl.models.backend import choose_attention
+from axolotl.models.load import open_model, weight_dtype
+from axolotl.models.matmul import choose_route, layer_shapes, use_route
+from axolotl.models.tokenizer import load_tokenizer
+from axolotl.models.trained import trained_source
+from axolotl.resolve import Resolved
+from axolotl.training.data import held_out_loader
+from axolotl.training.evaluation import EvalResult, evaluate_loss
+from axolotl.training.loss import RowLoss
+
+
+def run_evaluation(resolved: Resolved, *, base: bool = False) -> EvalResult:
+    """Mean loss per trained token over the held-out rows.
+
+    Args:
+        resolved: The configuration.
+        base: Evaluate the base model without what was trained.
+
+    Raises:
+        DataError: the file holds no rows out.
+        ModelError: nothing was trained yet.
+    """
+    source = trained_source(
+        resolved.model, resolved.adapter, output_dir=resolved.saving.output_dir, base=base
+    )
+    tokenizer = load_tokenizer(source.model)
+    prepared = prepare(
+        resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+    )
+    if prepared.eval is None:
+        raise DataError(
+            "no rows are held out, so there is nothing to evaluate on",
+            where=resolved.origin("val_set_size"),
+            hint="set val_set_size to a share such as 0.05",
+        )
+    attention = choose_attention(
+        source.model,
+        resolved.attention.attn_implementation,
+        where=resolved.origin("attn_implementation"),
+    )
+    model: Any = open_model(
+        source.model,
+        dtype=weight_dtype(resolved.precision),
+        attn_implementation=attention.name,
+        tokenizer=tokenizer,
+        sequence_len=resolved.sequence.sequence_len,
+    )
+    if source.adapter is not None:
+        model = attach_saved(model, source.adapter, trainable=False)
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="bf16" if resolved.precision.bf16 is True else "no",
+    )
+    model = model.to(accelerator.device)
+    row_loss = RowLoss(model, autocast=lambda: accelerator.autocast())
+    loader = held_out_loader(prepared.eval, resolved, isolates=attention.isolates)
+    with use_route(choose_route(layer_shapes(model), device=accelerator.device)):
+        return evaluate_loss(model, loader, row_loss, device=accelerator.device)

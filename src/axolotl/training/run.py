@@ -1,0 +1,181 @@
+"""One training, from a resolved configuration to trained weights; the only entrance.
+
+Reads from top to bottom: data, plan, model, loop. What it did comes back as `Trained`; writing the
+run folder is left to `axolotl.artifacts`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from axolotl.core.console import note
+from axolotl.data.prepare import Prepared, prepare
+from axolotl.models.backend import choose_attention
+from axolotl.models.matmul import choose_route, layer_shapes, use_route
+from axolotl.models.tokenizer import load_tokenizer, pad_id
+from axolotl.records import RunResult
+from axolotl.resolve import Resolved
+from axolotl.training import checkpoints
+from axolotl.training.arguments import every, training_arguments
+from axolotl.training.callbacks.interrupt import StopOnSignal
+from axolotl.training.callbacks.metrics import MetricsFile
+from axolotl.training.callbacks.progress import ProgressBar
+from axolotl.training.counters import RunCounters
+from axolotl.training.data import Plan, plan_training
+from axolotl.training.memory import peak_bytes
+from axolotl.training.model import build_model
+from axolotl.training.schedule import lr_factor
+from axolotl.training.summary import print_summary
+from axolotl.training.trainer import Loaders, PackedTrainer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves behind, still in memory.
+
+    Args:
+        result: Its figures.
+        prepared: The data it saw.
+        plan: How that was cut into steps.
+        tokenizer: The tokenizer used.
+        save: Writes model or adapter and tokenizer into a folder.
+        facts: What was chosen on the way: attention, matmul route, parameters.
+        model: The model, with its adapter.
+    """
+
+    result: RunResult
+    prepared: Prepared
+    plan: Plan
+    tokenizer: PreTrainedTokenizerBase
+    save: Callable[[Path], None]
+    model: Any = field(repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def run_training(resolved: Resolved) -> Trained:
+    """Prepare, train, evaluate.
+
+    Raises:
+        AxolotlError: the user's input or machine is at fault.
+    """
+    state = PartialState()
+    output = Path(resolved.saving.output_dir)
+    resume = checkpoints.checkpoint_to_resume(
+        output,
+        asked=resolved.saving.resume_from_checkpoint,
+        automatic=resolved.saving.auto_resume_from_checkpoints,
+    )
+    tokenizer = load_tokenizer(resolved.model)
+    prepared = prepare(
+        resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+    )
+    attention = choose_attention(
+        resolved.model,
+        resolved.attention.attn_implementation,
+        where=resolved.origin("attn_implementation"),
+    )
+    plan = plan_training(
+        prepared,
+        resolved,
+        isolates=attention.isolates,
+        rank=state.process_index,
+        world_size=state.num_processes,
+        pad_token_id=pad_id(tokenizer),
+    )
+    device = state.device or torch.device("cpu")
+    set_seed(resolved.training.seed)
+    model = build_model(resolved, attention=attention.name, tokenizer=tokenizer)
+    route = choose_route(layer_shapes(model), device=device)
+    facts = print_summary(
+        resolved, prepared, plan, model=model, attention=attention, route=route, device=device
+    )
+    trainer, stop = _build_trainer(resolved, plan, model, tokenizer)
+    if resume is not None:
+        note(f"resuming from {resume}")
+    with use_route(route), stop.listening():
+        result = _run(trainer, stop, resume=resume, output=output)
+    return Trained(
+        result,
+        prepared,
+        plan,
+        tokenizer,
+        lambda folder: trainer.save_model(str(folder)),
+        model,
+        facts,
+    )
+
+
+def _build_trainer(
+    resolved: Resolved, plan: Plan, model: Any, tokenizer: Any
+) -> tuple[PackedTrainer, StopOnSignal]:
+    steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
+    counters, stop = RunCounters(), StopOnSignal()
+    metrics = Path(saving.output_dir) / "metrics.jsonl"
+    arguments = training_arguments(
+        training=resolved.training,
+        optimizer=resolved.optimizer,
+        precision=resolved.precision,
+        saving=saving,
+        save=every(saving.save_strategy or "epoch", saving.save_steps, steps.total),
+        evaluate=every(
+            (evaluation.evaluation_strategy or "epoch") if plan.eval_loader else "no",
+            evaluation.eval_steps,
+            steps.total,
+        ),
+        logging_steps=steps.logging,
+        total_steps=steps.total,
+        accumulation_steps=steps.accumulation,
+    )
+    trainer = PackedTrainer(
+        model=model,
+        args=arguments,
+        loaders=Loaders(plan.train_loader, plan.eval_loader),
+        lr_factor=lr_factor(resolved.schedule, total=steps.total, warmup=steps.warmup),
+        counters=counters,
+        tokenizer=tokenizer,
+        callbacks=[MetricsFile(metrics, counters), ProgressBar(counters), stop],
+    )
+    return trainer, stop
+
+
+def _run(
+    trainer: PackedTrainer, stop: StopOnSignal, *, resume: Path | None, output: Path
+) -> RunResult:
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    interrupted = stop.stopped_by is not None
+    eval_loss = _last_eval(trainer)
+    if not interrupted and trainer.loaders.eval is not None and eval_loss is None:
+        eval_loss = trainer.evaluate()["eval_loss"]
+    counters = trainer.counters
+    return RunResult(
+        output_dir=output,
+        steps=trainer.state.global_step,
+        train_loss=counters.train_loss,
+        eval_loss=eval_loss,
+        interrupted=interrupted,
+        metrics={
+            "seconds": round(counters.seconds, 3),
+            "seconds_in_all": round(time.perf_counter() - start, 3),
+            "tokens": counters.tokens,
+            "trained_tokens": counters.trained_tokens,
+            "tokens_per_second": round(counters.tokens_per_second, 2),
+            "peak_memory_bytes": peak_bytes(trainer.args.device),
+        },
+    )
+
+
+def _last_eval(trainer: PackedTrainer) -> float | None:
+    """The held-out loss of the last step, if it was computed there."""
+    for line in reversed(trainer.state.log_history):
+        if "eval_loss" in line:
+            return line["eval_loss"] if line["step"] == trainer.state.global_step else None
+    return None

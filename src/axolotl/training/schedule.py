@@ -1,0 +1,36 @@
+"""The learning rate's factor at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from axolotl import registry
+from axolotl.config.schedule import ScheduleSection
+
+SCHEDULES = "axolotl.schedules"
+
+
+def lr_factor(schedule: ScheduleSection, *, total: int, warmup: int) -> Callable[[int], float]:
+    """A function from the step (from 0) to the factor on `learning_rate`.
+
+    Args:
+        schedule: Name and options of the schedule.
+        total: Optimizer steps of the training.
+        warmup: Steps of rising learning rate.
+    """
+    plug_in = registry.load(SCHEDULES, _file_name(schedule.lr_scheduler))
+    options = plug_in.Options(**(schedule.lr_scheduler_kwargs or {}))
+
+    def factor(step: int) -> float:
+        return plug_in.factor(step, total, warmup, options)
+
+    return factor
+
+
+def warms_up(name: str) -> bool:
+    """Whether a schedule begins with a warm-up that the file does not ask for; `constant` does not."""
+    return name != "constant"
+
+
+def _file_name(name: str) -> str:
+    return "constant" if name == "constant_with_warmup" else name

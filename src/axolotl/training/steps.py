@@ -1,0 +1,65 @@
+"""How many steps a training has, known before the model is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The length of a training.
+
+    Args:
+        rows_per_epoch: Flattened rows per epoch and process.
+        accumulation: Rows per optimizer step and process.
+        per_epoch: Optimizer steps per epoch; the last may have fewer rows.
+        total: Optimizer steps of the whole training.
+        warmup: Steps of rising learning rate.
+        logging: Steps between two log lines.
+    """
+
+    rows_per_epoch: int
+    accumulation: int
+    per_epoch: int
+    total: int
+    warmup: int
+    logging: int
+
+
+def count_steps(
+    rows_per_epoch: int,
+    *,
+    accumulation: int,
+    num_epochs: float,
+    max_steps: int | None = None,
+    warmup_steps: int | None = None,
+    warmup_ratio: float | None = None,
+    logging_steps: int | None = None,
+    warms_up: bool = True,
+) -> Steps:
+    """Count the steps.
+
+    Args:
+        rows_per_epoch: Flattened rows per epoch and process.
+        accumulation: Rows per optimizer step and process.
+        num_epochs: Passes over the data; may be a fraction.
+        max_steps: Takes the place of `num_epochs`.
+        warmup_steps: As the file gives it; default 3 % of all steps, at most 100.
+        warmup_ratio: Warm-up as a share of all steps.
+        logging_steps: As the file gives it; default half a percent of all, from 1 to 10.
+        warms_up: False for a schedule that has no warm-up unless told.
+
+    >>> count_steps(10, accumulation=4, num_epochs=2.0).total
+    6
+    """
+    per_epoch = math.ceil(rows_per_epoch / accumulation)
+    total = max_steps if max_steps is not None else max(1, math.ceil(num_epochs * per_epoch))
+    if warmup_steps is not None:
+        warmup = warmup_steps
+    elif warmup_ratio is not None:
+        warmup = math.ceil(warmup_ratio * total)
+    else:
+        warmup = min(int(0.03 * total), 100) if warms_up else 0
+    logging = logging_steps or max(min(int(0.005 * total), 10), 1)
+    return Steps(rows_per_epoch, accumulation, per_epoch, total, min(warmup, total), logging)

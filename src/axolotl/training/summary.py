@@ -1,0 +1,110 @@
+"""The table before the start: what will be trained, on what, for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from axolotl.attention import Choice
+from axolotl.core.console import note, print_pairs
+from axolotl.data.prepare import Prepared
+from axolotl.models.matmul import Route
+from axolotl.resolve import Resolved
+from axolotl.training.data import Plan
+
+
+def print_summary(
+    resolved: Resolved,
+    prepared: Prepared,
+    plan: Plan,
+    *,
+    model: Any,
+    attention: Choice,
+    route: Route,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Print it, and return what was chosen on the way, for `run.json`."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    print_pairs(
+        "About to train",
+        {
+            "model": f"{resolved.model.base_model}, {total:,} parameters",
+            "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(resolved)}",
+            "rows": _rows(prepared),
+            "tokens": _tokens(prepared),
+            "packing": _packing(plan),
+            "steps": _steps(plan),
+            "attention": attention.name,
+            "matmul": f"{route} on {device.type}, {_dtype(model)}",
+            "output": str(resolved.saving.output_dir),
+        },
+    )
+    if attention.reason:
+        note(f"attention: {attention.reason}")
+    if not attention.isolates:
+        note(
+            f"{attention.name} attention cannot keep documents of a row apart in this model: each "
+            "row holds one sample, and more rows are accumulated to make up for it"
+        )
+    return {
+        "attention": attention.name,
+        "documents_isolated": attention.isolates,
+        "matmul": {"setting": route.setting, "gain": route.gain, "error": route.error},
+        "device": device.type,
+        "dtype": _dtype(model),
+        "parameters": total,
+        "trainable_parameters": trainable,
+        "packing_efficiency": plan.first_epoch.efficiency,
+        "rows_per_epoch": plan.steps.rows_per_epoch,
+        "steps_per_epoch": plan.steps.per_epoch,
+        "steps": plan.steps.total,
+        "warmup_steps": plan.steps.warmup,
+    }
+
+
+def _method(resolved: Resolved) -> str:
+    adapter = resolved.adapter
+    if adapter.adapter is None:
+        return "full fine-tuning"
+    if adapter.lora_model_dir:
+        return f"adapter of {adapter.lora_model_dir}"
+    return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}"
+
+
+def _rows(prepared: Prepared) -> str:
+    summary = prepared.summary
+    held_out = len(prepared.eval) if prepared.eval is not None else 0
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped.items() if count)
+    return (
+        f"{len(prepared.train):,} to train on, {held_out:,} held out, dropped: {dropped or 'none'}"
+    )
+
+
+def _tokens(prepared: Prepared) -> str:
+    train = prepared.train
+    share = train.trained_tokens / max(1, train.tokens)
+    return f"{train.tokens:,} per epoch, {train.trained_tokens:,} ({share:.0%}) of them trained"
+
+
+def _packing(plan: Plan) -> str:
+    rows = plan.rows
+    if not rows.packed:
+        return f"off: {rows.samples_per_row} samples a row, without padding"
+    return (
+        f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled, "
+        f"{plan.steps.rows_per_epoch:,} rows an epoch"
+    )
+
+
+def _steps(plan: Plan) -> str:
+    steps = plan.steps
+    return (
+        f"{steps.total:,} ({steps.per_epoch:,} an epoch, {steps.accumulation} rows a step), "
+        f"{steps.warmup:,} of warm-up"
+    )
+
+
+def _dtype(model: Any) -> str:
+    return str(next(model.parameters()).dtype).removeprefix("torch.")

@@ -1,0 +1,195 @@
+"""A thin `transformers.Trainer`: own batches, own loss, own evaluation; the loop is the library's.
+
+What is replaced, and why:
+- data loaders: batches come from a pack plan and are already one per rank;
+- `compute_loss`: the loss is computed inside the head, at labelled positions only;
+- `evaluate`: a mean over trained tokens, not over batches;
+- schedule: a factor per step from `axolotl.schedules`;
+- checkpoints: written aside and renamed, without pickled arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from axolotl.errors import ModelError
+from axolotl.models.quiet import no_library_bars
+from axolotl.training import checkpoints
+from axolotl.training.counters import RunCounters
+from axolotl.training.evaluation import evaluate_loss
+from axolotl.training.loss import RowLoss, label_count
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """Where the batches come from.
+
+    Args:
+        train: One flattened row per step, shapes (1, T).
+        eval: The same for the held-out rows; None without them.
+    """
+
+    train: DataLoader[Any]
+    eval: DataLoader[Any] | None = None
+
+
+class PackedTrainer(Trainer):
+    """Trains on flattened rows.
+
+    Args:
+        model: Model, or model with adapter.
+        args: The library's arguments.
+        loaders: Batches, not to be sharded again.
+        lr_factor: Maps a step (from 0) to the factor on the learning rate.
+        counters: Counts tokens and loss over the whole training, resumes included.
+        tokenizer: Saved with every checkpoint.
+        callbacks: Further callbacks.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: torch.nn.Module,
+        args: TrainingArguments,
+        loaders: Loaders,
+        lr_factor: Callable[[int], float],
+        counters: RunCounters,
+        tokenizer: Any,
+        callbacks: list[Any],
+    ) -> None:
+        self.loaders = loaders
+        self.lr_factor = lr_factor
+        self.counters = counters
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=loaders.train.dataset,
+            eval_dataset=loaders.eval.dataset if loaders.eval else None,
+            processing_class=tokenizer,
+            callbacks=[counters, *callbacks],
+        )
+        self.remove_callback(PrinterCallback)
+        counters.attach(self)
+        self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
+        # The loss below is normalized by the labels of the whole accumulated batch.
+        self.model_accepts_loss_kwargs = True
+
+    def loss_window(self) -> tuple[float, int]:
+        """Sum of the step losses since the last log line, and the step of that line."""
+        if not hasattr(self, "_tr_loss"):
+            return 0.0, 0
+        return float(self._tr_loss), self._globalstep_last_logged
+
+    def set_loss_window(self, summed_loss: float, since_step: int) -> None:
+        """Put back what `loss_window` gave."""
+        self._tr_loss = torch.tensor(summed_loss, device=self.args.device)
+        self._globalstep_last_logged = since_step
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The loader as given: its sampler knows the rank already."""
+        return self.loaders.train
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """One factor per step on every parameter group's learning rate."""
+        if self.lr_scheduler is None:
+            chosen: Any = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, self.lr_factor)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Summed cross entropy over the labels of the whole accumulated batch, all ranks included.
+
+        Raises:
+            ValueError: outputs are asked for; there are none.
+        """
+        if return_outputs:
+            raise ValueError("the loss is computed inside the head: there are no outputs")
+        total = self.row_loss(model, inputs)
+        self.counters.add(total.detach(), label_count(inputs), inputs["input_ids"].numel())
+        items = torch.as_tensor(num_items_in_batch, device=total.device).clamp(min=1)
+        # The mean over ranks that gradients get divides by their number once more.
+        return total / items * self.accelerator.num_processes
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Mean loss per trained token over the held-out rows of all ranks."""
+        assert self.loaders.eval is not None, "evaluation without held-out rows"
+        result = evaluate_loss(
+            self.model_wrapped,
+            self.loaders.eval,
+            self.row_loss,
+            device=self.args.device,
+            sum_over_ranks=self._sum_over_ranks,
+        )
+        metrics = {
+            f"{metric_key_prefix}_loss": result.loss,
+            f"{metric_key_prefix}_perplexity": result.perplexity,
+            f"{metric_key_prefix}_tokens": result.trained_tokens,
+            f"{metric_key_prefix}_seconds": result.seconds,
+        }
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _sum_over_ranks(self, total: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(total, reduction="sum")  # pyright: ignore[reportReturnType]
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Checkpoints are written into a staging folder first; see `_save_checkpoint`."""
+        return str(checkpoints.staging_folder(Path(str(self.args.output_dir))))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        run_folder = Path(str(self.args.output_dir))
+        with checkpoints.staged(run_folder, is_writer=self.args.should_save) as finish:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            finish(keep=self.args.save_total_limit)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint that lacks weights, or has others, is not of this model: refuse it.
+
+        Raises:
+            ModelError: names the first weight; tied ones are stored once and may be missing.
+        """
+        tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
+        wrong = [*(set(load_result.missing_keys) - tied), *load_result.unexpected_keys]
+        if wrong:
+            raise ModelError(
+                f"the checkpoint does not fit the model: {len(wrong)} weights, such as {wrong[0]}",
+                hint="resume with the base_model and adapter options that it was written with",
+            )
+
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Weights in safetensors and the tokenizer; no pickled arguments."""
+        if not self.args.should_save:
+            return
+        target = output_dir or str(self.args.output_dir)
+        unwrapped: Any = self.accelerator.unwrap_model(self.model)
+        with no_library_bars():
+            unwrapped.save_pretrained(target, state_dict=state_dict)
+        if self.processing_class is not None:
+            self.processing_class.save_pretrained(target)

@@ -1,0 +1,68 @@
+"""The matmul probe takes a route only if it is as exact as fp32 and clearly faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from axolotl.models import matmul
+from axolotl.models.matmul import choose_route, layer_shapes
+from tests.conftest import build_llama
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, *, seconds: dict[str, float], rounding: str | None = None
+) -> None:
+    """Give each setting a speed, and let one of them round to bf16."""
+    real = torch.nn.functional.linear
+
+    def linear(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        if torch.get_float32_matmul_precision() == rounding:
+            return real(x.bfloat16(), w.bfloat16()).float()
+        return real(x, w)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
+    monkeypatch.setattr(
+        matmul, "_time", lambda _pairs: seconds[torch.get_float32_matmul_precision()]
+    )
+
+
+def test_a_faster_exact_route_is_taken_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, seconds={"highest": 2.0, "high": 1.9, "medium": 1.0})
+    route = choose_route([(64, 128)], device=CPU)
+    assert (route.setting, route.gain) == ("medium", 2.0)
+    assert 0 < route.error < 1e-6
+    pretend(monkeypatch, seconds={"highest": 1.0, "high": 1.0, "medium": 9.0})
+    assert choose_route([(64, 128)], device=CPU) == route
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_route_that_rounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"highest": 2.0, "high": 2.0, "medium": 0.1}
+    pretend(monkeypatch, seconds=seconds, rounding="medium")
+    assert choose_route([(64, 128)], device=CPU).setting == "highest"
+
+
+def test_a_small_gain_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, seconds={"highest": 1.1, "high": 1.0, "medium": 1.05})
+    assert choose_route([(64, 128)], device=CPU).setting == "highest"
+
+
+def test_nothing_is_probed_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, seconds={})
+    assert choose_route([(64, 128)], device=torch.device("cuda")).setting == "highest"
+
+
+def test_shapes_with_most_work_come_first() -> None:
+    shapes = layer_shapes(build_llama())
+    assert set(shapes[:2]) == {(64, 128), (64, 512)}
+    assert set(shapes) == {(64, 512), (64, 128), (128, 64), (64, 64), (64, 32)}
