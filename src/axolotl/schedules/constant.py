@@ -1,0 +1,22 @@
+"""The learning rate as it is; after a warm-up, if the file asks for one."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+WARMS_UP = False
+
+
+class Options(BaseModel):
+    """None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def factor(step: int, total_steps: int, warmup_steps: int, options: Options) -> float:
+    """Rises in a straight line from 0 to 1 during the warm-up, and stays there.
+
+    >>> [factor(step, 4, 2, Options()) for step in range(5)]
+    [0.0, 0.5, 1.0, 1.0, 1.0]
+    """
+    return step / warmup_steps if step < warmup_steps else 1.0

@@ -1,0 +1,31 @@
+"""Down to 0 along half a cosine wave: slowly, fast, slowly."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+WARMS_UP = True
+
+
+class Options(BaseModel):
+    """What `lr_scheduler_kwargs` may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_cycles: float = Field(
+        0.5, gt=0, description="Waves of the cosine from warm-up to end; half of one ends at 0."
+    )
+
+
+def factor(step: int, total_steps: int, warmup_steps: int, options: Options) -> float:
+    """Rises in a straight line from 0 to 1 during the warm-up, then follows a cosine.
+
+    >>> [round(factor(step, 6, 2, Options()), 3) for step in range(7)]
+    [0.0, 0.5, 1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+    if step < warmup_steps:
+        return step / warmup_steps
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return max(0.0, (1.0 + math.cos(2.0 * math.pi * options.num_cycles * done)) / 2.0)
