@@ -56,9 +56,10 @@ def train(config: Source) -> RunResult:
     from axolotl.training.run import run_training
 
     settings = resolved(config)
-    begin_run(Path(settings.saving.output_dir))
+    output = begin_run(Path(settings.saving.output_dir))
     trained = run_training(settings)
-    write_run(settings, trained)
+    if trained.is_writer:
+        write_run(output, save=trained.save, record=trained.record())
     return trained.result
 
 
@@ -69,9 +70,16 @@ def evaluate(config: Source, *, base: bool = False) -> EvalResult:
         config: The configuration.
         base: Evaluate the base model without what was trained.
     """
+    from axolotl.artifacts.trained import find_trained
     from axolotl.training.evaluate import run_evaluation
 
-    return run_evaluation(resolved(config), base=base)
+    settings = resolved(config)
+    if base:
+        return run_evaluation(settings, model=settings.model)
+    found = find_trained(
+        settings.model, settings.adapter, output_dir=Path(settings.saving.output_dir)
+    )
+    return run_evaluation(settings, model=found.model, adapter=found.adapter)
 
 
 def merge(config: Source, *, dtype: str | None = None, out: Path | None = None) -> MergeReport:
@@ -87,7 +95,9 @@ def merge(config: Source, *, dtype: str | None = None, out: Path | None = None) 
     return merge_run(resolved(config), dtype=dtype, out=out)
 
 
-def generate(config: Source, prompts: Sequence[str], *, base: bool = False, **options: Any) -> list[str]:
+def generate(
+    config: Source, prompts: Sequence[str], *, base: bool = False, **options: Any
+) -> list[str]:
     """Answers to questions, asked in the format of the training.
 
     Args:

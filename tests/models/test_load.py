@@ -15,7 +15,6 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new, attach_saved, linear_names
 from axolotl.models.load import open_model, weight_dtype
 from axolotl.models.tokenizer import load_tokenizer
-from axolotl.models.trained import trained_source
 from tests.conftest import build_llama, build_tokenizer
 
 
@@ -98,7 +97,11 @@ def test_what_cannot_be_loaded_is_the_users_mistake(tmp_path: Path, tiny_model: 
 def test_an_adapter_takes_the_layers_asked_for(tiny_model: Path) -> None:
     def targets(**options: Any) -> set[str]:
         model = attach_new(build_llama(), AdapterSection(adapter="lora", **options))
-        return {n.split(".lora_A")[0].rpartition(".")[2] for n, p in model.named_parameters() if "lora_A" in n}
+        return {
+            n.split(".lora_A")[0].rpartition(".")[2]
+            for n, p in model.named_parameters()
+            if "lora_A" in n
+        }
 
     everything = set(linear_names(build_llama()))
     assert everything == {
@@ -143,17 +146,3 @@ def test_an_adapter_that_does_not_fit(tmp_path: Path) -> None:
         attach_saved(build_llama(), tmp_path, trainable=False)
     with pytest.raises(ModelError, match="no adapter folder"):
         attach_saved(build_llama(), tmp_path / "none", trainable=False)
-
-
-def test_the_result_of_a_run(tmp_path: Path, tiny_model: Path) -> None:
-    model, full, lora = section(tiny_model), AdapterSection(), AdapterSection(adapter="lora")
-    assert trained_source(model, lora, output_dir="nowhere", base=True).model is model
-    with pytest.raises(ModelError, match="holds no trained adapter"):
-        trained_source(model, lora, output_dir=str(tiny_model))
-    whole = trained_source(model, full, output_dir=str(tiny_model))
-    assert whole.model.base_model == str(tiny_model)
-    assert whole.adapter is None
-    (tmp_path / "adapter_config.json").touch()
-    adapter = trained_source(model, lora, output_dir=str(tmp_path))
-    assert adapter.adapter == tmp_path
-    assert adapter.model.base_model == str(tiny_model)

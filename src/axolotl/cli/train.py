@@ -23,8 +23,7 @@ def main(resolved: Resolved, prepare_ds_only: bool) -> None:
     from axolotl.core.console import note, print_pairs
 
     if prepare_ds_only:
-        summary = api.prepare(resolved).summary
-        note(f"prepared {summary.kept:,} rows in {summary.folder}")
+        print_pairs("Prepared", api.prepare(resolved).summary.lines())
         return
     result = api.train(resolved)
     figures = result.metrics

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from axolotl.config.model import ModelSection
 from axolotl.data.prepare import prepare
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
@@ -14,28 +16,27 @@ from axolotl.models.backend import choose_attention
 from axolotl.models.load import open_model, weight_dtype
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer
-from axolotl.models.trained import trained_source
 from axolotl.resolve import Resolved
 from axolotl.training.data import held_out_loader
 from axolotl.training.evaluation import EvalResult, evaluate_loss
 from axolotl.training.loss import RowLoss
 
 
-def run_evaluation(resolved: Resolved, *, base: bool = False) -> EvalResult:
+def run_evaluation(
+    resolved: Resolved, *, model: ModelSection, adapter: Path | None = None
+) -> EvalResult:
     """Mean loss per trained token over the held-out rows.
 
     Args:
         resolved: The configuration.
-        base: Evaluate the base model without what was trained.
+        model: What to load: its base model, or the result of its training.
+        adapter: Folder of the adapter to put on it.
 
     Raises:
         DataError: the file holds no rows out.
-        ModelError: nothing was trained yet.
+        ModelError: it does not load.
     """
-    source = trained_source(
-        resolved.model, resolved.adapter, output_dir=resolved.saving.output_dir, base=base
-    )
-    tokenizer = load_tokenizer(source.model)
+    tokenizer = load_tokenizer(model)
     prepared = prepare(
         resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
     )
@@ -46,25 +47,25 @@ def run_evaluation(resolved: Resolved, *, base: bool = False) -> EvalResult:
             hint="set val_set_size to a share such as 0.05",
         )
     attention = choose_attention(
-        source.model,
+        model,
         resolved.attention.attn_implementation,
         where=resolved.origin("attn_implementation"),
     )
-    model: Any = open_model(
-        source.model,
+    loaded: Any = open_model(
+        model,
         dtype=weight_dtype(resolved.precision),
         attn_implementation=attention.name,
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
     )
-    if source.adapter is not None:
-        model = attach_saved(model, source.adapter, trainable=False)
+    if adapter is not None:
+        loaded = attach_saved(loaded, adapter, trainable=False)
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision="bf16" if resolved.precision.bf16 is True else "no",
     )
-    model = model.to(accelerator.device)
-    row_loss = RowLoss(model, autocast=lambda: accelerator.autocast())
+    loaded = loaded.to(accelerator.device)
+    row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
     loader = held_out_loader(prepared.eval, resolved, isolates=attention.isolates)
-    with use_route(choose_route(layer_shapes(model), device=accelerator.device)):
-        return evaluate_loss(model, loader, row_loss, device=accelerator.device)
+    with use_route(choose_route(layer_shapes(loaded), device=accelerator.device)):
+        return evaluate_loss(loaded, loader, row_loss, device=accelerator.device)

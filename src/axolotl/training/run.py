@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import set_seed
 
 from axolotl.core.console import note
 from axolotl.data.prepare import Prepared, prepare
@@ -30,6 +30,7 @@ from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan, plan_training
+from axolotl.training.evaluation import EvalResult
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
 from axolotl.training.schedule import lr_factor
@@ -43,21 +44,37 @@ class Trained:
 
     Args:
         result: Its figures.
+        resolved: The configuration that it followed.
         prepared: The data it saw.
-        plan: How that was cut into steps.
-        tokenizer: The tokenizer used.
         save: Writes model or adapter and tokenizer into a folder.
-        facts: What was chosen on the way: attention, matmul route, parameters.
+        is_writer: Whether this process is the one that writes.
         model: The model, with its adapter.
+        facts: What was chosen on the way: attention, matmul route, parameters, steps.
     """
 
     result: RunResult
+    resolved: Resolved
     prepared: Prepared
-    plan: Plan
-    tokenizer: PreTrainedTokenizerBase
     save: Callable[[Path], None]
+    is_writer: bool
     model: Any = field(repr=False)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        result, config = self.result, self.resolved.config
+        first = self.resolved.data.datasets[0]
+        losses = {"train_loss": result.train_loss, "eval_loss": result.eval_loss}
+        if result.eval_loss is not None:
+            losses["perplexity"] = EvalResult(result.eval_loss, 0, 0.0).perplexity
+        return {
+            "interrupted": result.interrupted,
+            "final": {**losses, "steps": result.steps, **result.metrics},
+            "plan": self.facts,
+            "data": self.prepared.summary.as_dict(),
+            "format": first.model_dump(mode="json", exclude_none=True, include={"type", "field"}),
+            "config": {"given": config.given(), "resolved": self.resolved.as_dict()},
+        }
 
 
 def run_training(resolved: Resolved) -> Trained:
@@ -103,13 +120,13 @@ def run_training(resolved: Resolved) -> Trained:
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     return Trained(
-        result,
-        prepared,
-        plan,
-        tokenizer,
-        lambda folder: trainer.save_model(str(folder)),
-        model,
-        facts,
+        result=result,
+        resolved=resolved,
+        prepared=prepared,
+        save=lambda folder: trainer.save_model(str(folder)),
+        is_writer=trainer.args.should_save,
+        model=model,
+        facts=facts,
     )
 
 

@@ -18,7 +18,7 @@ def lr_factor(schedule: ScheduleSection, *, total: int, warmup: int) -> Callable
         total: Optimizer steps of the training.
         warmup: Steps of rising learning rate.
     """
-    plug_in = registry.load(SCHEDULES, _file_name(schedule.lr_scheduler))
+    plug_in = registry.load(SCHEDULES, schedule.lr_scheduler)
     options = plug_in.Options(**(schedule.lr_scheduler_kwargs or {}))
 
     def factor(step: int) -> float:
@@ -28,9 +28,5 @@ def lr_factor(schedule: ScheduleSection, *, total: int, warmup: int) -> Callable
 
 
 def warms_up(name: str) -> bool:
-    """Whether a schedule begins with a warm-up that the file does not ask for; `constant` does not."""
-    return name != "constant"
-
-
-def _file_name(name: str) -> str:
-    return "constant" if name == "constant_with_warmup" else name
+    """Whether a schedule begins with a warm-up where the file says nothing of one."""
+    return bool(registry.load(SCHEDULES, name).WARMS_UP)

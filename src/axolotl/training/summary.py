@@ -41,6 +41,8 @@ def print_summary(
             "output": str(resolved.saving.output_dir),
         },
     )
+    for warning in prepared.summary.warnings:
+        note(f"warning: {warning}")
     if attention.reason:
         note(f"attention: {attention.reason}")
     if not attention.isolates:
@@ -75,10 +77,10 @@ def _method(resolved: Resolved) -> str:
 
 def _rows(prepared: Prepared) -> str:
     summary = prepared.summary
-    held_out = len(prepared.eval) if prepared.eval is not None else 0
-    dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped.items() if count)
+    dropped = "; ".join(f"{rows} {why}" for why, rows in summary.dropped_rows.items() if rows.count)
     return (
-        f"{len(prepared.train):,} to train on, {held_out:,} held out, dropped: {dropped or 'none'}"
+        f"{summary.train_rows:,} to train on, {summary.eval_rows:,} held out, "
+        f"dropped: {dropped or 'none'}"
     )
 
 
