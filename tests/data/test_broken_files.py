@@ -23,6 +23,13 @@ def _parquet(rows: list[dict[str, str]]) -> bytes:
     return sink.getvalue()
 
 
+def _arrow(rows: list[dict[str, str]]) -> bytes:
+    sink, table = io.BytesIO(), pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
 def _csv(rows: list[dict[str, str]], end: str = "\n") -> bytes:
     lines = ["instruction,input,output"]
     lines += [",".join(f'"{value}"' for value in row.values()) for row in rows]
@@ -56,6 +63,7 @@ READ_RIGHT: dict[str, tuple[bytes, int]] = {
     "text_named.parquet": (b"".join(LINES), 20),
     "text_named.jsonl.gz": (b"".join(LINES), 20),
     "parquet_named.json": (_parquet(GOOD), 20),
+    "arrow_named.json": (_arrow(GOOD), 20),
     "packed.jsonl.gz": (gzip.compress(b"".join(LINES)), 20),
     "packed_array.json.gz": (gzip.compress(json.dumps(GOOD).encode()), 20),
 }

@@ -14,7 +14,8 @@ from axolotl.config.data import DataSection
 from axolotl.config.sequence import SequenceSection
 from axolotl.data import batches
 from axolotl.data import prepare as prepare_module
-from axolotl.data.prepare import Prepared, prepare
+from axolotl.data.encoder import Encoder
+from axolotl.data.prepare import Prepared, open_parts, prepare
 from axolotl.errors import ConfigError, DataError, EnvironmentFault, ModelError, UnknownName
 from tests.conftest import build_tokenizer
 from tests.data.conftest import Prepare, alpaca_rows, json_lines
@@ -150,6 +151,8 @@ def test_batches_do_not_change_the_rows(
     shutil.rmtree("last_run_prepared")
     prepared = run(entry, sequence_len=300)
     assert texts(prepared.train, tokenizer) == whole
+    rows = np.load(prepared.summary.folder / "rows.npy")
+    assert rows["row"].tolist() == list(range(1, 21))
     monkeypatch.setattr(batches, "BATCH_CHARACTERS", 1)
     bad = [*json_lines(alpaca_rows(7)).splitlines(), b'{"instruction": "\\udc00", "output": ""}']
     Path("bad.jsonl").write_bytes(b"\n\n".join(bad))
@@ -199,6 +202,28 @@ def test_special_tokens_in_the_data_are_said(run: Prepare, write: Write) -> None
         path = write("a.jsonl", json_lines(rows))
         (warning,) = run({"path": path, "type": kind}).summary.warnings
         assert "special token became that token in rows: 1 (a.jsonl row 3)" in warning
+
+
+def test_special_tokens_of_the_template_are_not_worth_a_word(run: Prepare, write: Write) -> None:
+    steered = build_tokenizer()
+    steered.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    rows: list[Any] = [row | {"more": ["a", {"b": "</s>"}]} for row in alpaca_rows(4)]
+    rows[3]["instruction"] = "What is <|im_end|>?"
+    entry = {"path": write("a.jsonl", json_lines(rows[:2])), "type": "alpaca:chatml"}
+    assert len(run(entry, tokenizer=steered).summary.warnings) == 0
+    entry = {"path": write("b.jsonl", json_lines(rows)), "type": "alpaca:chatml"}
+    (warning,) = run(entry, tokenizer=steered).summary.warnings
+    assert "in rows: 1 (b.jsonl row 4)" in warning
+
+
+def test_few_long_rows_fill_a_batch(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    entry = {"path": write("a.jsonl", json_lines(alpaca_rows(6))), "type": "alpaca"}
+    (part,) = open_parts(DataSection.model_validate({"datasets": [entry]}))
+    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 300)
+    found = list(batches.batches(part, Encoder(tokenizer)))
+    assert [batch.numbers.tolist() for batch in found] == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_the_last_rows_of_the_quick_start_are_held_out(run: Prepare, tokenizer: Any) -> None:

@@ -5,7 +5,7 @@ Memory holds one batch of rows whatever the size of the data: about 4,000 rows, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from axolotl.data.store import StoreWriter
 from axolotl.data.summary import LISTED_ROWS
 from axolotl.data.tokenize import TOO_LONG, TokenRows, fit
 from axolotl.errors import DataError
+from axolotl.formats import BoundFormat
+from axolotl.records import Segment
 
 SPLIT, CONTROL = "split", "control token in the text"
 
@@ -79,7 +81,7 @@ def fill(
                 counts.read[number] += len(batch.rows)
                 counts.kept[number] += kept.origin.size
                 padded += batch.padded
-                _count(counts, number, batch, kept, dropped, encoder)
+                _count(counts, number, part.bound, batch, kept, dropped, encoder)
     _check_rows(parts, counts, capacity_tokens)
     return {
         "rows_read": counts.read,
@@ -92,6 +94,7 @@ def fill(
 def _count(
     counts: Counts,
     part: int,
+    bound: BoundFormat | None,
     batch: Batch,
     kept: TokenRows,
     dropped: Mapping[str, np.ndarray],
@@ -104,21 +107,26 @@ def _count(
             counts.longest_dropped = max(counts.longest_dropped, longest)
     again = kept.origin[1:][kept.origin[1:] == kept.origin[:-1]]
     counts.note(SPLIT, part, batch.numbers[np.unique(again)])
-    # A special token may come from the template; only one in the row's own text is worth a word.
-    find = encoder.control_pattern.search
-    own = [i for i in batch.control if any(find(text) for text in _texts(batch.rows[i]))]
+    own = [i for i in batch.control if bound and _steers(bound, batch.rows[i], encoder)]
     counts.note(CONTROL, part, batch.numbers[own])
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
+def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> bool:
+    """Whether special tokens come from the row's own text, and not from the template alone."""
+    pattern = encoder.control_pattern
+
+    def without(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub("x", value)
+        if isinstance(value, Mapping):
+            return {name: without(inner) for name, inner in value.items()}
+        return [without(inner) for inner in value] if isinstance(value, list) else value
+
+    def count(segments: Sequence[Segment]) -> int:
+        return sum(len(pattern.findall(part.text)) for part in segments)
+
+    harmless = without(row)
+    return harmless != row and count(bound.segments(row)) > count(bound.segments(harmless))
 
 
 def _check_rows(parts: Sequence[Part], counts: Counts, capacity_tokens: int) -> None:
@@ -131,7 +139,11 @@ def _check_rows(parts: Sequence[Part], counts: Counts, capacity_tokens: int) -> 
             )
     if any(counts.kept):
         return
-    reasons = "; ".join(f"{count:,} {name}" for name, (count, _) in counts.groups.items())
+    reasons = "; ".join(
+        f"{count:,} {name}"
+        for name, (count, _) in counts.groups.items()
+        if name not in (SPLIT, CONTROL)
+    )
     raise DataError(
         f"none of the {sum(counts.read):,} rows can be trained on: {reasons}",
         where=", ".join(part.source.label for part in parts[:5]),
