@@ -1,0 +1,181 @@
+"""Finding again what was trained: adapter, full model or merged model, and the tokenizer with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from axolotl.artifacts.run_folder import read_run
+from axolotl.config.adapter import AdapterSection
+from axolotl.config.model import ModelSection
+from axolotl.core.console import note_once
+from axolotl.errors import ModelError
+from axolotl.models.adapters import attach_saved
+from axolotl.models.backend import attention_need
+from axolotl.models.load import model_config, open_model
+from axolotl.models.tokenizer import load_tokenizer
+
+MERGED = "merged"
+"""Name of the folder in `output_dir` that a merged model is written to."""
+_ADAPTER, _FULL = "adapter_config.json", "config.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where the parts of a model are, before anything is loaded.
+
+    Args:
+        model: What to load; its `tokenizer_config` names the tokenizer saved with the weights, where
+            one was.
+        adapter: Folder of the adapter to put on it, or None.
+        run: What `run.json` says of the run that made it; None for a base model or a foreign folder.
+    """
+
+    model: ModelSection
+    adapter: Path | None = None
+    run: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder or hub id that it is known by."""
+        return str(self.adapter or self.model.base_model)
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Load the tokenizer.
+
+        Raises:
+            ModelError: none loads.
+        """
+        return load_tokenizer(self.model)
+
+    def open(self, *, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase) -> Any:
+        """Load the weights, with the adapter on them, in evaluation mode.
+
+        Attention is the library's own, which works with and without a cache of keys and values.
+
+        Args:
+            dtype: dtype of the base weights.
+            tokenizer: Decides the number of embeddings.
+
+        Raises:
+            ModelError: it does not load, or the adapter does not fit.
+        """
+        loaded: Any = open_model(
+            self.model,
+            dtype=dtype,
+            attn_implementation=plain_attention(self.model),
+            tokenizer=tokenizer,
+        )
+        if self.adapter is not None:
+            loaded = attach_saved(loaded, self.adapter, trainable=False)
+        return loaded.eval()
+
+
+def plain_attention(model: ModelSection) -> str:
+    """`sdpa` where the model has it, else `eager`."""
+    need = attention_need(model_config(model))
+    return "sdpa" if need.sdpa and not need.softcap else "eager"
+
+
+def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Path) -> Trained:
+    """What a training with these options left behind.
+
+    An adapter lies in `lora_model_dir`, or in `output_dir` where that is not set; a model that was
+    trained in full, in `output_dir`.
+
+    Args:
+        model: The base model.
+        adapter: Whether an adapter was trained, and where it lies.
+        output_dir: The run's folder.
+
+    Raises:
+        ModelError: nothing of that kind is there; says what is.
+    """
+    if adapter.adapter is None and adapter.lora_model_dir is None:
+        return find_full(model, output_dir)
+    folder = Path(adapter.lora_model_dir or output_dir)
+    if not (folder / _ADAPTER).is_file():
+        key = "lora_model_dir" if adapter.lora_model_dir else "output_dir"
+        raise ModelError(f"no adapter in '{folder}'", where=key, hint=_instead(folder, model))
+    run = read_run(folder)
+    if adapter.lora_model_dir is None:
+        _say_if_unfinished(folder, run)
+    elif not _same(folder, output_dir) and (output_dir / _ADAPTER).is_file():
+        note_once(
+            f"the adapter is that of lora_model_dir, '{folder}'; '{output_dir}' holds another one: "
+            f"--lora_model_dir {output_dir} takes that"
+        )
+    return Trained(_with_tokenizer_of(folder, model), folder, run)
+
+
+def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> Trained:
+    """A whole model that was written into `folder`.
+
+    Args:
+        model: The base model's options; those for loading are kept.
+        folder: Where the model is.
+        key: The option that names the folder, for messages.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not (folder / _FULL).is_file() or (folder / _ADAPTER).is_file():
+        raise ModelError(f"no trained model in '{folder}'", where=key, hint=_instead(folder, model))
+    run = read_run(folder)
+    if folder.name != MERGED:
+        _say_if_unfinished(folder, run)
+    there = {
+        "base_model": str(folder),
+        "base_model_config": None,
+        "model_revision": None,
+        "resize_token_embeddings_to_32x": False,
+    }
+    return Trained(_with_tokenizer_of(folder, model.model_copy(update=there)), None, run)
+
+
+def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:
+    """Take the tokenizer saved with the weights: it has all added tokens under their trained ids."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return model
+    return model.model_copy(
+        update={"tokenizer_config": str(folder), "special_tokens": {}, "tokens": []}
+    )
+
+
+def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
+    if run is None:
+        note_once(
+            f"'{folder}' has no run.json: the last run there did not finish, and what lies there is "
+            "of an earlier one"
+        )
+    elif run.get("interrupted"):
+        note_once(f"the run in '{folder}' was stopped before its last step")
+
+
+def _instead(folder: Path, model: ModelSection) -> str:
+    """What to do where the expected weights are not."""
+    if not folder.is_dir():
+        return "train first: axolotl train with this file"
+    if (folder / _ADAPTER).is_file():
+        return "an adapter is there: set `adapter: lora`"
+    if (folder / _FULL).is_file():
+        return (
+            "a full model is there, not an adapter: leave out `adapter`"
+            if not _same(folder, Path(model.base_model))
+            else "that is the base model itself; name the folder of what was trained"
+        )
+    steps = sorted(
+        folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2] or 0)
+    )
+    if steps and (steps[-1] / _ADAPTER).is_file():
+        return f"the run did not finish; its newest checkpoint: --lora_model_dir {steps[-1]}"
+    return "the run did not finish: train with --auto_resume_from_checkpoints"
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.expanduser().resolve() == other.expanduser().resolve()
