@@ -120,6 +120,13 @@ def test_the_global_generators_are_left_alone(workers: int) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_reading_ahead_and_pinning_are_passed_on() -> None:
+    loader = make_loader(Samples(), PlanSampler(plan), num_workers=2, pin_memory=True)
+    assert (loader.num_workers, loader.pin_memory) == (2, True)
+    plain = make_loader(Samples(), PlanSampler(plan))
+    assert (plain.num_workers, plain.pin_memory) == (0, False)
+
+
 def test_what_workers_need_can_be_sent_to_them() -> None:
     flattener = Flattener(pad_to_tokens=4, pad_token_id=1)
     copied = pickle.loads(pickle.dumps(flattener))

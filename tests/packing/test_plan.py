@@ -159,6 +159,8 @@ def test_a_plan_cannot_be_changed() -> None:
     plan = plan_rows([1, 1], rows_per_batch=2, seed=0, epoch=0)
     with pytest.raises(ValueError, match="read-only"):
         plan.bin(0, 0)[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        plan.offsets[0] = 1
     with pytest.raises(AttributeError, match="world_size"):
         plan.world_size = 2  # pyright: ignore[reportAttributeAccessIssue]
 
