@@ -2,8 +2,8 @@
 
 A function of (lengths, capacity, seed, epoch, number of processes); no sample is read. Every sample
 is in exactly one row of exactly one process. The number of rows depends on the lengths alone, so it
-is the same in every epoch, and the same for every process. A million samples take
-about a quarter of a second.
+is the same in every epoch, and the same for every process. A million samples take about a quarter
+of a second.
 
 Rows are packed by best-fit-decreasing: samples of nearly equal length tend to share a row. Which of
 several samples of one length goes where, and the order of the rows, change with the epoch.
