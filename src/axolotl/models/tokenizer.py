@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
@@ -21,8 +22,7 @@ def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: nothing loads from there, or its class is not the one asked for.
     """
-    source = local_source(model.tokenizer_config or model.base_model)
-    tokenizer = _load(source, model)
+    tokenizer = _load(_source(model), model)
     for name, text in (model.special_tokens or {}).items():
         tokenizer.add_special_tokens({name: _exact(text, special=True)})
     if model.tokens:
@@ -41,6 +41,14 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Number of the padding token; 0 where there is none, since padding is never trained or seen."""
     token = tokenizer.pad_token_id
     return token if isinstance(token, int) else 0
+
+
+def _source(model: ModelSection) -> str:
+    """A folder of its own may hold a tokenizer and no model."""
+    folder = Path(model.tokenizer_config or "").expanduser()
+    if model.tokenizer_config and folder.is_dir():
+        return str(folder)
+    return local_source(model.tokenizer_config or model.base_model)
 
 
 def _load(source: str, model: ModelSection) -> PreTrainedTokenizerBase:
