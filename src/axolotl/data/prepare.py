@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from axolotl.config.data import DataSection
 from axolotl.config.sequence import SequenceSection
 from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
-from axolotl.core.console import note, note_once
+from axolotl.core.console import note
 from axolotl.core.hashing import hash_values
 from axolotl.data.batches import Part
 from axolotl.data.build import CONTROL, SPLIT, fill
@@ -68,8 +68,6 @@ def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenize
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
-    if data.dataset_processes is not None:
-        note_once("dataset_processes has no effect: one process tokenizes on all cores, in threads")
     encoder = Encoder(tokenizer)
     parts = open_parts(data)
     key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
