@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 
-@config_command("train")
+@config_command("train", trains=lambda options: not options["prepare_ds_only"])
 @click.option("--prepare_ds_only", is_flag=True, help="Only fill the token store.")
 def main(resolved: Resolved, prepare_ds_only: bool) -> None:
     """Train a model as the file says.
@@ -32,7 +32,9 @@ def main(resolved: Resolved, prepare_ds_only: bool) -> None:
         {
             "steps": f"{result.steps:,}",
             "loss": f"{result.train_loss:.4f} in training"
-            + (f", {result.eval_loss:.4f} on held-out rows" if result.eval_loss is not None else ""),
+            + (
+                f", {result.eval_loss:.4f} on held-out rows" if result.eval_loss is not None else ""
+            ),
             "speed": f"{figures['tokens_per_second']:,.0f} tokens per second",
             "time": f"{figures['seconds']:.0f} s",
             "peak memory": f"{figures['peak_memory_bytes'] / 1e9:.2f} GB",

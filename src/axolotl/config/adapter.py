@@ -13,40 +13,43 @@ class AdapterSection(Section):
     """Training a small adapter instead of all weights."""
 
     adapter: Literal["lora"] | None = Field(
-        None,
+        default=None,
         description="Train a `lora` adapter beside the frozen model; unset trains all weights.",
         json_schema_extra={"later": ["qlora", "llama-adapter"]},
     )
     lora_model_dir: str | None = Field(
-        None,
+        default=None,
         description="Folder of an adapter to go on training, to answer with or to merge; its own "
         "settings replace the other `lora_` options.",
     )
     lora_r: int = Field(
-        8, ge=1, description="Rank of the adapter; its size grows linearly with it."
+        default=8, ge=1, description="Rank of the adapter; its size grows linearly with it."
     )
     lora_alpha: int = Field(
-        16, ge=1, description="The adapter's output is scaled by `lora_alpha / lora_r`."
+        default=16, ge=1, description="The adapter's output is scaled by `lora_alpha / lora_r`."
     )
     lora_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of the adapter's inputs set to zero while training."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the adapter's inputs set to zero while training.",
     )
     lora_target_modules: list[str] | str | None = Field(
-        None,
+        default=None,
         description="Layers to adapt: ends of their names, such as `[q_proj, v_proj]`, or one "
         "regular expression for whole names.",
     )
     lora_target_linear: bool = Field(
-        False,
+        default=False,
         description="Adapt all linear layers except the output head; what is adapted if no layers "
         "are named.",
     )
     lora_modules_to_save: list[str] | None = Field(
-        None,
+        default=None,
         description="Layers to train in full and save with the adapter, such as "
         "`[embed_tokens, lm_head]` for new tokens.",
     )
     lora_fan_in_fan_out: bool = Field(
-        False,
+        default=False,
         description="The adapted layers store their weights transposed, as GPT-2's Conv1D does.",
     )

@@ -11,7 +11,7 @@ class AttentionSection(Section):
     """How attention is computed."""
 
     attn_implementation: str | None = Field(
-        None,
+        default=None,
         description="Attention to use: `per_document`, `sdpa` or `eager`; by default the first of "
         "them that the model can have.",
     )

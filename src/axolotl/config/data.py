@@ -18,30 +18,32 @@ class DatasetSource(Section):
         "`parquet`, `text`, `arrow`) with `data_files`; a local path wins over a hub name.",
     )
     type: str | None = Field(
-        None,
+        default=None,
         description="How a row becomes text, such as `alpaca` or `completion`; leave it out for rows "
         "that are tokenized already.",
     )
     ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
-        None, description="Kind of the local file; by default its name says it, else JSON Lines."
+        default=None,
+        description="Kind of the local file; by default its name says it, else JSON Lines.",
     )
     data_files: str | list[str] | None = Field(
-        None, description="Files to read from a folder or hub repository; by default all of them."
+        default=None,
+        description="Files to read from a folder or hub repository; by default all of them.",
     )
     data_dir: str | None = Field(
-        None, description="Sub-folder of a folder or hub repository to read from."
+        default=None, description="Sub-folder of a folder or hub repository to read from."
     )
     name: str | None = Field(
-        None, description="Name of the configuration (subset) of a hub data set."
+        default=None, description="Name of the configuration (subset) of a hub data set."
     )
     train_on_split: str = Field(
-        "train", description="Split to train on, where the data set has several."
+        default="train", description="Split to train on, where the data set has several."
     )
     revision: str | None = Field(
-        None, description="Branch, tag or commit of the data set's hub repository."
+        default=None, description="Branch, tag or commit of the data set's hub repository."
     )
     field: str | None = Field(
-        None, description="Column with the text, for `type: completion`; `text` by default."
+        default=None, description="Column with the text, for `type: completion`; `text` by default."
     )
 
 
@@ -52,19 +54,22 @@ class DataSection(Section):
         min_length=1, description="Sources of training data; all are put together and shuffled."
     )
     dataset_prepared_path: str = Field(
-        "last_run_prepared",
+        default="last_run_prepared",
         min_length=1,
         description="Folder that keeps prepared tokens, each preparation in a sub-folder named by a "
         "hash of all that changes it.",
     )
     val_set_size: CountOrShare = Field(
-        0,
+        default=0,
         ge=0,
         description="Rows held out for evaluation: a share below 1, or a number of rows; 0 for none.",
     )
     train_on_inputs: bool = Field(
-        False, description="Train on the prompt too, instead of only on the answer."
+        default=False, description="Train on the prompt too, instead of only on the answer."
     )
     dataset_processes: int | None = Field(
-        None, ge=1, description="Processes that prepare data; by default one for each processor."
+        default=None,
+        ge=1,
+        description="Has no effect: one process prepares the data, on all processors; accepted for files that "
+        "have it.",
     )

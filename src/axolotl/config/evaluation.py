@@ -13,12 +13,12 @@ class EvaluationSection(Section):
     """When the held-out loss is computed."""
 
     eval_steps: CountOrShare | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Optimizer steps between two evaluations, or a share of all steps below 1.",
     )
     evaluation_strategy: Literal["no", "epoch", "steps"] | None = Field(
-        None,
+        default=None,
         description="When the held-out loss is computed; by default `no` without held-out rows, "
         "`steps` if `eval_steps` is set, else `epoch`.",
     )

@@ -57,7 +57,7 @@ def _yaml_files(folder: Path) -> list[Path]:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     except OSError:
         return []  # the message that lists them does without
-    return [folder / name for name in names if name.endswith(SUFFIXES)]
+    return [folder / name for name in names if name.endswith(SUFFIXES) and name[0] != "."]
 
 
 def _only_file(folder: Path) -> Path:
@@ -72,6 +72,12 @@ def _only_file(folder: Path) -> Path:
         where=str(folder),
         hint=f"name one of: {_listed(files)}",
     )
+
+
+def nearby_files() -> str:
+    """What could be named, for a message."""
+    files = _yaml_files(Path())
+    return f"there are: {_listed(files)}" if files else f"there are no .yml files in {Path.cwd()}"
 
 
 def _nearby(missing: Path) -> str:

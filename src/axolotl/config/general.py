@@ -11,7 +11,7 @@ class GeneralSection(Section):
     """How the file itself is treated."""
 
     strict: bool = Field(
-        False,
+        default=False,
         description="Let `--key value` change only keys that are written in the file; others are "
         "ignored with a warning.",
     )

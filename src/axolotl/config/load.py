@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from axolotl.config.config import SECTIONS, Config, options
-from axolotl.config.find import find_config, read_text
+from axolotl.config.find import find_config, nearby_files, read_text
 from axolotl.config.legacy import modernise
 from axolotl.config.overrides import Override, apply_overrides, split_arguments
 from axolotl.config.section import Section
@@ -24,14 +24,15 @@ ARGUMENT = "argument"
 
 def load_config(
     source: str | Path | Mapping[str, Any],
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    overrides: Sequence[str] | Sequence[Override] | Mapping[str, Any] = (),
 ) -> Config:
     """Read a configuration.
 
     Args:
         source: A YAML file, a folder with exactly one, or the options as a mapping.
         overrides: What replaces options of it: arguments as on the command line
-            (`["--lora_r", "16", "--no-sample_packing"]`), or a mapping by dotted path.
+            (`["--lora_r", "16", "--no-sample_packing"]`), or a mapping by dotted path; also
+            `Override`s.
 
     Raises:
         ConfigErrors: everything that is wrong with it, in the order of its lines.
@@ -42,9 +43,7 @@ def load_config(
     (4, '--lora_r', 'default')
     """
     try:
-        name, tree, problems = _read_source(source)
-        changes = _read_overrides(overrides)
-        return _build(name, tree, changes, problems)
+        return _load(source, _read_overrides(overrides))
     except ConfigErrors:
         raise
     except ConfigError as error:
@@ -55,7 +54,32 @@ def load_config(
         raise ConfigErrors([ConfigError("", what, where=where)]) from error
 
 
-def _build(name: str, tree: Branch, changes: list[Override], problems: list[ConfigError]) -> Config:
+def load_arguments(arguments: Sequence[str]) -> Config:
+    """Read the configuration that a command line asks for: one file or folder, and overrides.
+
+    Args:
+        arguments: What was typed, without options of the command's own.
+
+    Raises:
+        ConfigErrors: everything that is wrong with it.
+        EnvironmentFault: the file may not be read.
+    """
+    try:
+        files, changes = split_arguments(arguments, options())
+    except ConfigError as error:
+        raise ConfigErrors([error]) from error
+    if len(files) == 1:
+        return load_config(files[0], changes)
+    if files:
+        hint = f"name one; if '{files[-1]}' is a value, write it as `--key={files[-1]}`"
+        problem = ConfigError("", f"several files: {', '.join(files)}", hint=hint)
+    else:
+        problem = ConfigError("", "no configuration file is named", hint=nearby_files())
+    raise ConfigErrors([problem])
+
+
+def _load(source: str | Path | Mapping[str, Any], changes: list[Override]) -> Config:
+    name, tree, problems = _read_source(source)
     notes = modernise(tree)
     if _is_strict(tree):
         changes, refused = _only_written(tree, changes)
@@ -93,12 +117,16 @@ def _read_source(
     return str(path), tree, problems
 
 
-def _read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[Override]:
+def _read_overrides(
+    overrides: Sequence[str] | Sequence[Override] | Mapping[str, Any],
+) -> list[Override]:
     if isinstance(overrides, Mapping):
         return [Override(key, from_python(v, ARGUMENT, path=key)) for key, v in overrides.items()]
     if isinstance(overrides, str):
         raise TypeError("overrides are a sequence of arguments or a mapping, not one text")
-    others, changes = split_arguments(overrides, options())
+    ready = [item for item in overrides if isinstance(item, Override)]
+    typed = [item for item in overrides if isinstance(item, str)]
+    others, changes = split_arguments(typed, options())
     if others:
         raise ConfigError(
             "",
@@ -106,7 +134,7 @@ def _read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[Overri
             where=others[0],
             hint="write `--key value`, and a value with spaces in quotes",
         )
-    return changes
+    return [*ready, *changes]
 
 
 def _deal(reader: Reader, values: Mapping[str, Any], failed: set[str]) -> dict[str, Any]:

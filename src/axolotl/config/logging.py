@@ -11,7 +11,7 @@ class LoggingSection(Section):
     """What is said during training."""
 
     logging_steps: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Optimizer steps between two lines of `metrics.jsonl`; by default half a percent "
         "of all steps, from 1 to 10.",

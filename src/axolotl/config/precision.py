@@ -13,27 +13,27 @@ class PrecisionSection(Section):
     """Number formats of weights and arithmetic."""
 
     bf16: bool | Literal["auto"] = Field(
-        False,
+        default=False,
         description="Compute in bfloat16 while the weights stay in float32 (autocast); `auto` turns "
         "it on where there is a GPU that has it.",
         json_schema_extra={"later": ["full"]},
     )
     fp16: bool = Field(
-        False,
+        default=False,
         description="Compute in float16 with loss scaling while the weights stay in float32; needs a "
         "GPU.",
     )
     tf32: bool = Field(
-        False,
+        default=False,
         description="Let an NVIDIA GPU (Ampere or newer) multiply float32 matrices in TensorFloat-32: "
         "faster, about three digits.",
     )
     bfloat16: bool = Field(
-        False,
+        default=False,
         description="Hold the weights themselves in bfloat16: half the memory, coarser updates.",
     )
     float16: bool = Field(
-        False,
+        default=False,
         description="Hold the weights themselves in float16: half the memory, overflows easily when "
         "all weights are trained.",
     )

@@ -13,30 +13,30 @@ class SavingSection(Section):
     """Where results go, checkpoints, resuming."""
 
     output_dir: str = Field(
-        "./model-out",
+        default="./model-out",
         min_length=1,
         description="Folder for the model or adapter, its tokenizer, checkpoints, `run.json` and "
         "`metrics.jsonl`.",
     )
     save_strategy: Literal["no", "epoch", "steps"] | None = Field(
-        None,
+        default=None,
         description="When checkpoints are written; by default `steps` if `save_steps` is set, else "
         "`epoch`. The final result is always written.",
     )
     save_steps: CountOrShare | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Optimizer steps between two checkpoints, or a share of all steps below 1.",
     )
     save_total_limit: int = Field(
-        4, ge=0, description="Checkpoints to keep, the newest; 0 keeps all."
+        default=4, ge=0, description="Checkpoints to keep, the newest; 0 keeps all."
     )
     resume_from_checkpoint: bool | str | None = Field(
-        None,
+        default=None,
         description="Checkpoint folder to go on from, or `true` for the newest one in `output_dir`.",
     )
     auto_resume_from_checkpoints: bool = Field(
-        False,
+        default=False,
         description="Go on from the newest checkpoint in `output_dir` if there is one, else start "
         "anew.",
     )

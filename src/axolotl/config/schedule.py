@@ -13,20 +13,20 @@ class ScheduleSection(Section):
     """The course of the learning rate."""
 
     lr_scheduler: str = Field(
-        "cosine",
+        default="cosine",
         min_length=1,
         description="Course of the learning rate after the warm-up: `cosine`, `linear`, `constant`, "
         "or `constant_with_warmup`.",
     )
     lr_scheduler_kwargs: dict[str, Any] | None = Field(
-        None, description="Further options of the schedule, by their names."
+        default=None, description="Further options of the schedule, by their names."
     )
     warmup_steps: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="Optimizer steps in which the learning rate rises from 0; by default 3 % of all "
         "steps, at most 100.",
     )
     warmup_ratio: float | None = Field(
-        None, ge=0, le=1, description="The same as a share of all steps."
+        default=None, ge=0, le=1, description="The same as a share of all steps."
     )

@@ -13,34 +13,38 @@ class TrainingSection(Section):
     """The training loop."""
 
     gradient_accumulation_steps: int = Field(
-        1, ge=1, description="Rows whose gradients are added up before each optimizer step."
+        default=1, ge=1, description="Rows whose gradients are added up before each optimizer step."
     )
     micro_batch_size: int = Field(
-        1,
+        default=1,
         ge=1,
         description="Samples per row; with `sample_packing`, a row's capacity in units of "
         "`sequence_len` tokens.",
     )
     eval_batch_size: int | None = Field(
-        None, ge=1, description="The same for held-out samples; by default `micro_batch_size`."
+        default=None,
+        ge=1,
+        description="The same for held-out samples; by default `micro_batch_size`.",
     )
     num_epochs: float = Field(
-        1.0, gt=0, description="Passes over the training data; may be a fraction."
+        default=1.0, gt=0, description="Passes over the training data; may be a fraction."
     )
     max_steps: int | None = Field(
-        None, ge=1, description="Stop after this many optimizer steps, whatever `num_epochs` says."
+        default=None,
+        ge=1,
+        description="Stop after this many optimizer steps, whatever `num_epochs` says.",
     )
     gradient_checkpointing: bool = Field(
-        False,
+        default=False,
         description="Compute activations again in the backward pass: less memory, about a third "
         "more time.",
     )
     gradient_checkpointing_kwargs: dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="Arguments of torch's checkpointing; by default `use_reentrant: false`.",
     )
     seed: int = Field(
-        42,
+        default=42,
         ge=0,
         lt=2**32,
         description="Seed of the order of samples, of dropout and of new weights.",

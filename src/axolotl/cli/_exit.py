@@ -1,0 +1,107 @@
+"""How a command ends: 0 done, 2 the user can mend it, 1 a bug, 130 interrupted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from axolotl.cli._say import say_error
+from axolotl.errors import AxolotlError, EnvironmentFault
+
+DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+
+
+@contextmanager
+def exit_codes(command: str) -> Iterator[None]:
+    """Turn what goes wrong into one message and an exit code.
+
+    Args:
+        command: Name of the command, for the name of a log file.
+
+    Raises:
+        SystemExit: something went wrong.
+    """
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise  # click ends these by itself
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise  # whoever read the output has gone; click ends quietly
+        fault = error if isinstance(error, AxolotlError) else as_fault(error)
+        if fault is None:
+            _report_bug(error, command)
+            raise SystemExit(BUG) from error
+        say_error(fault)
+        raise SystemExit(MENDABLE) from error
+
+
+def as_fault(error: Exception) -> EnvironmentFault | None:
+    """What a library raised, if the machine and not the code is at fault; else None."""
+    name = type(error).__name__
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or _no_memory(error, text):
+        return EnvironmentFault(
+            "not enough memory",
+            hint="lower micro_batch_size (and raise gradient_accumulation_steps) or sequence_len, "
+            "or write `gradient_checkpointing: true`",
+        )
+    if isinstance(error, OSError):
+        place = str(error.filename) if error.filename else None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return EnvironmentFault(
+                "no space left on the disk", where=place, hint="free some space"
+            )
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return EnvironmentFault(
+                f"not permitted: {error.strerror}", where=place, hint="choose another place"
+            )
+    return None
+
+
+def _no_memory(error: Exception, text: str) -> bool:
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
+def _report_bug(error: Exception, command: str) -> None:
+    """Put the traceback into a file and say where it is."""
+    import shlex
+    import time
+    import traceback
+
+    from axolotl import __version__
+
+    trace = "".join(traceback.format_exception(error))
+    content = f"axolotl {__version__}, Python {sys.version}\n{shlex.join(sys.argv)}\n\n{trace}"
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    click.echo(f"{type(error).__name__}: {first_line}", err=True)
+    file = _write_log(f"{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log", content)
+    if file is None:
+        click.echo(trace, err=True)
+    else:
+        click.echo(f"  this is a bug in axolotl; its traceback is in {file}", err=True)
+
+
+def _write_log(name: str, content: str) -> Path | None:
+    import tempfile
+
+    from axolotl.core.cache import cache_folder
+
+    for folder in (cache_folder("logs"), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content, encoding="utf-8")
+        except OSError:
+            continue  # a home that cannot be written to must not hide the error itself
+        return folder / name
+    return None

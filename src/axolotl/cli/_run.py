@@ -1,0 +1,73 @@
+"""What every command that takes a configuration has in common.
+
+@config_command("evaluate")
+@click.option("--json", "as_json", is_flag=True, help="…")
+def main(resolved: Resolved, as_json: bool) -> None: ...
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from axolotl.cli._exit import exit_codes
+from axolotl.cli._say import say_findings
+
+SETTINGS = {
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": True,
+    "help_option_names": ["-h", "--help"],
+}
+_OVERRIDES = (
+    "CONFIG is a YAML file, or a folder with only one. `--KEY VALUE` overrides any option of it, "
+    "also a nested one: `--datasets.0.path other.jsonl`; `--KEY` and `--no-KEY` turn a switch on "
+    "and off."
+)
+
+Body = Callable[..., None]
+
+
+def config_command(
+    name: str, *, trains: Callable[[Mapping[str, Any]], bool] | None = None
+) -> Callable[[Body], click.Command]:
+    """Make a command of a function that takes a resolved configuration.
+
+    The command reads `CONFIG` and overrides, resolves them, prints the findings, and calls the
+    function with `resolved` and the values of the options declared on it. Its docstring is the help.
+
+    Args:
+        name: The command's name.
+        trains: Whether the command, given its options, trains on this machine; what the machine
+            cannot do is an error only then. By default it does not.
+    """
+
+    def decorate(body: Body) -> click.Command:
+        @functools.wraps(body)
+        def run(arguments: tuple[str, ...], **options: Any) -> None:
+            with exit_codes(name):
+                from axolotl.config.load import load_arguments
+                from axolotl.resolve import resolve
+
+                training = trains is not None and trains(options)
+                resolved = resolve(load_arguments(arguments), trains=training)
+                say_findings(resolved.findings)
+                body(resolved, **options)
+
+        return arguments_command(name)(run)
+
+    return decorate
+
+
+def arguments_command(name: str) -> Callable[[Body], click.Command]:
+    """Make a command of a function that takes `arguments`: a file and overrides, unread."""
+
+    def decorate(body: Body) -> click.Command:
+        taking = click.argument(
+            "arguments", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--KEY VALUE]..."
+        )
+        return click.command(name, context_settings=SETTINGS, epilog=_OVERRIDES)(taking(body))
+
+    return decorate

@@ -1,0 +1,6 @@
+"""`Config` to `Resolved`: defaults that follow from other options, and rules across options."""
+
+from axolotl.resolve.resolve import examine, resolve
+from axolotl.resolve.resolved import Resolved
+
+__all__ = ["Resolved", "examine", "resolve"]

@@ -1,0 +1,98 @@
+"""Defaults that follow from other options, each with the option that it follows from.
+
+What depends on the data (steps of warm-up, steps between log lines) is filled in when the data is
+known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from axolotl.config import Config
+from axolotl.resolve.machine import Machine
+
+Implied = tuple[Any, str]
+"""A value, and what implies it."""
+
+
+def _eval_sample_packing(config: Config, _: Machine) -> Implied | None:
+    if config.sequence.eval_sample_packing is None:
+        return config.sequence.sample_packing, "sample_packing"
+    return None
+
+
+def _eval_batch_size(config: Config, _: Machine) -> Implied | None:
+    if config.training.eval_batch_size is None:
+        return config.training.micro_batch_size, "micro_batch_size"
+    return None
+
+
+def _gradient_checkpointing_kwargs(config: Config, _: Machine) -> Implied | None:
+    training = config.training
+    if training.gradient_checkpointing and training.gradient_checkpointing_kwargs is None:
+        return {"use_reentrant": False}, "gradient_checkpointing"
+    return None
+
+
+def _save_strategy(config: Config, _: Machine) -> Implied | None:
+    if config.saving.save_strategy is not None:
+        return None
+    return ("epoch", "") if config.saving.save_steps is None else ("steps", "save_steps")
+
+
+def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
+    evaluation = config.evaluation
+    if evaluation.evaluation_strategy is not None:
+        return None
+    if config.data.val_set_size == 0:
+        return "no", "val_set_size"
+    return ("epoch", "") if evaluation.eval_steps is None else ("steps", "eval_steps")
+
+
+def _bf16(config: Config, machine: Machine) -> Implied | None:
+    if config.precision.bf16 == "auto":
+        return machine.bf16, "this machine"
+    return None
+
+
+def _fp16(config: Config, machine: Machine) -> Implied | None:
+    bf16 = config.precision.bf16
+    if config.precision.fp16 and (machine.bf16 if bf16 == "auto" else bf16):
+        return False, "bf16"
+    return None
+
+
+def _optimizer(config: Config, _: Machine) -> Implied | None:
+    new = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fused"}
+    old = config.optimizer.optimizer
+    return (new[old], f"optimizer: {old}") if old in new else None
+
+
+def _lora_target_linear(config: Config, _: Machine) -> Implied | None:
+    adapter = config.adapter
+    if adapter.adapter is None or adapter.lora_model_dir or adapter.lora_target_linear:
+        return None
+    return None if adapter.lora_target_modules else (True, "adapter")
+
+
+def _tokenizer_config(config: Config, _: Machine) -> Implied | None:
+    model = config.model
+    if model.base_model_config and not model.tokenizer_config:
+        return model.base_model_config, "base_model_config"
+    return None
+
+
+IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
+    "eval_sample_packing": _eval_sample_packing,
+    "eval_batch_size": _eval_batch_size,
+    "gradient_checkpointing_kwargs": _gradient_checkpointing_kwargs,
+    "save_strategy": _save_strategy,
+    "evaluation_strategy": _evaluation_strategy,
+    "bf16": _bf16,
+    "fp16": _fp16,
+    "optimizer": _optimizer,
+    "lora_target_linear": _lora_target_linear,
+    "tokenizer_config": _tokenizer_config,
+}
+"""Option → its value and what implies it (nothing: it is the default), or None to leave it."""

@@ -1,0 +1,81 @@
+"""What this machine can compute with, found out without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+_BF16_FROM = (8, 0)
+"""Compute capability of the first GPUs with bfloat16 (Ampere)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Facts that some options depend on.
+
+    Args:
+        gpu: Whether torch will find a GPU.
+        bf16: Whether every GPU computes in bfloat16; False without one.
+    """
+
+    gpu: bool
+    bf16: bool
+
+
+@cache
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
+        return Machine(gpu=False, bf16=False)
+    built_for = torch_build()
+    if built_for == "hip":
+        there = Path("/dev/kfd").exists()
+        return Machine(gpu=there, bf16=there)
+    found = cuda_capabilities() if built_for == "cuda" else []
+    return Machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM)
+
+
+def torch_build() -> str:
+    """`cuda`, `hip` or `cpu`: what the installed torch was built for, read from its version file."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return "cpu"
+    file = Path(spec.origin).with_name("version.py")
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    for name in ("cuda", "hip"):
+        if re.search(rf"^{name}\b[^=\n]*=\s*['\"]", text, re.MULTILINE):
+            return name
+    return "cpu"
+
+
+def cuda_capabilities() -> list[tuple[int, int]]:
+    """Compute capability of each NVIDIA GPU, asked of the driver; empty without one."""
+    library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    try:
+        nvml = ctypes.CDLL(library)
+    except OSError:
+        return []  # no driver
+    if nvml.nvmlInit_v2() != 0:
+        return []
+    try:
+        count = ctypes.c_uint()
+        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+        return [found for n in range(count.value) if (found := _capability(nvml, n)) is not None]
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _capability(nvml: ctypes.CDLL, number: int) -> tuple[int, int] | None:
+    device, major, minor = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
+    if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(number), ctypes.byref(device)) != 0:
+        return None
+    pair = ctypes.byref(major), ctypes.byref(minor)
+    if nvml.nvmlDeviceGetCudaComputeCapability(device, *pair) != 0:
+        return None
+    return major.value, minor.value
