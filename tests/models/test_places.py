@@ -93,11 +93,11 @@ def test_float16_holds_the_weights_in_half_precision() -> None:
 
 
 def test_layers_that_are_stored_transposed() -> None:
-    def layers(**options: Any) -> list[LoraLayer]:
+    def layers(**options: Any) -> list[Any]:
         base = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=64))
         adapter = AdapterSection(adapter="lora", lora_target_modules=["c_attn"], **options)
         return [m for m in attach_new(base, adapter).modules() if isinstance(m, LoraLayer)]
 
-    assert [layer.fan_in_fan_out for layer in layers(lora_fan_in_fan_out=True)] == [True]
+    assert [x.fan_in_fan_out for x in layers(lora_fan_in_fan_out=True)] == [True]
     with pytest.warns(UserWarning, match="Setting fan_in_fan_out to True"):
         layers()

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from axolotl import registry
 from axolotl.errors import ConfigError
+from axolotl.registry import load
 
 ORDER = ("per_document", "sdpa", "eager")
 
@@ -65,7 +65,7 @@ def choose(requested: str | None, need: Need, *, where: str | None = None) -> Ch
     """
     package = "axolotl.attention"
     if requested is not None:
-        backend = registry.load(package, requested, where=where)
+        backend = load(package, requested, where=where)
         if reason := backend.why_not(need):
             hint = f"leave it out: {choose(None, need).name} is taken by itself"
             raise ConfigError("attn_implementation", reason, where=where, hint=hint)
@@ -73,7 +73,7 @@ def choose(requested: str | None, need: Need, *, where: str | None = None) -> Ch
         return Choice(requested, backend.isolates(need))
     reasons: list[str] = []
     for name in ORDER:
-        backend = registry.load(package, name)
+        backend = load(package, name)
         reason = backend.why_not(need)
         if reason is None:
             backend.register()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from axolotl import registry
 from axolotl.config.schedule import ScheduleSection
+from axolotl.registry import load
 
 SCHEDULES = "axolotl.schedules"
 
@@ -18,7 +18,7 @@ def lr_factor(schedule: ScheduleSection, *, total: int, warmup: int) -> Callable
         total: Optimizer steps of the training.
         warmup: Steps of rising learning rate.
     """
-    plug_in = registry.load(SCHEDULES, schedule.lr_scheduler)
+    plug_in = load(SCHEDULES, schedule.lr_scheduler)
     options = plug_in.Options(**(schedule.lr_scheduler_kwargs or {}))
 
     def factor(step: int) -> float:
@@ -29,4 +29,4 @@ def lr_factor(schedule: ScheduleSection, *, total: int, warmup: int) -> Callable
 
 def warms_up(name: str) -> bool:
     """Whether a schedule begins with a warm-up where the file says nothing of one."""
-    return bool(registry.load(SCHEDULES, name).WARMS_UP)
+    return bool(load(SCHEDULES, name).WARMS_UP)
