@@ -171,6 +171,16 @@ def test_all_problems_come_at_once_in_the_order_of_lines(write: Any) -> None:
         ("save_strategy: epochs", "did you mean 'epoch'?"),
         ("adapter: qlora", "adapter: 'qlora' is known, but this version does not support it yet"),
         ("optimizer: adamw_bnb_8bit", "does not support it yet"),
+        ("datasets: [{path: d, name: [a, b]}]", "datasets.0.name: a list is known, but"),
+        ("datasets: [{path: d, type: {format: x}}]", "datasets.0.type: a mapping is known, but"),
+        (
+            "datasets: [d.jsonl]",
+            "datasets.0: expected a mapping, got 'd.jsonl'\n  hint: write `- path: d.jsonl`",
+        ),
+        (
+            "datasets: d.jsonl",
+            "expected a list of mappings, got 'd.jsonl'\n  hint: write `- path: d.jsonl`",
+        ),
         ("bf16: full", "bf16: 'full' is known, but this version"),
         ("val_set_size: 1.5", "must be a whole number, or a share below 1; got 1.5"),
         ("tokens: <new>", "tokens: expected a list of texts, got '<new>'\n  hint: write [<new>]"),
@@ -182,8 +192,9 @@ def test_all_problems_come_at_once_in_the_order_of_lines(write: Any) -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(write: Any, line: str, message: str) -> None:
-    (problem,) = problems(write(f"{SMALL}{line}\n"))
-    assert problem.startswith("f.yml:5: ")
+    before = "base_model: m\n" if line.startswith("datasets") else SMALL
+    (problem,) = problems(write(f"{before}{line}\n"))
+    assert problem.startswith(f"f.yml:{before.count(chr(10)) + 1}: ")
     assert message in problem
 
 

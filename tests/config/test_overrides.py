@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from axolotl.config import load_config, options
 from axolotl.config.overrides import split_arguments
@@ -66,6 +68,11 @@ def test_a_list_can_grow_by_one_but_has_no_holes() -> None:
         load_config(SMALL, ["--datasets.7.path", "c.jsonl"])
 
 
+def test_a_single_value_has_no_parts() -> None:
+    with pytest.raises(ConfigErrors, match=r"tokens\.0\.x: 'tokens\.0' is a single value"):
+        load_config({**SMALL, "tokens": ["<a>"]}, ["--tokens.0.x", "1"])
+
+
 def test_overrides_may_come_as_a_mapping() -> None:
     config = load_config(SMALL, {"lora_r": 32, "datasets.0.path": "x.jsonl", "tokens": ["<a>"]})
     assert config.adapter.lora_r == 32
@@ -85,6 +92,8 @@ def test_overrides_may_come_as_a_mapping() -> None:
         (["--lora_r", "--seed", "1"], r"--lora_r: lora_r needs a value"),
         (["--no-lora_r"], r"--no-lora_r: unknown key 'no_lora_r'"),
         (["--lora_r.x", "1"], r"--lora_r\.x: lora_r: expected a whole number, got a mapping"),
+        (["--datasets.path", "x"], r"'datasets' has entries 0 to 1; 2 would be a new one"),
+        (["--=x"], r"--: unknown key ''"),
         (["--load_in_8bit"], r"--load_in_8bit: option 'load_in_8bit' is known, but this version"),
         (["--tokens", "[a"], r"--tokens: tokens: '\[a' cannot be read as a list"),
         (["-x"], r"-x: no such option"),
@@ -123,6 +132,32 @@ def test_a_strict_file_takes_overrides_only_for_what_it_has() -> None:
 )
 def test_a_file_name_is_told_from_values(arguments: list[str], others: list[str]) -> None:
     assert split_arguments(arguments, options())[0] == others
+
+
+WORDS = st.sampled_from(
+    [
+        "--lora_r",
+        "--lora_r=1",
+        "--datasets.0.path",
+        "--tokens",
+        "--no-strict",
+        "[a",
+        "{",
+        "x",
+        "--",
+        "",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(WORDS | st.text(alphabet="-=.0a[]{}: ")))
+def test_any_arguments_are_overrides_or_an_error(arguments: list[str]) -> None:
+    try:
+        config = load_config(SMALL, arguments)
+    except ConfigErrors:
+        return
+    assert config.model.base_model == "m"
 
 
 def test_one_text_is_no_sequence_of_arguments() -> None:

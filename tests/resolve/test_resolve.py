@@ -9,8 +9,10 @@ import pytest
 from axolotl.config import SECTIONS, load_config, options
 from axolotl.errors import ConfigErrors
 from axolotl.records import Finding
+from axolotl.registry import available
 from axolotl.resolve import Resolved, examine, resolve
 from axolotl.resolve.defaults import IMPLIED
+from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
 from axolotl.resolve.machine import Machine
 from axolotl.resolve.rules import RULES
 
@@ -110,11 +112,14 @@ ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
     ("new-tokens-are-trained", {"adapter": "lora", "lora_target_linear": True, "tokens": ["<a>"]}, "tokens", "embed_tokens and lm_head are not in"),
     ("output-is-not-input", {"base_model": "./x", "output_dir": "x"}, "output_dir", "overwrite base_model"),
     ("dataset-types", {"datasets": [{"path": "d", "type": "alpca"}]}, "datasets.0.type", "'alpca'"),
+    ("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt:load_role"}]}, "datasets.0.type", "'sharegpt:load_role' is known, but this version"),
+    ("schedule-name", {"lr_scheduler": "one_cycle"}, "lr_scheduler", "'one_cycle' is known, but this version"),
+    ("attention-name", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "is known, but this version"),
     ("dataset-types", {"datasets": [{"path": "d", "type": "alpaca", "field": "x"}]}, "datasets.0.type", "no setting 'field'"),
     ("schedule-name", {"lr_scheduler": "cosin"}, "lr_scheduler", "'cosin'"),
     ("schedule-name", {"lr_scheduler_kwargs": {"num_cycle": 1}}, "lr_scheduler_kwargs.num_cycle", "no option 'num_cycle'"),
     ("schedule-name", {"lr_scheduler_kwargs": {"num_cycles": "x"}}, "lr_scheduler_kwargs.num_cycles", "got 'x'"),
-    ("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "no attention 'spda'"),
+    ("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "attention has no 'spda'"),
 ]  # fmt: skip
 
 
@@ -249,6 +254,12 @@ def test_every_rule_has_a_case_that_sets_it_off() -> None:
     shown = {row[0] for row in ERRORS} | {row[1] for row in REMARKS}
     assert {rule.id for rule in RULES} <= shown
     assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+def test_a_plug_in_that_is_there_is_not_called_a_later_one() -> None:
+    folders = {"formats": LATER_TYPES, "schedules": LATER_SCHEDULES, "attention": LATER_ATTENTION}
+    for folder, names in folders.items():
+        assert names.isdisjoint(available(f"axolotl.{folder}"))
 
 
 def test_rules_and_defaults_name_options_that_exist() -> None:

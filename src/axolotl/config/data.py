@@ -21,6 +21,7 @@ class DatasetSource(Section):
         default=None,
         description="How a row becomes text, such as `alpaca` or `completion`; leave it out for rows "
         "that are tokenized already.",
+        json_schema_extra={"later": ["a mapping"]},
     )
     ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
         default=None,
@@ -34,7 +35,9 @@ class DatasetSource(Section):
         default=None, description="Sub-folder of a folder or hub repository to read from."
     )
     name: str | None = Field(
-        default=None, description="Name of the configuration (subset) of a hub data set."
+        default=None,
+        description="Name of the configuration (subset) of a hub data set.",
+        json_schema_extra={"later": ["a list"]},
     )
     train_on_split: str = Field(
         default="train", description="Split to train on, where the data set has several."

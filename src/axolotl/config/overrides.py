@@ -124,7 +124,7 @@ def _put(tree: Branch, parts: Sequence[str], override: Override) -> None:
                 kind = Row if deeper.isdigit() else Branch
                 node.items[part] = kind(override.node.where)
             node = node.items[part]
-        elif not last:
+        else:
             raise _NoPlaceError(f"'{'.'.join(parts[:depth])}' is a single value, without parts")
 
 

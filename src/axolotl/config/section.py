@@ -11,8 +11,8 @@ class Section(BaseModel):
     """A group of options: frozen, and no key that it does not know.
 
     Every field has a description; it is what the reference and the messages say of the option.
-    `json_schema_extra={"later": [...]}` lists values that are known but not supported yet, so that
-    the message can say so.
+    `json_schema_extra={"later": [...]}` lists values that are known but not supported yet (`a list`
+    and `a mapping` stand for all of these), so that the message can say so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -6,6 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from axolotl.config.tree import Branch, Leaf, Node, Row
@@ -81,10 +82,10 @@ def value_problem(node: Node, wanted: Any, path: str) -> ConfigError:
         later = _later_values(wanted)
         wanted = wanted.annotation
     expected, where = describe(wanted), node.where
-    if isinstance(node, Leaf) and node.value in later:
+    if (node.value if isinstance(node, Leaf) else show(node)) in later:
         return ConfigError(
             path,
-            f"{path}: '{node.value}' is known, but this version does not support it yet",
+            f"{path}: {show(node)} is known, but this version does not support it yet",
             where=where,
             hint=f"it takes {expected}",
         )
@@ -94,6 +95,14 @@ def value_problem(node: Node, wanted: Any, path: str) -> ConfigError:
         where=where,
         hint=_value_hint(node, wanted),
     )
+
+
+def _first_key(wanted: Any) -> str | None:
+    """The first key of an entry, where a value stands in the place of entries."""
+    for part in (wanted, *get_args(wanted)):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return next(iter(part.model_fields))
+    return None
 
 
 def _later_values(info: FieldInfo) -> list[str]:
@@ -108,6 +117,8 @@ def _value_hint(node: Node, wanted: Any) -> str | None:
         return "begin the first line of each entry with `- `"
     if not isinstance(node, Leaf):
         return None
+    if first := _first_key(wanted):
+        return f"write `- {first}: {node.value}`"
     if node.value is False and "no" in choices:
         return "write 'no' as a text"
     text = str(node.value)

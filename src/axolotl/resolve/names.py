@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
 
-from axolotl import registry
 from axolotl.errors import ConfigError, UnknownName
 from axolotl.formats import BoundFormat, bind
+from axolotl.registry import load, nearest
 from axolotl.resolve.case import Case, Found
+from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES, is_later
 
 _SCHEDULES = "axolotl.schedules"
 _ATTENTION = "axolotl.attention"
@@ -39,7 +40,9 @@ def dataset_types(case: Case) -> Iterator[Found]:
                     key=key,
                 )
             )
-        except (UnknownName, ConfigError) as error:
+        except UnknownName as error:
+            yield _unknown(key, source.type, LATER_TYPES, error)
+        except ConfigError as error:
             yield Found("error", key, f"{key}: {error.what}", error.hint or "")
     knows = [b for b in bound if "train_on_inputs" in type(b.options).model_fields]
     if data.train_on_inputs and len(bound) == len(data.datasets) and not knows:
@@ -55,9 +58,9 @@ def schedule_name(case: Case) -> Iterator[Found]:
     """`lr_scheduler` is a schedule, and has the options in `lr_scheduler_kwargs`."""
     schedule = case.config.schedule
     try:
-        plug_in = registry.load(_SCHEDULES, schedule.lr_scheduler)
+        plug_in = load(_SCHEDULES, schedule.lr_scheduler)
     except UnknownName as error:
-        yield Found("error", "lr_scheduler", f"lr_scheduler: {error.what}", error.hint or "")
+        yield _unknown("lr_scheduler", schedule.lr_scheduler, LATER_SCHEDULES, error)
         return
     options: type[BaseModel] = plug_in.Options
     given = schedule.lr_scheduler_kwargs or {}
@@ -69,7 +72,7 @@ def schedule_name(case: Case) -> Iterator[Found]:
             name = ".".join(map(str, detail["loc"]))
             key = f"lr_scheduler_kwargs.{name}"
             if detail["type"] == "extra_forbidden":
-                guess = registry.nearest(name, options.model_fields)
+                guess = nearest(name, options.model_fields)
                 hint = f"did you mean '{guess}'?" if guess else f"it has: {known}"
                 message = f"{key}: {schedule.lr_scheduler} has no option '{name}'"
             else:
@@ -80,10 +83,16 @@ def schedule_name(case: Case) -> Iterator[Found]:
 def attention_name(case: Case) -> Iterator[Found]:
     """`attn_implementation` is a backend; whether it suits the model is asked of the model later."""
     name = case.config.attention.attn_implementation
-    names = registry.available(_ATTENTION)
-    if name is not None and name not in names:
-        guess = registry.nearest(name, names)
-        hint = f"did you mean '{guess}'?" if guess else f"there are: {', '.join(names)}"
-        yield Found(
-            "error", "attn_implementation", f"attn_implementation: no attention '{name}'", hint
-        )
+    if name is None:
+        return
+    try:
+        load(_ATTENTION, name)
+    except UnknownName as error:
+        yield _unknown("attn_implementation", name, LATER_ATTENTION, error)
+
+
+def _unknown(key: str, name: str, later: frozenset[str], error: UnknownName) -> Found:
+    if is_later(name, later):
+        what = f"{key}: '{name}' is known, but this version does not support it yet"
+        return Found("error", key, what, (error.hint or "").rpartition("? ")[2])
+    return Found("error", key, f"{key}: {error.what}", error.hint or "")

@@ -1,0 +1,65 @@
+"""Names of plug-ins that users know from elsewhere and that this version does not have yet.
+
+A name leaves its list when a file of that name comes; a test checks that.
+"""
+
+from __future__ import annotations
+
+import re
+
+LATER_TYPES = frozenset(
+    [
+        "alpaca_chat",
+        "alpaca_instruct",
+        "alpaca_w_system",
+        "chat_template",
+        "concisechoice",
+        "context_qa",
+        "creative_acr",
+        "explainchoice",
+        "gpteacher",
+        "input_output",
+        "jeopardy",
+        "llama2_chat",
+        "metharme",
+        "oasst",
+        "orcamini",
+        "pygmalion",
+        "reflection",
+        "sharegpt",
+        "sharegpt_jokes",
+        "sharegpt_simple",
+        "stepwise_supervised",
+        "summarizetldr",
+    ]
+)
+LATER_SCHEDULES = frozenset(
+    [
+        "cosine_with_min_lr",
+        "cosine_with_restarts",
+        "cosine_warmup_with_min_lr",
+        "greedy",
+        "inverse_sqrt",
+        "log_sweep",
+        "one_cycle",
+        "polynomial",
+        "reduce_lr_on_plateau",
+        "rex",
+        "warmup_stable_decay",
+    ]
+)
+LATER_ATTENTION = frozenset(
+    [
+        "flash_attention_2",
+        "flash_attention_3",
+        "flex_attention",
+        "paged_attention",
+        "sage",
+        "xformers",
+    ]
+)
+
+
+def is_later(name: str, names: frozenset[str]) -> bool:
+    """Whether the name, without what stands behind a colon or point, is one for later."""
+    return re.split(r"[.:]", name, maxsplit=1)[0] in names
