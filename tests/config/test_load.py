@@ -320,7 +320,7 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.dictionaries(keys, trees))
 def test_any_mapping_is_a_configuration_or_an_error(source: dict[str, Any]) -> None:
     try:

@@ -223,6 +223,11 @@ def test_what_the_machine_lacks_matters_only_for_training() -> None:
     assert look({"bf16": True}, CPU).findings == ()
 
 
+def test_a_trained_model_may_answer_from_where_it_was_saved() -> None:
+    given = {"base_model": "./x", "output_dir": "x"}
+    assert look(given, trains=False).findings == ()
+
+
 def test_unused_bfloat16_is_mentioned_once_where_there_is_a_gpu_for_it() -> None:
     assert only(look({}, GPU)).message.startswith("bf16: the GPU computes in bfloat16")
     assert look({"bf16": False}, GPU).findings == ()

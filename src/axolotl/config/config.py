@@ -89,7 +89,3 @@ class Config(Sections):
     def given(self) -> dict[str, Any]:
         """The values as written, flat; defaults are left out."""
         return dict(self.written)
-
-    def sections(self) -> dict[str, Section]:
-        """The sections by their names."""
-        return {name: getattr(self, name) for name in SECTIONS}

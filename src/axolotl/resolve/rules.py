@@ -246,9 +246,9 @@ def larger_evaluation_rows(case: Case) -> Iterator[Found]:
 
 
 def output_is_not_input(case: Case) -> Iterator[Found]:
-    """The result must not be written over what it is made from."""
+    """A training must not write over what it starts from; answering from `output_dir` is fine."""
     output = Path(case.config.saving.output_dir).resolve()
-    if Path(case.config.model.base_model).resolve() == output:
+    if case.trains and Path(case.config.model.base_model).resolve() == output:
         yield Found(
             "error",
             "output_dir",
