@@ -1,0 +1,295 @@
+"""Adapter + base model → one model, with the measured difference between the two.
+
+The merge is computed in fp32 whatever the target dtype: in half precision W + BA would lose most of
+BA to rounding. It is checked twice. In memory, before anything is written, the merged model must
+give the logits of base + adapter up to fp32 rounding; that proves the merge. Then the written
+folder is loaded again as any other program would, and compared in its own dtype; that proves the
+folder, and says what the dtype costs. Memory: one fp32 copy of the model at a time.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+
+from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
+from axolotl.artifacts.merge_target import check_target, room_for
+from axolotl.artifacts.run_folder import storage_faults, versions
+from axolotl.artifacts.trained import MERGED, Trained, find_trained
+from axolotl.core.atomic import atomic_folder, write_json
+from axolotl.core.console import note
+from axolotl.errors import AxolotlError, ConfigError, ModelError
+from axolotl.models.load import weight_dtype
+from axolotl.models.quiet import no_library_bars
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from axolotl.resolve import Resolved
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LIMITS = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
+"""Largest relative difference that rounding explains, with much room; on a model of 30 layers fp32
+comes to 1e-6, float16 to 2e-3, bfloat16 to 2e-2."""
+MERGE_FILE = "merge.json"
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge came to.
+
+    Args:
+        folder: The merged model.
+        base: The base model.
+        adapter: Folder of the adapter.
+        dtype: dtype of the merged weights, such as `float32`.
+        size_bytes: Size of the folder.
+        difference: Merged folder, loaded again, against base + adapter.
+        merge_difference: The same before writing, in fp32: of the merge alone.
+        rows: What was compared: rows of the data, or fixed token ids.
+        seconds: How long it took.
+    """
+
+    folder: Path
+    base: str
+    adapter: Path
+    dtype: str
+    size_bytes: int
+    difference: Difference
+    merge_difference: Difference
+    rows: str
+    seconds: float
+
+    @property
+    def max_difference(self) -> float:
+        """Largest absolute difference of a logit."""
+        return self.difference.largest
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "folder": str(self.folder),
+            "base": self.base,
+            "adapter": str(self.adapter),
+            "dtype": self.dtype,
+            "size_bytes": self.size_bytes,
+            "difference": self.difference.as_dict(),
+            "merge_difference": self.merge_difference.as_dict(),
+            "rows": self.rows,
+            "seconds": round(self.seconds, 3),
+            "versions": versions(),
+        }
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Rows of token ids to compare two models on.
+
+    Args:
+        rows: The token ids.
+        name: What they are.
+    """
+
+    rows: Sequence[Sequence[int]]
+    name: str
+
+
+def merge_run(
+    resolved: Resolved, *, dtype: str | None = None, out: Path | None = None
+) -> MergeReport:
+    """Merge the adapter that a configuration trained.
+
+    Args:
+        resolved: The configuration.
+        dtype: A name of `DTYPES`; default: that of the base weights in training.
+        out: Target folder; default `output_dir/merged`.
+
+    Raises:
+        ConfigError: no such dtype, or the target is not to be written to.
+        ModelError: there is no adapter, it does not fit, or the merged model differs too much.
+        EnvironmentFault: no room on the disk.
+    """
+    output_dir = Path(resolved.saving.output_dir)
+    found = find_trained(resolved.model, resolved.adapter, output_dir=output_dir)
+    tokenizer = found.tokenizer()
+    return merge(
+        found,
+        tokenizer=tokenizer,
+        dtype=DTYPES[_known(dtype)] if dtype else weight_dtype(resolved.precision),
+        out=out or output_dir / MERGED,
+        probe=data_probe(resolved, tokenizer),
+    )
+
+
+def merge(
+    found: Trained,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    dtype: torch.dtype,
+    out: Path,
+    probe: Probe,
+) -> MergeReport:
+    """Merge, write, load again, compare; the folder appears only if all of it went well.
+
+    Args:
+        found: Base model and adapter.
+        tokenizer: Written beside the weights; decides the number of embeddings.
+        dtype: dtype of the merged weights.
+        out: Target folder; one that an earlier merge made is replaced.
+        probe: What to compare on.
+
+    Raises:
+        ConfigError: the target is not to be written to.
+        ModelError: no adapter, one that does not fit, or too large a difference.
+        EnvironmentFault: no room on the disk.
+    """
+    start = time.perf_counter()
+    if found.adapter is None:
+        raise ModelError(
+            f"there is nothing to merge: '{found.name}' was trained in full",
+            hint="it is a whole model already; use that folder as it is",
+        )
+    check_target(out, never=[found.adapter, Path(found.model.base_model)])
+    note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
+    model = found.open(dtype=torch.float32, tokenizer=tokenizer)
+    reference = logits_of(model, probe.rows)
+    model = _fold(model)
+    in_memory = compare(reference, logits_of(model, probe.rows))
+    _refuse(in_memory, torch.float32, "in memory")
+    room_for(model, dtype, out)
+    with storage_faults(out), atomic_folder(out) as work:
+        _save(model, tokenizer, dtype, work)
+        del model
+        gc.collect()
+        difference = compare(
+            reference, _reloaded_logits(work, dtype, probe.rows, found.model.trust_remote_code)
+        )
+        _refuse(difference, dtype, "loaded again")
+        report = MergeReport(
+            folder=out,
+            base=found.model.base_model,
+            adapter=found.adapter,
+            dtype=_name(dtype),
+            size_bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()),
+            difference=difference,
+            merge_difference=in_memory,
+            rows=probe.name,
+            seconds=time.perf_counter() - start,
+        )
+        write_json(work / MERGE_FILE, report.as_dict())
+    return report
+
+
+def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
+    """A few held-out rows, or training rows; fixed token ids where the data is not to be had."""
+    from axolotl.data.prepare import prepare
+
+    try:
+        prepared = prepare(
+            resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+        )
+    except AxolotlError as error:
+        note(f"compared on fixed token ids, because the data cannot be read: {error.what}")
+        return Probe(fixed_rows(len(tokenizer)), "fixed token ids")
+    store, name = (
+        (prepared.train, "training rows")
+        if prepared.eval is None
+        else (prepared.eval, "held-out rows")
+    )
+    rows = probe_rows([store[i].input_ids.tolist() for i in range(min(len(store), 4))])
+    return Probe(rows, f"{len(rows)} {name}")
+
+
+def _fold(adapted: Any) -> Any:
+    """Add the adapter into the weights, in place, and take it off."""
+    if not hasattr(adapted.base_model, "merge_and_unload"):
+        kind = adapted.peft_config[adapted.active_adapter].peft_type.value
+        raise ModelError(
+            f"an adapter of the kind {kind} cannot be merged",
+            hint="it changes the model's inputs, not its weights; use it beside the base model",
+        )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            merged = adapted.merge_and_unload(safe_merge=True)
+        except ValueError as error:
+            raise ModelError(
+                f"the adapter cannot be merged: {str(error).splitlines()[0]}",
+                hint="if it holds numbers that are none, the training diverged: lower learning_rate",
+            ) from error
+    for warning in said:
+        if "no longer tied" in str(warning.message):
+            note("embeddings and output head were trained apart; the merged model keeps both")
+        else:
+            note(f"while merging: {warning.message}")
+    return merged.eval()
+
+
+def _save(model: Any, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, folder: Path) -> None:
+    _make_ready(model, tokenizer)
+    with no_library_bars():
+        model.to(dtype).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the model stop where the tokenizer's answers end, and use its cache again."""
+    model.config.use_cache = True
+    settings = model.generation_config
+    ends = settings.eos_token_id
+    known = [ends] if isinstance(ends, int) else list(ends or [])
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    if isinstance(eos, int) and eos not in known:
+        settings.eos_token_id = [eos, *known] if known else eos
+        model.config.eos_token_id = settings.eos_token_id
+    if isinstance(pad, int):
+        settings.pad_token_id = model.config.pad_token_id = pad
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        # Sampling options with sampling off: the library refuses to save what it had loaded.
+        settings.do_sample = True
+
+
+def _reloaded_logits(
+    folder: Path, dtype: torch.dtype, rows: Sequence[Sequence[int]], trust_remote_code: bool
+) -> list[Tensor]:
+    with no_library_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+    return logits_of(model.eval(), rows)
+
+
+def _refuse(difference: Difference, dtype: torch.dtype, what: str) -> None:
+    if difference.relative <= LIMITS[dtype]:
+        return
+    hint = "this is more than rounding; do base_model and the adapter belong together?"
+    if dtype == torch.float16:
+        hint = "some models overflow in float16: use --dtype bfloat16 or float32"
+    raise ModelError(
+        f"the merged model ({_name(dtype)}, {what}) differs from base + adapter by "
+        f"{difference.largest:.2g} ({difference.relative:.1%} of the largest logit); nothing was "
+        "written",
+        hint=hint,
+    )
+
+
+def _known(dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise ConfigError(
+            "dtype", f"no dtype '{dtype}'", where="--dtype", hint=f"one of: {', '.join(DTYPES)}"
+        )
+    return dtype
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

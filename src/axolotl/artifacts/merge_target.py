@@ -1,0 +1,67 @@
+"""Where a merged model may be written: never over what the user would miss."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from axolotl.errors import ConfigError, EnvironmentFault
+
+_SIGN = "merge.json"
+_LEFTOVER = r"\.{name}\.(old\.)?[a-z0-9_]{{8}}"
+
+
+def check_target(out: Path, *, never: Iterable[Path]) -> None:
+    """Refuse a folder that holds anything but an earlier merge; remove what a killed one left.
+
+    Args:
+        out: The target folder, which will be replaced as a whole.
+        never: Places that must not be in it.
+
+    Raises:
+        ConfigError: it is not to be replaced.
+    """
+    target = out.expanduser().resolve()
+    for place in (*never, Path.cwd()):
+        if place.expanduser().resolve().is_relative_to(target):
+            raise ConfigError(
+                "out",
+                f"'{out}' holds '{place}', and would be replaced as a whole",
+                where="--out",
+                hint="name a folder of its own",
+            )
+    taken = target.is_file() or (target.is_dir() and any(target.iterdir()))
+    if taken and not (target / _SIGN).is_file():
+        raise ConfigError(
+            "out",
+            f"'{out}' is there already, and no earlier merge made it",
+            where="--out",
+            hint="move it away, or name another folder",
+        )
+    pattern = re.compile(_LEFTOVER.format(name=re.escape(out.name)))
+    for left in out.parent.glob(".*"):
+        if left.is_dir() and pattern.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def room_for(model: torch.nn.Module, dtype: torch.dtype, out: Path) -> None:
+    """See that the disk has room for the weights, before a long write fails.
+
+    Raises:
+        EnvironmentFault: it has not.
+    """
+    tensors: dict[int, Any] = {p.data_ptr(): p for p in model.parameters()}
+    need = sum(p.numel() for p in tensors.values()) * dtype.itemsize
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise EnvironmentFault(
+            f"{need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            where=str(out),
+            hint="free some space, name another folder with --out, or a smaller --dtype",
+        )

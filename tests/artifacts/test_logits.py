@@ -1,0 +1,40 @@
+"""The difference between two models, as a number."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from axolotl.artifacts.logits import compare, fixed_rows, logits_of, probe_rows
+from tests.conftest import build_llama
+
+
+def test_the_difference_is_the_largest_and_relative_to_the_largest_logit() -> None:
+    want = [torch.tensor([[1.0, -4.0], [2.0, 0.0]]), torch.tensor([[0.5, 1.0]])]
+    got = [torch.tensor([[1.0, -3.8], [2.0, 0.1]]), torch.tensor([[1.0, 0.5]])]
+    found = compare(want, got)
+    assert found.largest == pytest.approx(0.5)
+    assert found.relative == pytest.approx(0.125)
+    assert (found.agreeing, found.positions) == (2, 3)
+
+
+def test_a_logit_that_is_no_number_is_infinitely_far() -> None:
+    assert compare([torch.zeros(1, 2)], [torch.tensor([[torch.nan, 0.0]])]).largest == math.inf
+
+
+def test_rows_are_few_and_short() -> None:
+    rows = probe_rows([range(500)] * 9)
+    assert len(rows) == 4
+    assert rows[0] == list(range(128))
+    assert fixed_rows(100) == fixed_rows(100)
+    assert all(0 <= token < 100 for row in fixed_rows(100) for token in row)
+
+
+def test_each_row_is_run_by_itself() -> None:
+    model = build_llama()
+    together = logits_of(model, [[5, 6, 7], [8, 9]])
+    alone = logits_of(model, [[8, 9]])
+    assert [tuple(x.shape) for x in together] == [(3, 512), (2, 512)]
+    assert torch.equal(together[1], alone[0])

@@ -1,0 +1,118 @@
+"""A run folder is whole or says that it is not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from axolotl.artifacts.run_folder import begin_run, read_run, write_run
+from axolotl.errors import EnvironmentFault, ModelError
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_result_is_written_and_run_json_says_what_it_is(tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        assert not (tmp_path / "run.json").exists()
+        put(folder, "model.safetensors", "config.json")
+
+    record = {"final": {"train_loss": 1.5, "perplexity": math.inf}, "format": {"type": "alpaca"}}
+    write_run(tmp_path, save=save, record=record)
+    content = json.loads((tmp_path / "run.json").read_text())
+    assert content == read_run(tmp_path)
+    assert content["final"] == {"train_loss": 1.5, "perplexity": None}
+    assert content["files"] == ["config.json", "model.safetensors"]
+    assert {"python", "axolotl", "torch", "transformers", "peft", "tokenizers"} == set(
+        content["versions"]
+    )
+    assert names(tmp_path) == {"run.json", "model.safetensors", "config.json"}
+
+
+def test_a_run_that_fails_while_saving_leaves_what_was_there(tmp_path: Path) -> None:
+    put(tmp_path, "model.safetensors")
+    begin_run(tmp_path)
+
+    def save(folder: Path) -> None:
+        put(folder, "model.safetensors")
+        (folder / "model.safetensors").write_text("half")
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(EnvironmentFault, match="no space left"):
+        write_run(tmp_path, save=save, record={})
+    assert names(tmp_path) == {"model.safetensors"}
+    assert (tmp_path / "model.safetensors").read_text() == "model.safetensors"
+
+
+def test_a_disk_that_safetensors_finds_full_is_the_machines_fault(tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(EnvironmentFault, match="no space left"):
+        write_run(tmp_path, save=save, record={})
+
+
+def test_no_old_result_lies_beside_the_new_one(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "mine.txt",
+        "metrics.jsonl",
+        "checkpoint-5/model.safetensors",
+    )
+    write_run(
+        tmp_path,
+        save=lambda folder: put(folder, "adapter_config.json", "adapter_model.safetensors"),
+        record={},
+    )
+    assert names(tmp_path) == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "run.json",
+        "mine.txt",
+        "metrics.jsonl",
+        "checkpoint-5",
+    }
+
+
+def test_the_beginning_of_a_run_takes_the_sign_of_completeness_away(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "out"
+    put(
+        folder,
+        "run.json",
+        "model.safetensors",
+        ".final.abc/model.safetensors",
+        ".saving/checkpoint-3/x",
+        ".checkpoint-1.removed/x",
+        ".mine/notes",
+    )
+    assert begin_run(folder) == folder
+    assert names(folder) == {"model.safetensors", ".mine"}
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "file")
+    with pytest.raises(EnvironmentFault, match="a file stands where a folder is needed"):
+        begin_run(tmp_path / "file" / "out")
+
+
+def test_a_folder_without_run_json_and_one_with_a_broken_one(tmp_path: Path) -> None:
+    assert read_run(tmp_path) is None
+    (tmp_path / "run.json").write_text('{"final": ')
+    with pytest.raises(ModelError, match=r"run\.json' cannot be read"):
+        read_run(tmp_path)
