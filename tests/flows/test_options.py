@@ -87,3 +87,17 @@ def test_the_held_out_loss_is_computed_when_asked(
 def test_the_prepared_data_lies_where_asked(tiny_options: Options, tmp_path: Path) -> None:
     summary = api.prepare(tiny_options(dataset_prepared_path=str(tmp_path / "mine"))).summary
     assert Path(summary.folder).parent == tmp_path / "mine"
+
+
+def test_things_happen_every_so_many_steps(tiny_options: Options) -> None:
+    options = {"max_steps": 6, "save_steps": 3, "eval_steps": 2, "logging_steps": 3}
+    folder = api.train(tiny_options(**options)).output_dir
+    lines = read_metrics(folder / "metrics.jsonl")
+    assert [line["step"] for line in lines if "eval_loss" in line] == [2, 4, 6]
+    assert [line["step"] for line in lines if "loss" in line] == [3, 6]
+    assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
+
+
+def test_the_result_lies_where_asked(tiny_options: Options, tmp_path: Path) -> None:
+    api.train(tiny_options(**SHORT, output_dir=str(tmp_path / "there")))
+    assert (tmp_path / "there" / "model.safetensors").is_file()

@@ -30,6 +30,24 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_weights_come_from_base_model(tiny_model: Path, tmp_path: Path) -> None:
+    build_llama(seed=1).save_pretrained(tmp_path)
+    build_tokenizer().save_pretrained(tmp_path)
+
+    def weight(base_model: Path) -> Any:
+        model = ModelSection(base_model=str(base_model))
+        opened = open_model(
+            model,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            tokenizer=load_tokenizer(model),
+        )
+        return opened.get_input_embeddings().weight
+
+    assert torch.equal(weight(tmp_path), build_llama(seed=1).get_input_embeddings().weight)
+    assert not torch.equal(weight(tmp_path), weight(tiny_model))
+
+
 def test_the_model_configuration_comes_from_base_model_config(
     tiny_model: Path, elsewhere: Path
 ) -> None:
@@ -83,8 +101,8 @@ def test_what_is_asked_of_the_library(tiny_model: Path, monkeypatch: pytest.Monk
 
 
 def test_the_tokenizer_class_is_the_one_of_tokenizer_type(tiny_model: Path) -> None:
-    model = ModelSection(base_model=str(tiny_model), tokenizer_type="PreTrainedTokenizerFast")
-    assert type(load_tokenizer(model)).__name__ == "TokenizersBackend"
+    model = ModelSection(base_model=str(tiny_model), tokenizer_type="GPT2Tokenizer")
+    assert type(load_tokenizer(model)).__name__ == "GPT2Tokenizer"
 
 
 def test_float16_holds_the_weights_in_half_precision() -> None:

@@ -1,0 +1,51 @@
+"""What only a GPU could show reaches the library's trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from axolotl.config.optimizer import OptimizerSection
+from axolotl.config.precision import PrecisionSection
+from axolotl.config.saving import SavingSection
+from axolotl.config.training import TrainingSection
+from axolotl.training import arguments
+from axolotl.training.arguments import Cadence, training_arguments
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The arguments as handed to the library."""
+    monkeypatch.setattr(arguments, "TrainingArguments", dict)
+
+    def collect(*, gpu: bool, training: dict[str, Any] | None = None, **precision: Any) -> Any:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        return training_arguments(
+            training=TrainingSection(**training or {}),
+            optimizer=OptimizerSection(),
+            precision=PrecisionSection(**precision),
+            saving=SavingSection(),
+            save=Cadence("no"),
+            evaluate=Cadence("no"),
+            logging_steps=1,
+            total_steps=1,
+            accumulation_steps=1,
+        )
+
+    return collect
+
+
+@pytest.mark.parametrize("option", ["fp16", "tf32"])
+def test_number_formats_of_gpus(given: Any, option: str) -> None:
+    assert given(gpu=True, **{option: True})[option] is True
+    assert not given(gpu=True).get(option)
+    assert not given(gpu=False, **{option: True}).get(option)
+
+
+def test_gradient_checkpointing_kwargs(given: Any) -> None:
+    key = "activation_checkpointing_kwargs"
+    assert given(gpu=False)[key] == {"use_reentrant": False}
+    own = {"gradient_checkpointing_kwargs": {"use_reentrant": True}}
+    assert given(gpu=False, training=own)[key] == {"use_reentrant": True}
