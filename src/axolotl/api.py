@@ -25,15 +25,20 @@ if TYPE_CHECKING:
 Source = str | Path | Mapping[str, Any] | Config | Resolved
 
 
-def resolved(config: Source) -> Resolved:
+def resolved(config: Source, *, trains: bool = False) -> Resolved:
     """The configuration with every default filled in.
+
+    Args:
+        config: The configuration.
+        trains: Whether it is to be trained on this machine; what that cannot do is an error then.
 
     Raises:
         ConfigErrors: everything that is wrong with it.
     """
     if isinstance(config, Resolved):
         return config
-    return resolve(config if isinstance(config, Config) else load_config(config))
+    given = config if isinstance(config, Config) else load_config(config)
+    return resolve(given, trains=trains)
 
 
 def prepare(config: Source) -> Prepared:
@@ -55,7 +60,7 @@ def train(config: Source) -> RunResult:
     from axolotl.artifacts.run_folder import begin_run, write_run
     from axolotl.training.run import run_training
 
-    settings = resolved(config)
+    settings = resolved(config, trains=True)
     output = begin_run(Path(settings.saving.output_dir))
     trained = run_training(settings)
     if trained.is_writer:

@@ -231,3 +231,11 @@ def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "nothing happened for two minutes"
         time.sleep(0.02)
+
+
+def test_new_tokens_that_nobody_trains_are_refused(tiny_options: Options) -> None:
+    options = tiny_options(**LORA, special_tokens={"eos_token": "<end>"}, max_steps=1)
+    with pytest.raises(AxolotlError, match="does not train the embeddings of the new tokens <end>"):
+        api.train(options)
+    api.train(options | {"lora_modules_to_save": ["embed_tokens", "lm_head"]})
+    api.train(options | {"special_tokens": {"eos_token": "<pad>"}})

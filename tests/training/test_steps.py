@@ -16,8 +16,10 @@ def test_steps_of_epochs(rows: int, accumulation: int, epochs: float, expected: 
     assert count_steps(rows, accumulation=accumulation, num_epochs=epochs).total == expected
 
 
-def test_max_steps_takes_the_place_of_epochs() -> None:
+def test_the_smaller_of_max_steps_and_epochs() -> None:
     assert count_steps(10, accumulation=1, num_epochs=3, max_steps=4).total == 4
+    assert count_steps(10, accumulation=1, num_epochs=1, max_steps=40).total == 10
+    assert count_steps(10, accumulation=1, num_epochs=None, max_steps=40).total == 40
 
 
 @pytest.mark.parametrize(

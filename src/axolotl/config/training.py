@@ -32,7 +32,8 @@ class TrainingSection(Section):
     max_steps: int | None = Field(
         default=None,
         ge=1,
-        description="Stop after this many optimizer steps, whatever `num_epochs` says.",
+        description="Most optimizer steps; with `num_epochs` beside it, the smaller of the two "
+        "counts.",
     )
     gradient_checkpointing: bool = Field(
         default=False,

@@ -6,6 +6,7 @@ Standard output is left to results: answers, JSON. Only the first process of sev
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 
 @cache
 def console() -> Console:
-    """The one console; silent on every process but the first of a machine."""
+    """The one console; silent on every process but the first of a machine.
+
+    Away from a terminal, in a pipe or a file, lines are wide enough not to break paths.
+    """
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+    return Console(
+        stderr=True,
+        highlight=False,
+        width=None if sys.stderr.isatty() else 200,
+        quiet=os.environ.get("LOCAL_RANK", "0") != "0",
+    )
 
 
 def note(text: str) -> None:

@@ -105,10 +105,11 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
         ModelError: none loads from there.
     """
     place = local_source(model.base_model_config or model.base_model)
+    revision = None if model.base_model_config else model.model_revision
     try:
         return AutoConfig.from_pretrained(
             place,
-            revision=model.model_revision or "main",
+            revision=revision or "main",
             trust_remote_code=model.trust_remote_code,
         )
     except (OSError, ValueError, KeyError) as error:

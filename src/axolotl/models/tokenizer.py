@@ -22,7 +22,7 @@ def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: nothing loads from there, or its class is not the one asked for.
     """
-    tokenizer = _load(_source(model), model)
+    tokenizer = _load(model)
     for name, text in (model.special_tokens or {}).items():
         tokenizer.add_special_tokens({name: _exact(text, special=True)})
     if model.tokens:
@@ -51,9 +51,20 @@ def _source(model: ModelSection) -> str:
     return local_source(model.tokenizer_config or model.base_model)
 
 
-def _load(source: str, model: ModelSection) -> PreTrainedTokenizerBase:
+def new_tokens(model: ModelSection) -> list[str]:
+    """The file's special and added tokens that the tokenizer does not have by itself."""
+    wanted = [*(model.special_tokens or {}).values(), *(model.tokens or [])]
+    if not wanted:
+        return []
+    known = _load(model).get_vocab()
+    return [text for text in dict.fromkeys(wanted) if text not in known]
+
+
+def _load(model: ModelSection) -> PreTrainedTokenizerBase:
     import transformers
 
+    source = _source(model)
+    revision = None if model.tokenizer_config else model.model_revision
     loader: Any = AutoTokenizer
     if model.tokenizer_type:
         loader = getattr(transformers, model.tokenizer_type, None)
@@ -66,7 +77,7 @@ def _load(source: str, model: ModelSection) -> PreTrainedTokenizerBase:
     try:
         return loader.from_pretrained(
             source,
-            revision=model.model_revision or "main",
+            revision=revision or "main",
             trust_remote_code=model.trust_remote_code,
             use_fast=model.tokenizer_use_fast,
         )

@@ -13,6 +13,12 @@ from axolotl.config.precision import PrecisionSection
 from axolotl.config.saving import SavingSection
 from axolotl.config.training import TrainingSection
 
+_CHECKPOINTING = (
+    "activation_checkpointing"
+    if hasattr(TrainingArguments, "activation_checkpointing")
+    else "gradient_checkpointing"  # before transformers 5.21, the newest on Python 3.10
+)
+
 
 @dataclass(frozen=True)
 class Cadence:
@@ -66,16 +72,19 @@ def training_arguments(
         accumulation_steps: Rows per optimizer step and process.
     """
     on_gpu = torch.cuda.is_available()
-    extra: dict[str, Any] = {"tf32": True} if on_gpu and precision.tf32 else {}
-    checkpointing_kwargs = training.gradient_checkpointing_kwargs or {"use_reentrant": False}
+    extra: dict[str, Any] = {
+        _CHECKPOINTING: training.gradient_checkpointing,
+        f"{_CHECKPOINTING}_kwargs": training.gradient_checkpointing_kwargs
+        or {"use_reentrant": False},
+    }
+    if on_gpu and precision.tf32:
+        extra["tf32"] = True
     return TrainingArguments(
         output_dir=str(saving.output_dir),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=accumulation_steps,
         max_steps=total_steps,
         seed=training.seed,
-        activation_checkpointing=training.gradient_checkpointing,
-        activation_checkpointing_kwargs=checkpointing_kwargs,
         optim=optimizer.optimizer,
         learning_rate=optimizer.learning_rate,
         weight_decay=optimizer.weight_decay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def planner(
         shuffle: Whether unpacked samples are shuffled.
     """
 
+    @lru_cache(maxsize=2)
     def plan(epoch: int) -> PackPlan:
         if rows.packed:
             return plan_packed(
@@ -147,10 +149,11 @@ def plan_training(
     rows = train_rows(resolved.sequence, training, isolates=isolates)
     plan = planner(prepared.train.lengths, rows, seed=seed, world_size=world_size)
     first = plan(0)
+    only_max_steps = training.max_steps is not None and resolved.origin("num_epochs") == "default"
     steps = count_steps(
         first.steps,
         accumulation=rows.accumulation,
-        num_epochs=training.num_epochs,
+        num_epochs=None if only_max_steps else training.num_epochs,
         max_steps=training.max_steps,
         warmup_steps=schedule.warmup_steps,
         warmup_ratio=schedule.warmup_ratio,

@@ -31,7 +31,7 @@ def count_steps(
     rows_per_epoch: int,
     *,
     accumulation: int,
-    num_epochs: float,
+    num_epochs: float | None,
     max_steps: int | None = None,
     warmup_steps: int | None = None,
     warmup_ratio: float | None = None,
@@ -43,8 +43,8 @@ def count_steps(
     Args:
         rows_per_epoch: Flattened rows per epoch and process.
         accumulation: Rows per optimizer step and process.
-        num_epochs: Passes over the data; may be a fraction.
-        max_steps: Takes the place of `num_epochs`.
+        num_epochs: Passes over the data; may be a fraction; None leaves it to `max_steps`.
+        max_steps: Most steps, whatever `num_epochs` comes to.
         warmup_steps: As the file gives it; default 3 % of all steps, at most 100.
         warmup_ratio: Warm-up as a share of all steps.
         logging_steps: As the file gives it; default half a percent of all, from 1 to 10.
@@ -54,7 +54,10 @@ def count_steps(
     6
     """
     per_epoch = math.ceil(rows_per_epoch / accumulation)
-    total = max_steps if max_steps is not None else max(1, math.ceil(num_epochs * per_epoch))
+    bounds = [max_steps] if max_steps is not None else []
+    if num_epochs is not None:
+        bounds.append(max(1, math.ceil(num_epochs * per_epoch)))
+    total = min(bounds)
     if warmup_steps is not None:
         warmup = warmup_steps
     elif warmup_ratio is not None:
