@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 
-def random_adapter(model: Any, folder: Path, *, seed: int = 1, **settings: Any) -> Any:
+def random_adapter(
+    model: Any, folder: Path, *, seed: int = 1, scale: float = 0.05, **settings: Any
+) -> Any:
     """Put a LoRA adapter on `model` whose weights are all random, and save it; returns the model."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -21,6 +23,6 @@ def random_adapter(model: Any, folder: Path, *, seed: int = 1, **settings: Any) 
         with torch.no_grad():
             for parameter in adapted.parameters():
                 if parameter.requires_grad:
-                    parameter.add_(torch.randn_like(parameter) * 0.05)
+                    parameter.add_(torch.randn_like(parameter) * scale)
         adapted.save_pretrained(str(folder))
     return adapted.eval()

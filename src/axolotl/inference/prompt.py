@@ -1,0 +1,74 @@
+"""From a question to the tokens that stood before an answer in training.
+
+The prompt goes through the same format and the same tokenizing code as the training rows, so its
+ids are those of the beginning of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from axolotl.config.data import DataSection
+from axolotl.core.console import note_once
+from axolotl.data.encoder import Encoder
+from axolotl.data.tokenize import SegmentBatch, tokenize
+from axolotl.formats import BoundFormat, bind
+from axolotl.records import Segment
+
+RAW = ("none", "None", "")
+"""What `--prompter` calls the text without any format around it."""
+
+
+def prompt_ids(
+    texts: Sequence[str], *, bound: BoundFormat | None, encoder: Encoder
+) -> list[list[int]]:
+    """Token ids of every prompt.
+
+    Args:
+        texts: The questions.
+        bound: Format to ask them in; None for the text as it is.
+        encoder: The tokenizer.
+
+    Raises:
+        DataError: the format cannot ask this question.
+    """
+    batch = SegmentBatch()
+    for text in texts:
+        batch.add(bound.prompt(text) if bound else [Segment(text, False, bos=True)])
+    rows, _ = tokenize(batch, encoder)
+    return [rows.input_ids[start:end].tolist() for start, end in pairwise(rows.offsets.tolist())]
+
+
+def choose_format(
+    prompter: str | None, *, run: Mapping[str, Any] | None, data: DataSection
+) -> BoundFormat | None:
+    """The format that questions are asked in.
+
+    What `--prompter` names; else that of the training, as its `run.json` says; else that of the
+    first dataset in the file.
+
+    Args:
+        prompter: A dataset type such as `alpaca:chat`, `none` for raw text, or None.
+        run: Content of `run.json`, where there is one.
+        data: The datasets of the file.
+
+    Raises:
+        UnknownName: no such format.
+    """
+    if prompter is not None:
+        return None if prompter in RAW else bind(prompter, where="--prompter")
+    first = data.datasets[0]
+    written = {"type": first.type, "field": first.field}
+    trained = (run or {}).get("format")
+    used = {"type": None, "field": None, **trained} if isinstance(trained, dict) else written
+    if used["type"] != written["type"]:
+        note_once(
+            f"questions are asked as in training, in the format {used['type'] or 'none'}; the file "
+            f"says {written['type'] or 'none'} now (--prompter chooses another)"
+        )
+    if used["type"] is None:
+        note_once("the training data was tokens already: questions are asked as plain text")
+        return None
+    return bind(used["type"], settings={"field": used["field"]})
