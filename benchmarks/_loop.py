@@ -63,8 +63,9 @@ class HeadLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Only a factor is left."""
+        (scale,) = grad_outputs
         hidden, weight = ctx.saved_tensors
         return hidden * scale, None if weight is None else weight * scale, None
 

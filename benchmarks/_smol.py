@@ -53,4 +53,4 @@ def lora(model: torch.nn.Module) -> torch.nn.Module:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(model, config)  # pyright: ignore[reportArgumentType]
+    return get_peft_model(model, config)

@@ -127,8 +127,10 @@ def plain_trainer() -> float:
     data: Any = [{"input_ids": r.input_ids, "labels": r.labels} for r in rows]
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model=lora(load("sdpa")),  # pyright: ignore[reportArgumentType]
-            args=arguments(folder, per_device_train_batch_size=PADDED_BATCH, max_steps=PADDED_STEPS),
+            model=lora(load("sdpa")),
+            args=arguments(
+                folder, per_device_train_batch_size=PADDED_BATCH, max_steps=PADDED_STEPS
+            ),
             train_dataset=data,
             data_collator=pad,
         )
@@ -162,7 +164,7 @@ def main() -> None:
     route = choose_route(layer_shapes(load("sdpa")), device=torch.device("cpu"))
     print(f"matmul route: {route}")
     speeds = {"plain Trainer": plain_trainer()}
-    torch.set_float32_matmul_precision(route.setting)  # pyright: ignore[reportArgumentType]
+    torch.set_float32_matmul_precision(route.setting)
     for name, adapter in (("LoRA", True), ("full", False)):
         pairs = [(by_hand(adapter), ours(adapter)) for _ in range(2)]
         hand, own = (statistics.mean(values) for values in zip(*pairs, strict=True))

@@ -73,7 +73,7 @@ def _teach(start: float) -> None:
             "speed": f"{result.metrics['tokens_per_second']:,.0f} tokens per second",
             "peak memory": f"{result.metrics['peak_memory_bytes'] / 1e9:.2f} GB",
             "adapter": str(result.output_dir),
-            "merged model": f"{merged.folder} (logits differ by at most {merged.max_difference:.1e})",
+            "merged model": f"{merged.folder} (logits differ by at most {merged.difference.largest:.1e})",
             "report": str(result.output_dir / "run.json"),
             "ask it yourself": f"axolotl inference {file}/lora.yml",
         },

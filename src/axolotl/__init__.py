@@ -10,12 +10,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from axolotl.api import (
         evaluate as evaluate,
+    )
+    from axolotl.api import (
         generate as generate,
+    )
+    from axolotl.api import (
         load_config as load_config,
+    )
+    from axolotl.api import (
         load_model as load_model,
+    )
+    from axolotl.api import (
         load_tokenizer as load_tokenizer,
+    )
+    from axolotl.api import (
         merge as merge,
+    )
+    from axolotl.api import (
         prepare as prepare,
+    )
+    from axolotl.api import (
         train as train,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from axolotl.config import Config
 from axolotl.config.load import load_config as load_config
+from axolotl.errors import located
 from axolotl.resolve import Resolved, resolve
 
 if TYPE_CHECKING:
@@ -44,14 +45,13 @@ def resolved(config: Source, *, trains: bool = False) -> Resolved:
 def prepare(config: Source) -> Prepared:
     """Tokenize the data sets into the store, or find them there."""
     from axolotl.data import prepare as data
-    from axolotl.models.tokenizer import load_tokenizer
 
     settings = resolved(config)
     return data.prepare(
         settings.data,
         settings.sequence,
         seed=settings.training.seed,
-        tokenizer=load_tokenizer(settings.model),
+        tokenizer=load_tokenizer(settings),
     )
 
 
@@ -120,7 +120,9 @@ def load_tokenizer(config: Source) -> PreTrainedTokenizerBase:
     """The tokenizer of the configuration, with its added tokens."""
     from axolotl.models.tokenizer import load_tokenizer as load
 
-    return load(resolved(config).model)
+    settings = resolved(config)
+    with located(settings.origin("base_model")):
+        return load(settings.model)
 
 
 def load_model(config: Source) -> torch.nn.Module:

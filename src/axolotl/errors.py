@@ -13,7 +13,8 @@ A message always says where, what, and the way out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class AxolotlError(Exception):
@@ -35,6 +36,16 @@ class AxolotlError(Exception):
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  hint: {self.hint}" if self.hint else ""
         return f"{place}{self.what}{advice}"
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Give an error of the body that has no place yet the place `where`, such as `file.yml:12`."""
+    try:
+        yield
+    except AxolotlError as error:
+        error.where = error.where or where
+        raise
 
 
 class ConfigError(AxolotlError):

@@ -103,7 +103,9 @@ def test_packed_row_equals_documents_alone(name: str, lora: bool) -> None:
     assert alone_grads.keys() == together_grads.keys()
     assert len(alone_grads) > 0
     for key, want in alone_grads.items():
-        assert torch.allclose(together_grads[key], want, atol=1e-5 * want.abs().max().clamp(min=1))
+        assert torch.allclose(
+            together_grads[key], want, atol=1e-5 * max(1.0, want.abs().max().item())
+        )
 
 
 def test_changing_one_document_leaves_the_others_alone() -> None:

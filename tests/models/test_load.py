@@ -138,7 +138,7 @@ def test_a_new_adapter_has_its_options_and_changes_nothing_yet(tiny_model: Path)
 
 
 def test_an_adapter_that_does_not_fit(tmp_path: Path) -> None:
-    attach_new(build_llama(), AdapterSection(adapter="lora")).save_pretrained(tmp_path)
+    attach_new(build_llama(), AdapterSection(adapter="lora")).save_pretrained(str(tmp_path))
     with pytest.raises(ModelError, match="does not fit the base model: size mismatch"):
         attach_saved(build_llama(hidden_size=32), tmp_path, trainable=False)
     (tmp_path / "adapter_model.safetensors").unlink()

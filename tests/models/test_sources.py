@@ -88,7 +88,7 @@ def test_the_real_model_answers() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = local_source(SMOL)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.dtype == torch.float32
     assert model.lm_head.weight is model.model.embed_tokens.weight

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from axolotl.cli._exit import exit_codes
 from axolotl.cli._say import say_findings
+
+if TYPE_CHECKING:
+    from axolotl.resolve import Resolved
 
 SETTINGS = {
     "ignore_unknown_options": True,
@@ -49,16 +52,31 @@ def config_command(
         def run(arguments: tuple[str, ...], **options: Any) -> None:
             with exit_codes(name):
                 from axolotl.config.load import load_arguments
+                from axolotl.errors import AxolotlError
                 from axolotl.resolve import resolve
 
                 training = trains is not None and trains(options)
                 resolved = resolve(load_arguments(arguments), trains=training)
                 say_findings(resolved.findings)
-                body(resolved, **options)
+                try:
+                    body(resolved, **options)
+                except AxolotlError as error:
+                    error.where = _in_file(resolved, error.where)
+                    raise
 
         return arguments_command(name)(run)
 
     return decorate
+
+
+def _in_file(resolved: Resolved, where: str | None) -> str | None:
+    """A place that is an option, such as `datasets.0.path`, with the line it is written in."""
+    from axolotl.config import options
+
+    if where is None or where.partition(".")[0] not in options():
+        return where
+    origin = resolved.origin(where)
+    return where if origin in ("default", f"--{where}") else f"{origin}: {where}"
 
 
 def arguments_command(name: str) -> Callable[[Body], click.Command]:

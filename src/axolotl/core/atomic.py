@@ -50,7 +50,10 @@ def ensure_folder(folder: Path) -> Path:
         EnvironmentFault: it cannot be made or written to.
     """
     with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # the file system below makes no folders, as /proc
+            raise PermissionError(errno.EPERM, "no folder can be made") from error
         with tempfile.TemporaryFile(dir=folder):
             return folder
 

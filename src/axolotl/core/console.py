@@ -59,7 +59,7 @@ def print_pairs(title: str, pairs: Mapping[str, object] | Iterable[tuple[str, ob
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
-        table.add_row(name, str(value))
+        table.add_row(str(name), str(value))
     console().print(table)
 
 

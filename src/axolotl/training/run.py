@@ -18,6 +18,7 @@ from transformers import set_seed
 
 from axolotl.core.console import note
 from axolotl.data.prepare import Prepared, prepare
+from axolotl.errors import located
 from axolotl.models.backend import choose_attention
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id
@@ -90,15 +91,18 @@ def run_training(resolved: Resolved) -> Trained:
         asked=resolved.saving.resume_from_checkpoint,
         automatic=resolved.saving.auto_resume_from_checkpoints,
     )
-    tokenizer = load_tokenizer(resolved.model)
+    model_place = resolved.origin("base_model")
+    with located(model_place):
+        tokenizer = load_tokenizer(resolved.model)
     prepared = prepare(
         resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
     )
-    attention = choose_attention(
-        resolved.model,
-        resolved.attention.attn_implementation,
-        where=resolved.origin("attn_implementation"),
-    )
+    with located(model_place):
+        attention = choose_attention(
+            resolved.model,
+            resolved.attention.attn_implementation,
+            where=resolved.origin("attn_implementation"),
+        )
     plan = plan_training(
         prepared,
         resolved,
@@ -109,7 +113,8 @@ def run_training(resolved: Resolved) -> Trained:
     )
     device = state.device or torch.device("cpu")
     set_seed(resolved.training.seed)
-    model = build_model(resolved, attention=attention.name, tokenizer=tokenizer)
+    with located(model_place):
+        model = build_model(resolved, attention=attention.name, tokenizer=tokenizer)
     route = choose_route(layer_shapes(model), device=device)
     facts = print_summary(
         resolved, prepared, plan, model=model, attention=attention, route=route, device=device
