@@ -13,7 +13,7 @@ A message always says where, what, and the way out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 
@@ -39,7 +39,7 @@ class AxolotlError(Exception):
 
 
 @contextmanager
-def located(where: str) -> Iterator[None]:
+def located(where: str) -> Generator[None]:
     """Give an error of the body that has no place yet the place `where`, such as `file.yml:12`."""
     try:
         yield
