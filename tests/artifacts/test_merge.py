@@ -49,6 +49,7 @@ def test_the_merged_folder_is_base_and_adapter_in_one_plain_model(
     assert merged.dtype == torch.float32
     assert merged.config.use_cache is True
     assert not list(report.folder.glob("adapter*"))
+    assert len({file.stat().st_mode for file in report.folder.iterdir()}) == 1
     assert AutoTokenizer.from_pretrained(report.folder).get_vocab() == build_tokenizer().get_vocab()
 
 

@@ -8,7 +8,9 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from axolotl.artifacts.run_folder import begin_run, read_run, write_run
 from axolotl.errors import EnvironmentFault, ModelError
@@ -39,6 +41,15 @@ def test_the_result_is_written_and_run_json_says_what_it_is(tmp_path: Path) -> N
         content["versions"]
     )
     assert names(tmp_path) == {"run.json", "model.safetensors", "config.json"}
+
+
+def test_whoever_may_read_new_files_may_read_the_weights(tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        save_file({"weight": torch.ones(2)}, folder / "model.safetensors")
+
+    write_run(tmp_path, save=save, record={})
+    (tmp_path / "mine").touch()
+    assert len({(tmp_path / name).stat().st_mode for name in ("mine", "model.safetensors")}) == 1
 
 
 def test_a_run_that_fails_while_saving_leaves_what_was_there(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
-from axolotl.artifacts.run_folder import storage_faults, versions
+from axolotl.artifacts.run_folder import storage_faults, usual_permissions, versions
 from axolotl.artifacts.trained import MERGED, Trained, find_trained
 from axolotl.core.atomic import atomic_folder, write_json
 from axolotl.core.console import note
@@ -184,6 +184,7 @@ def merge(
             rows=probe.name,
             seconds=time.perf_counter() - start,
         )
+        usual_permissions(work)
         write_json(work / MERGE_FILE, report.as_dict())
     return report
 

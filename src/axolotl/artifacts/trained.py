@@ -150,8 +150,8 @@ def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:
 def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
     if run is None:
         note_once(
-            f"'{folder}' has no run.json: the last run there did not finish, and what lies there is "
-            "of an earlier one"
+            f"'{folder}' has no run.json: another program made it, or the last run there did not "
+            "finish and left an earlier result"
         )
     elif run.get("interrupted"):
         note_once(f"the run in '{folder}' was stopped before its last step")
