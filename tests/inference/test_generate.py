@@ -121,7 +121,7 @@ def test_options_are_live(tokenizer: Any) -> None:
     assert generator(tokenizer, repetition_penalty=5.0).answer("x") != plain
     model = build_llama(eos_token_id=500, initializer_range=0.3)
     model.generation_config.repetition_penalty = 5.0
-    model.generation_config.max_length = 3
+    model.generation_config.no_repeat_ngram_size = 1
     assert generator(tokenizer, model).answer("x") == plain, (
         "the folder's suggestions do not mix in"
     )
