@@ -58,11 +58,12 @@ def prepare(config: Source) -> Prepared:
 def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
     from axolotl.artifacts.run_folder import begin_run, write_run
+    from axolotl.core.atomic import ensure_folder
     from axolotl.training.run import run_training
 
     settings = resolved(config, trains=True)
-    output = begin_run(Path(settings.saving.output_dir))
-    trained = run_training(settings)
+    output = ensure_folder(Path(settings.saving.output_dir))
+    trained = run_training(settings, on_start=lambda: begin_run(output))
     if trained.is_writer:
         write_run(output, save=trained.save, record=trained.record())
     return trained.result

@@ -22,9 +22,9 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
-from axolotl.artifacts.run_folder import storage_faults, usual_permissions, versions
+from axolotl.artifacts.run_folder import storage_faults, versions
 from axolotl.artifacts.trained import MERGED, Trained, find_trained
-from axolotl.core.atomic import atomic_folder, write_json
+from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
 from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.models.load import weight_dtype

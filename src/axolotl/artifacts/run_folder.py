@@ -84,7 +84,6 @@ def write_run(
         work = Path(tempfile.mkdtemp(prefix=".final.", dir=output_dir))
         try:
             save(work)
-            usual_permissions(work)
             files = sorted(path.name for path in work.iterdir())
             (output_dir / RUN_FILE).unlink(missing_ok=True)
             _remove_old_result(output_dir, keep=set(files))
@@ -162,17 +161,6 @@ def storage_faults(place: Path) -> Iterator[None]:
                 where=str(place),
                 hint="free some space, or choose another folder",
             ) from error
-
-
-def usual_permissions(folder: Path) -> None:
-    """Give all files those of any new file: safetensors lets nobody but the owner read its own."""
-    probe = folder / ".probe"
-    probe.touch()
-    mode = probe.stat().st_mode
-    probe.unlink()
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(mode)
 
 
 def _remove_old_result(folder: Path, *, keep: set[str]) -> None:

@@ -105,6 +105,14 @@ def write_json(target: Path, content: Mapping[str, Any]) -> None:
     write_atomic(target, text + "\n")
 
 
+def usual_permissions(folder: Path) -> None:
+    """Give all files those of any new file: safetensors lets nobody but the owner read its own."""
+    mode = 0o666 & ~_umask()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
+
+
 def _swap(work: Path, target: Path) -> None:
     if not target.exists():
         work.rename(target)

@@ -223,6 +223,7 @@ def _summary(
         {
             "file": part.source.label,
             "format": part.bound.type if part.bound else "pretokenized",
+            "content": part.source.identity(),
             "rows_read": read,
             "rows_kept": kept,
         }

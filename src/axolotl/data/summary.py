@@ -46,7 +46,7 @@ class PrepareSummary:
         tokens: Tokens of all rows kept.
         trained_tokens: Tokens that carry a label.
         longest_tokens: Length of the longest row kept.
-        sources: Per file: name, format, rows read and kept.
+        sources: Per file: name, format, hash of its content, rows read and kept.
         warnings: What is worth a look.
         seconds: How long it took, this time.
         from_cache: Whether the tokens were there already.

@@ -78,8 +78,12 @@ class Trained:
         }
 
 
-def run_training(resolved: Resolved) -> Trained:
+def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Trained:
     """Prepare, train, evaluate.
+
+    Args:
+        resolved: The configuration.
+        on_start: Called on the writing process when all is ready, before the first step.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
@@ -122,6 +126,8 @@ def run_training(resolved: Resolved) -> Trained:
     trainer, stop = _build_trainer(resolved, plan, model, tokenizer)
     if resume is not None:
         note(f"resuming from {resume}")
+    if trainer.args.should_save:
+        on_start()
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     return Trained(

@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
@@ -193,3 +194,4 @@ class PackedTrainer(Trainer):
             unwrapped.save_pretrained(target, state_dict=state_dict)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(target)
+        usual_permissions(Path(target))
