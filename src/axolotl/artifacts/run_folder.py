@@ -21,7 +21,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from axolotl.core.atomic import disk_faults, ensure_folder, write_json
+from axolotl.core.atomic import disk_faults, ensure_folder, usual_permissions, write_json
 from axolotl.errors import EnvironmentFault, ModelError
 
 RUN_FILE = "run.json"
@@ -84,6 +84,7 @@ def write_run(
         work = Path(tempfile.mkdtemp(prefix=".final.", dir=output_dir))
         try:
             save(work)
+            usual_permissions(work)
             files = sorted(path.name for path in work.iterdir())
             (output_dir / RUN_FILE).unlink(missing_ok=True)
             _remove_old_result(output_dir, keep=set(files))
