@@ -180,7 +180,9 @@ def test_several_datasets_are_mixed(run: Prepare, write: Write, tokenizer: Any) 
     other = run(*entries, val_set_size=30, seed=1)
     assert texts(again.train, tokenizer) == texts(prepared.train, tokenizer)
     assert texts(other.train, tokenizer) != texts(prepared.train, tokenizer)
-    assert prepared.summary.sources[1] == {
+    sources = [dict(source) for source in prepared.summary.sources]
+    assert len({source.pop("content") for source in sources}) == 3
+    assert sources[1] == {
         "file": "Y.txt",
         "format": "completion",
         "rows_read": 30,
