@@ -31,7 +31,7 @@ from axolotl.training.trainer import Loaders, PackedTrainer
 
 ROUNDS = 3
 CAPACITY = MICRO_BATCH * SEQUENCE_LEN
-PADDED_BATCH, PADDED_STEPS = 8, 8
+PADDED_BATCH, PADDED_STEPS = 8, 4
 """Samples of a padded batch: more of them waste more on padding, and need too much memory."""
 
 
