@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 import axolotl
 from axolotl.core.console import console, note, print_pairs
@@ -59,7 +60,7 @@ def _teach(start: float) -> None:
     table.add_column("before", ratio=3)
     table.add_column("after", ratio=3, style="bold")
     for question, old, new in zip(questions, answers_before, answers_after, strict=True):
-        table.add_row(question, old.strip(), new.strip())
+        table.add_row(*(Text(text.strip()) for text in (question, old, new)))
     console().print(table)
 
     assert result.eval_loss is not None, "the quick start holds rows out"

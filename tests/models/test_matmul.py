@@ -66,3 +66,24 @@ def test_shapes_with_most_work_come_first() -> None:
     shapes = layer_shapes(build_llama())
     assert set(shapes[:2]) == {(64, 128), (64, 512)}
     assert set(shapes) == {(64, 512), (64, 128), (128, 64), (64, 64), (64, 32)}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"setting": "medium"}'])
+def test_a_damaged_cache_is_measured_anew(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, seconds={"highest": 2.0, "high": 2.0, "medium": 1.0})
+    choose_route([(64, 128)], device=CPU)
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_text(content)
+    assert choose_route([(64, 128)], device=CPU).setting == "medium"
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    pretend(monkeypatch, seconds={"highest": 2.0, "high": 2.0, "medium": 1.0})
+    assert choose_route([(64, 128)], device=CPU).setting == "medium"
+    assert "is not kept" in capsys.readouterr().err

@@ -54,12 +54,13 @@ def note_once(text: str) -> None:
 def print_pairs(title: str, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
     """A two-column table: what, and its value."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
-        table.add_row(str(name), str(value))
+        table.add_row(Text(str(name)), Text(str(value)))  # values may hold [brackets]
     console().print(table)
 
 

@@ -25,7 +25,7 @@ from axolotl.core.atomic import write_json
 from axolotl.data.tokenize import TokenRows
 from axolotl.records import TokenRow
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 SHARD_BYTES = 500_000_000
 SCHEMA = pa.schema(
     [

@@ -85,8 +85,13 @@ class TokenRows:
 
     @property
     def trained(self) -> np.ndarray:
-        """Tokens with a label of each row, int64, shape (N,)."""
-        counted = np.concatenate(([0], np.cumsum(self.labels != IGNORE_INDEX)))
+        """Tokens of each row that are predicted and carry a label, int64, shape (N,).
+
+        The first token of a row is never predicted, whatever its label.
+        """
+        carries = self.labels != IGNORE_INDEX
+        carries[self.offsets[:-1][self.lengths > 0]] = False
+        counted = np.concatenate(([0], np.cumsum(carries)))
         return np.diff(counted[self.offsets])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from axolotl.core.atomic import atomic_folder, disk_faults
+from axolotl.core.atomic import atomic_folder, disk_faults, write_atomic
 from axolotl.core.cache import cache_folder
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file, hash_values
@@ -54,9 +54,7 @@ def _identity(file: Path) -> str:
     if remembered.is_file():
         return remembered.read_text()
     digest = hash_file(file)
-    with disk_faults(remembered):
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(digest)
+    write_atomic(remembered, digest)
     return digest
 
 

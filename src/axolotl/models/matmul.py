@@ -23,7 +23,9 @@ import torch
 
 from axolotl.core.atomic import write_json
 from axolotl.core.cache import cache_folder
+from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_values
+from axolotl.errors import AxolotlError
 
 SETTINGS = ("highest", "high", "medium")
 MAX_RELATIVE_ERROR = 2e-6
@@ -67,12 +69,23 @@ def choose_route(shapes: Sequence[tuple[int, int]], *, device: torch.device) -> 
     shapes = list(dict.fromkeys((min(i, widest), min(o, widest)) for i, o in shapes))[:3]
     identity = [platform.processor(), _cpu_name(), torch.__version__, torch.get_num_threads()]
     kept = cache_folder("matmul", hash_values([*identity, shapes])[:16] + ".json")
-    if kept.is_file():
-        return Route(**json.loads(kept.read_text("utf-8")))
+    if (route := _read(kept)) is not None:
+        return route
     with use_route(default):
         route = _probe(shapes)
-    write_json(kept, asdict(route))
+    try:
+        write_json(kept, asdict(route))
+    except (AxolotlError, OSError) as error:
+        note_once(f"the choice of a matmul route is not kept, and made anew by every run: {error}")
     return route
+
+
+def _read(file: Path) -> Route | None:
+    """The route kept in `file`; None where there is none that can be read."""
+    try:
+        return Route(**json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @contextmanager

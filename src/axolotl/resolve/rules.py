@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Rule
 from axolotl.resolve.names import attention_name, dataset_types, schedule_name
 from axolotl.resolve.no_effect import no_effect
@@ -16,6 +17,7 @@ from axolotl.resolve.no_effect import no_effect
 _HEADS = ("head", "embed_out", "output")
 _EMBEDDINGS = ("embed", "wte")
 _MANY_TOKENS = 2**18
+_CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 
 
 def one_strategy_for_saving(case: Case) -> Iterator[Found]:
@@ -257,6 +259,20 @@ def output_is_not_input(case: Case) -> Iterator[Found]:
         )
 
 
+def checkpointing_arguments(case: Case) -> Iterator[Found]:
+    """`gradient_checkpointing_kwargs` are arguments of torch's checkpointing."""
+    for name in case.config.training.gradient_checkpointing_kwargs or {}:
+        if name in _CHECKPOINTING:
+            continue
+        guess = nearest(name, _CHECKPOINTING)
+        yield Found(
+            "error",
+            f"gradient_checkpointing_kwargs.{name}",
+            f"gradient_checkpointing_kwargs.{name}: torch's checkpointing has no such argument",
+            f"did you mean '{guess}'?" if guess else f"it has {', '.join(_CHECKPOINTING)}",
+        )
+
+
 _TABLE: Sequence[tuple[Callable[[Case], Iterator[Found]], str]] = [
     (one_strategy_for_saving, "save_strategy save_steps"),
     (one_strategy_for_evaluation, "evaluation_strategy eval_steps"),
@@ -266,6 +282,7 @@ _TABLE: Sequence[tuple[Callable[[Case], Iterator[Found]], str]] = [
     (machine_computes_it, "bf16 fp16"),
     (pure_float16, "float16 adapter"),
     (padding, "pad_to_sequence_len sample_packing"),
+    (checkpointing_arguments, "gradient_checkpointing_kwargs"),
     (tokens_in_a_row, "micro_batch_size sequence_len"),
     (new_tokens_are_trained, "tokens adapter lora_modules_to_save"),
     (adapter_targets, "adapter lora_target_modules lora_target_linear"),

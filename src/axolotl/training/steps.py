@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from axolotl.core.console import note_once
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -64,5 +66,7 @@ def count_steps(
         warmup = math.ceil(warmup_ratio * total)
     else:
         warmup = min(int(0.03 * total), 100) if warms_up else 0
+    if warmup > total:
+        note_once(f"warmup_steps {warmup} is more than all {total} steps: it ends with the training")
     logging = logging_steps or max(min(int(0.005 * total), 10), 1)
     return Steps(rows_per_epoch, accumulation, per_epoch, total, min(warmup, total), logging)

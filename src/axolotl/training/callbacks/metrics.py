@@ -29,7 +29,8 @@ class MetricsFile(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keep the lines up to the step that the run begins with."""
         if state.is_world_process_zero:
-            kept = [x for x in read_metrics(self.file) if 0 < x["step"] <= state.global_step]
+            before = read_metrics(self.file) if state.global_step else []
+            kept = [line for line in before if line["step"] <= state.global_step]
             write_atomic(self.file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
