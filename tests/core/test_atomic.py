@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder, write_json
-from axolotl.errors import EnvironmentFault
+from axolotl.errors import EnvironmentFault, ModelError
 
 
 def test_folder_appears_only_when_whole(tmp_path: Path) -> None:
@@ -30,6 +31,23 @@ def test_folder_replaces_an_older_one(tmp_path: Path) -> None:
 def test_disk_full_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="no space left"), disk_faults(tmp_path):
         raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_in_the_words_of_the_libraries(tmp_path: Path) -> None:
+    for error in (
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+        Exception("No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 576 vs 470"),
+    ):
+        with pytest.raises(EnvironmentFault, match="no space left"), disk_faults(tmp_path):
+            raise error
+
+
+def test_what_is_not_the_disks_fault_stays_what_it_is(tmp_path: Path) -> None:
+    for error in (RuntimeError("size mismatch"), OSError(2, "gone"), ModelError("os error 28")):
+        with pytest.raises(type(error)) as caught, disk_faults(tmp_path):
+            raise error
+        assert caught.value is error
 
 
 def test_file_in_the_way_of_a_folder(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
-from axolotl.artifacts.run_folder import storage_faults, versions
+from axolotl.artifacts.run_folder import versions
 from axolotl.artifacts.trained import MERGED, Trained, find_trained
 from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
@@ -165,7 +165,7 @@ def merge(
     in_memory = compare(reference, logits_of(model, probe.rows))
     _refuse(in_memory, torch.float32, "in memory")
     room_for(model, dtype, out)
-    with storage_faults(out), atomic_folder(out) as work:
+    with atomic_folder(out) as work:
         _save(model, tokenizer, dtype, work)
         del model
         gc.collect()

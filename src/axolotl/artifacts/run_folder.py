@@ -12,17 +12,14 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from axolotl.core.atomic import disk_faults, ensure_folder, usual_permissions, write_json
-from axolotl.errors import EnvironmentFault, ModelError
+from axolotl.errors import ModelError
 
 RUN_FILE = "run.json"
 RUN_VERSION = 1
@@ -80,7 +77,7 @@ def write_run(
         EnvironmentFault: disk full or not writable.
     """
     ensure_folder(output_dir)
-    with storage_faults(output_dir):
+    with disk_faults(output_dir):
         work = Path(tempfile.mkdtemp(prefix=".final.", dir=output_dir))
         try:
             save(work)
@@ -142,26 +139,6 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-@contextmanager
-def storage_faults(place: Path) -> Iterator[None]:
-    """As `disk_faults`, and also for what safetensors makes of a full disk.
-
-    Raises:
-        EnvironmentFault: disk full or not writable.
-    """
-    with disk_faults(place):
-        try:
-            yield
-        except SafetensorError as error:
-            if "os error 28" not in str(error):
-                raise
-            raise EnvironmentFault(
-                "no space left on the disk",
-                where=str(place),
-                hint="free some space, or choose another folder",
-            ) from error
 
 
 def _remove_old_result(folder: Path, *, keep: set[str]) -> None:

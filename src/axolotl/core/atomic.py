@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,31 +17,54 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from axolotl.errors import EnvironmentFault
+from axolotl.errors import AxolotlError, EnvironmentFault
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+_TORCH_WRITE_FAILED = ("unexpected pos", "PytorchStreamWriter failed")
+_MAKE_ROOM = "free some space, or choose another folder"
 
 
 @contextmanager
 def disk_faults(place: Path) -> Iterator[None]:
     """Turn what the file system refuses into an `EnvironmentFault` that names `place`.
 
+    Also where a library says it in its own words: safetensors and tokenizers put the number of the
+    system's error into a text, torch says only that a file came out shorter than it was written.
+
     Raises:
         EnvironmentFault: disk full, no permission, or a file where a folder must be.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            what, hint = "no space left on the disk", "free some space, or choose another folder"
-        elif error.errno in _FORBIDDEN:
-            what, hint = "cannot be written", "choose a folder that you may write to"
-        elif error.errno in (errno.ENOTDIR, errno.EEXIST):
-            what, hint = "a file stands where a folder is needed", "move it, or choose another name"
-        else:
+    except AxolotlError:
+        raise
+    except Exception as error:
+        fault = _fault(error)
+        if fault is None:
             raise
+        what, hint = fault
         raise EnvironmentFault(what, where=str(place), hint=hint) from error
+
+
+def _fault(error: Exception) -> tuple[str, str] | None:
+    """What is wrong and what helps; None where the error is not the disk's."""
+    if isinstance(error, OSError):
+        number = error.errno
+    elif match := _SYSTEM_ERROR.search(str(error)):
+        number = int(match[1])
+    elif isinstance(error, RuntimeError) and any(x in str(error) for x in _TORCH_WRITE_FAILED):
+        return "a file could not be written whole: no space left on the disk, it seems", _MAKE_ROOM
+    else:
+        return None
+    if number in _DISK_FULL:
+        return "no space left on the disk", _MAKE_ROOM
+    if number in _FORBIDDEN:
+        return "cannot be written", "choose a folder that you may write to"
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return "a file stands where a folder is needed", "move it, or choose another name"
+    return None
 
 
 def ensure_folder(folder: Path) -> Path:
