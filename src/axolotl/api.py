@@ -5,7 +5,9 @@ They take a path to a YAML file, a mapping of options, or what `load_config` gav
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,15 +59,17 @@ def prepare(config: Source) -> Prepared:
 
 def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
-    from axolotl.artifacts.run_folder import begin_run, write_run
+    from axolotl.artifacts.run_folder import begin_run, only_run, write_run
     from axolotl.core.atomic import ensure_folder
     from axolotl.training.run import run_training
 
     settings = resolved(config, trains=True)
     output = ensure_folder(Path(settings.saving.output_dir))
-    trained = run_training(settings, on_start=lambda: begin_run(output))
-    if trained.is_writer:
-        write_run(output, save=trained.save, record=trained.record())
+    # Of the processes of one run, only the first writes.
+    with only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        trained = run_training(settings, on_start=lambda: begin_run(output))
+        if trained.is_writer:
+            write_run(output, save=trained.save, record=trained.record())
     return trained.result
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from axolotl.artifacts.run_folder import begin_run, read_run, write_run
+from axolotl.artifacts.run_folder import begin_run, only_run, read_run, write_run
 from axolotl.errors import EnvironmentFault, ModelError
 
 
@@ -127,3 +127,48 @@ def test_a_folder_without_run_json_and_one_with_a_broken_one(tmp_path: Path) -> 
     (tmp_path / "run.json").write_text('{"final": ')
     with pytest.raises(ModelError, match=r"run\.json' cannot be read"):
         read_run(tmp_path)
+
+
+def test_a_kill_among_the_moves_is_seen_and_the_next_result_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(folder: Path) -> None:
+        put(folder, "config.json", "model.safetensors", "tokenizer.json")
+
+    write_run(tmp_path, save=save, record={})
+    moves: list[Path] = []
+    replace = Path.replace
+
+    def killed_at_the_second(source: Path, target: Path) -> Path:
+        if target.parent == tmp_path and target.suffix != ".json":
+            raise KeyboardInterrupt
+        moves.append(target)
+        return replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed_at_the_second)
+        write_run(tmp_path, save=save, record={})
+    assert [path.name for path in moves] == ["config.json"]
+    with pytest.raises(ModelError, match=r"only some files arrived[\s\S]*auto_resume"):
+        read_run(tmp_path)
+    begin_run(tmp_path)
+    with pytest.raises(ModelError, match="only some files arrived"):
+        read_run(tmp_path)
+    write_run(tmp_path, save=save, record={})
+    assert read_run(tmp_path) is not None
+    assert begin_run(tmp_path)
+    assert read_run(tmp_path) is None
+
+
+def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    with only_run(tmp_path):
+        with (
+            pytest.raises(EnvironmentFault, match=f"another run writes to '{tmp_path}'"),
+            only_run(tmp_path),
+        ):
+            pass
+        (tmp_path / "other").mkdir()
+        with only_run(tmp_path / "other"):
+            pass
+    with only_run(tmp_path):
+        pass

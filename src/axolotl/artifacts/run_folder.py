@@ -12,18 +12,24 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from axolotl.core.atomic import disk_faults, ensure_folder, usual_permissions, write_json
-from axolotl.errors import ModelError
+from axolotl.errors import EnvironmentFault, ModelError
 
 RUN_FILE = "run.json"
 RUN_VERSION = 1
+MOVING_FILE = ".incomplete"
+"""Stands in the folder while a result is moved into place: without `run.json`, two are mixed."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "tokenizers")
+_LOCK_FILE = ".lock"
 _LEFTOVERS = (".final.*", ".saving", ".checkpoint-*.removed", f".{RUN_FILE}.*")
 _OF_A_RESULT = (
     *(
@@ -49,11 +55,36 @@ def begin_run(output_dir: Path) -> Path:
     """
     ensure_folder(output_dir)
     with disk_faults(output_dir):
+        if (output_dir / RUN_FILE).exists():  # all was moved; only the sign of it was left
+            (output_dir / MOVING_FILE).unlink(missing_ok=True)
         (output_dir / RUN_FILE).unlink(missing_ok=True)
         for pattern in _LEFTOVERS:
             for left in output_dir.glob(pattern):
                 _remove(left)
     return output_dir
+
+
+@contextmanager
+def only_run(output_dir: Path) -> Iterator[None]:
+    """Keep other runs out of the folder while the body runs; a killed run keeps nobody out.
+
+    Raises:
+        EnvironmentFault: another run writes to it.
+    """
+    lock = FileLock(output_dir / _LOCK_FILE)
+    with disk_faults(output_dir):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise EnvironmentFault(
+                f"another run writes to '{output_dir}'",
+                where="output_dir",
+                hint="wait for its end, or choose another output_dir",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_run(
@@ -63,7 +94,7 @@ def write_run(
 
     Everything is written into a hidden folder first and moved into place file by file. What an
     earlier run left there under the names of a result is removed, so that no adapter lies beside a
-    full model.
+    full model. A kill in between leaves a sign that `read_run` refuses.
 
     Args:
         output_dir: The run's folder.
@@ -83,6 +114,7 @@ def write_run(
             save(work)
             usual_permissions(work)
             files = sorted(path.name for path in work.iterdir())
+            (output_dir / MOVING_FILE).touch()
             (output_dir / RUN_FILE).unlink(missing_ok=True)
             _remove_old_result(output_dir, keep=set(files))
             for name in files:
@@ -99,6 +131,7 @@ def write_run(
     }
     content = _finite(content)
     write_json(output_dir / RUN_FILE, content)
+    (output_dir / MOVING_FILE).unlink(missing_ok=True)
     return content
 
 
@@ -106,10 +139,17 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     """What `run.json` of a folder says; None when there is none.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: it cannot be read, or files of two runs are mixed in the folder.
     """
     file = folder / RUN_FILE
     if not file.is_file():
+        if (folder / MOVING_FILE).exists():
+            raise ModelError(
+                f"'{folder}' holds a result of which only some files arrived: the run was ended "
+                "while it wrote them",
+                hint="train with --auto_resume_from_checkpoints: it goes on from the newest "
+                "checkpoint and writes the result again",
+            )
         return None
     try:
         content = json.loads(file.read_text("utf-8"))
