@@ -132,13 +132,8 @@ def load_tokenizer(config: Source) -> PreTrainedTokenizerBase:
 
 def load_model(config: Source) -> torch.nn.Module:
     """The model as training begins with it: base model, and adapter where one is asked for."""
-    from axolotl.models.backend import choose_attention
     from axolotl.training.model import build_model
 
     settings = resolved(config)
-    attention = choose_attention(
-        settings.model,
-        settings.attention.attn_implementation,
-        where=settings.origin("attn_implementation"),
-    )
-    return build_model(settings, attention=attention.name, tokenizer=load_tokenizer(settings))
+    tokenizer = load_tokenizer(settings)
+    return build_model(settings, origin=settings.origin, tokenizer=tokenizer)[0]

@@ -16,8 +16,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from axolotl.attention import Need, choose
-from axolotl.attention.per_document import attend, document_lengths, register
+from axolotl.attention import Need, candidates
+from axolotl.attention.per_document import NotServed, attend, document_lengths, register
 from axolotl.errors import ConfigError, UnknownName
 from tests.conftest import build_llama
 
@@ -135,7 +135,6 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
 def test_document_borders() -> None:
     assert document_lengths(torch.tensor([[0, 1, 0, 0, 1, 2]]), 6) == [2, 1, 3]
     assert document_lengths(torch.tensor([[3, 4, 0]]), 3) == [2, 1]
-    assert document_lengths(None, 4) == [4]
 
 
 def test_a_mask_or_a_cache_is_refused() -> None:
@@ -146,17 +145,35 @@ def test_a_mask_or_a_cache_is_refused() -> None:
         attend(torch.nn.Module(), q[:, :, :1], q, q, None)
 
 
-def test_the_best_backend_is_taken_and_a_wrong_wish_refused() -> None:
+def test_what_it_does_not_compute_is_refused_and_not_dropped() -> None:
+    q, positions = torch.ones(1, 2, 4, 8), torch.arange(4)[None]
+    layer = torch.nn.Module()
+    with pytest.raises(NotServed, match="where documents begin"):
+        attend(layer, q, q, q, None)
+    unknown = {"s_aux": torch.zeros(2), "softcap": 50.0, "position_bias": torch.zeros(1, 2, 4, 4)}
+    for name, value in unknown.items():
+        with pytest.raises(NotServed, match=f"hands '{name}' to its attention"):
+            attend(layer, q, q, q, None, position_ids=positions, **{name: value})
+    with pytest.raises(NotServed, match="look ahead"):
+        attend(layer, q, q, q, None, position_ids=positions, is_causal=False)
+    harmless = {"use_cache": False, "softcap": None, "cache_position": torch.arange(4)}
+    output, _ = attend(layer, q, q, q, None, position_ids=positions, **harmless)
+    assert output.shape == (1, 4, 2, 8)
+
+
+def test_what_may_be_tried_and_a_wrong_wish_refused() -> None:
     llama = Need("llama", interface=True, sdpa=True)
     falcon = Need("falcon", interface=False, sdpa=True)
-    assert choose(None, llama).name == "per_document"
-    assert choose("sdpa", llama).isolates
-    taken = choose(None, falcon)
-    assert (taken.name, taken.isolates) == ("sdpa", False)
-    assert "does not call registered attention functions" in taken.reason
+    assert candidates(None, llama).names == ("per_document", "sdpa", "eager")
+    assert candidates("sdpa", llama).names == ("sdpa",)
+    tried = candidates(None, falcon)
+    assert tried.names == ("sdpa", "eager")
+    assert "does not call registered attention functions" in tried.reasons[0]
     with pytest.raises(ConfigError, match="falcon does not call registered"):
-        choose("per_document", falcon)
+        candidates("per_document", falcon)
     with pytest.raises(ConfigError, match="caps its attention scores"):
-        choose("sdpa", Need("gemma2", interface=True, sdpa=True, softcap=True))
+        candidates("sdpa", Need("gemma2", interface=True, sdpa=True, softcap=True))
+    with pytest.raises(ConfigError, match="cuts its rows into chunks"):
+        candidates("per_document", Need("llama4_text", interface=True, sdpa=True, chunked=True))
     with pytest.raises(UnknownName, match="did you mean 'per_document'"):
-        choose("per_documents", llama)
+        candidates("per_documents", llama)

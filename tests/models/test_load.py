@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_weights_are_held_in_the_precision_asked_for(tiny_model: Path) -> None:
     assert weight_dtype(PrecisionSection(bfloat16=True)) == torch.bfloat16
     model = load(section(tiny_model), dtype=torch.bfloat16)
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-    assert model.config.use_cache is False
+    assert model.config.use_cache is True, "as in the base's config.json: it is saved again"
 
 
 def test_special_and_added_tokens_get_embeddings(tmp_path: Path) -> None:
@@ -82,8 +83,14 @@ def test_a_tokenizer_without_end_is_said(
 def test_what_cannot_be_loaded_is_the_users_mistake(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="no model class 'LlamaForCausalLN'"):
         load(section(tiny_model, model_type="LlamaForCausalLN"))
+    with pytest.raises(ModelError, match="'LlamaModel' has no output head"):
+        load(section(tiny_model, model_type="LlamaModel"))
+    with pytest.raises(ModelError, match="'LlamaConfig' is no model"):
+        load(section(tiny_model, model_type="LlamaConfig"))
     with pytest.raises(ModelError, match="no tokenizer class 'Lama'"):
         load_tokenizer(section(tiny_model, tokenizer_type="Lama"))
+    with pytest.raises(ModelError, match="'LlamaConfig' is no tokenizer"):
+        load_tokenizer(section(tiny_model, tokenizer_type="LlamaConfig"))
     with pytest.raises(ModelError, match="longer than the 512 positions"):
         load(section(tiny_model), sequence_len=1024)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
@@ -92,6 +99,31 @@ def test_what_cannot_be_loaded_is_the_users_mistake(tmp_path: Path, tiny_model: 
     build_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="does not load from"):
         load(section(tmp_path))
+
+
+def test_damaged_weights_are_said_to_be_damaged(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    _cut(folder / "model.safetensors")
+    with pytest.raises(ModelError, match="does not load from") as caught:
+        load(section(folder))
+    assert "damaged" in str(caught.value.hint)
+    adapter = tmp_path / "adapter"
+    attach_new(build_llama(), AdapterSection(adapter="lora")).save_pretrained(str(adapter))
+    _cut(adapter / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=r"adapter_model\.safetensors' is damaged"):
+        attach_saved(build_llama(), adapter, trainable=False)
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def test_a_module_to_save_that_the_model_does_not_have() -> None:
+    options = AdapterSection(adapter="lora", lora_modules_to_save=["embed_tokens", "lm_haed"])
+    with pytest.raises(ModelError, match="no module 'lm_haed'") as caught:
+        attach_new(build_llama(), options)
+    assert caught.value.where == "lora_modules_to_save"
+    assert "did you mean lm_head?" in str(caught.value.hint)
 
 
 def test_an_adapter_takes_the_layers_asked_for(tiny_model: Path) -> None:
@@ -146,3 +178,6 @@ def test_an_adapter_that_does_not_fit(tmp_path: Path) -> None:
         attach_saved(build_llama(), tmp_path, trainable=False)
     with pytest.raises(ModelError, match="no adapter folder"):
         attach_saved(build_llama(), tmp_path / "none", trainable=False)
+    with pytest.raises(ModelError) as caught:
+        attach_saved(build_llama(), tmp_path / "none", trainable=True, where="lora_model_dir")
+    assert caught.value.where == "lora_model_dir"

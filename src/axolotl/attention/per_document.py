@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "per_document"
+_HARMLESS = frozenset(
+    {"cache_position", "output_attentions", "output_hidden_states", "return_dict", "use_cache"}
+)
+"""Further arguments of the library that do not change what attention computes."""
+
+
+class NotServed(ValueError):
+    """A model asks for something that this attention does not compute."""
 
 
 def why_not(need: Need) -> str | None:
@@ -25,12 +33,9 @@ def why_not(need: Need) -> str | None:
         return f"{need.model_type} does not call registered attention functions"
     if need.softcap:
         return f"{need.model_type} caps its attention scores, which it cannot do"
+    if need.chunked:
+        return f"{need.model_type} cuts its rows into chunks, which it cannot do"
     return None
-
-
-def isolates(need: Need) -> bool:
-    """Always: that is what it is for."""
-    return True
 
 
 def register() -> None:
@@ -50,7 +55,7 @@ def attend(
     scaling: float | None = None,
     position_ids: torch.Tensor | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention as transformers' `AttentionInterface` asks for it.
 
@@ -62,24 +67,29 @@ def attend(
         attention_mask: Must be None: borders come from the positions.
         dropout: Probability of dropping a weight.
         scaling: Factor on the scores; None for 1 / sqrt(head width).
-        position_ids: (1, T); a document begins at every 0. None for one document.
+        position_ids: (1, T); a document begins at every 0.
         sliding_window: A token sees itself and this many minus one before it.
+        more: What else the model hands over; refused if it could change the result.
 
     Returns:
         (1, T, heads, head width), and None in place of the weights.
 
     Raises:
-        ValueError: a mask, a cache or several rows were given.
+        NotServed: a mask, a cache, several rows, no positions, or something that it does not know.
     """
     import torch
 
+    _refuse_unknown(module, more)
+
     tokens = query.shape[2]
     if attention_mask is not None or query.shape[0] != 1 or key.shape[2] != tokens:
-        raise ValueError(
+        raise NotServed(
             "per_document attention takes one flattened row without mask and cache: "
             f"query {tuple(query.shape)}, key {tuple(key.shape)}, "
             f"mask {None if attention_mask is None else tuple(attention_mask.shape)}"
         )
+    if position_ids is None:
+        raise NotServed("the model does not tell its attention where documents begin")
     lengths = document_lengths(position_ids, tokens)
     pieces = zip(
         query.split(lengths, dim=2),
@@ -103,7 +113,18 @@ def attend(
     return torch.cat(outputs, dim=1), None
 
 
-def document_lengths(position_ids: torch.Tensor | None, tokens: int) -> list[int]:
+def _refuse_unknown(module: torch.nn.Module, more: dict[str, Any]) -> None:
+    """Refuse sinks, caps, biases and whatever else may come: dropped, they change the model."""
+    causal = more.get("is_causal")
+    if causal is False or (causal is None and getattr(module, "is_causal", True) is False):
+        raise NotServed("the model has layers that look ahead")
+    for name, value in more.items():
+        flag = value is None or isinstance(value, bool)
+        if not flag and name not in _HARMLESS:
+            raise NotServed(f"the model hands '{name}' to its attention, which it does not know")
+
+
+def document_lengths(position_ids: torch.Tensor, tokens: int) -> list[int]:
     """Lengths in tokens of the documents of one row.
 
     >>> import torch
@@ -112,8 +133,6 @@ def document_lengths(position_ids: torch.Tensor | None, tokens: int) -> list[int
     """
     import torch
 
-    if position_ids is None:
-        return [tokens]
     starts = torch.nonzero(position_ids[0] == 0).flatten().tolist()
     if not starts or starts[0] != 0:
         starts.insert(0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from axolotl.attention import Need
-from axolotl.attention.eager import IGNORES_POSITIONS
 
 
 def why_not(need: Need) -> str | None:
@@ -13,11 +12,6 @@ def why_not(need: Need) -> str | None:
     if not need.sdpa:
         return f"{need.model_type} has no sdpa code"
     return None
-
-
-def isolates(need: Need) -> bool:
-    """Transformers builds a block mask from jumps in `position_ids`, for all but a few models."""
-    return need.model_type not in IGNORES_POSITIONS
 
 
 def register() -> None:

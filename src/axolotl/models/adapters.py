@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from axolotl.config.adapter import AdapterSection
-from axolotl.errors import ModelError
+from axolotl.errors import ModelError, located
+from axolotl.models.load import first_line
 
 
 def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
@@ -23,8 +27,9 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     the first forward pass equals the base model (Hu et al. 2021, arXiv 2106.09685).
 
     Raises:
-        ModelError: no layer of the model has one of the names.
+        ModelError: the model has nothing of one of the names.
     """
+    _check_saved_names(model, adapter.lora_modules_to_save or ())
     listed = adapter.lora_target_modules
     targets: list[str] | str
     if isinstance(listed, str):
@@ -60,7 +65,6 @@ def linear_names(model: PreTrainedModel) -> list[str]:
 
     Also finds GPT-2's `Conv1D`, which is a linear layer with its weight transposed.
     """
-    import torch
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
@@ -84,21 +88,54 @@ def _touches_tied_weights(model: PreTrainedModel, adapter: AdapterSection) -> bo
     return bool(model.config.tie_word_embeddings and names & ends)
 
 
-def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
+def saved_modules(model: PreTrainedModel, names: Sequence[str]) -> list[torch.nn.Module]:
+    """The modules that `lora_modules_to_save` means: those whose path ends in one of the names."""
+    ends = tuple(names)  # whole parts or not: peft compares the same way
+    return [module for path, module in model.named_modules() if path.endswith(ends)]
+
+
+def _check_saved_names(model: PreTrainedModel, names: Sequence[str]) -> None:
+    """Refuse a name that stands for no module: the adapter would be trained without it in silence."""
+    for name in names:
+        if saved_modules(model, [name]):
+            continue
+        ends = sorted({path.rpartition(".")[2] for path, _ in model.named_modules() if path})
+        ends = [end for end in ends if not end.isdigit()]
+        close = difflib.get_close_matches(name.rpartition(".")[2], ends, n=3)
+        near = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ModelError(
+            f"the model has no module '{name}' to be saved with the adapter",
+            where="lora_modules_to_save",
+            hint=f"{near}its modules are {', '.join(ends)}",
+        )
+
+
+def attach_saved(
+    model: PreTrainedModel, folder: Path, *, trainable: bool, where: str | None = None
+) -> PeftModel:
     """Put the adapter saved in `folder` on `model`.
 
     Args:
         model: The base model, with embeddings as large as when the adapter was trained.
         folder: Holds `adapter_config.json` and `adapter_model.safetensors`.
         trainable: Whether its weights are to be trained on.
+        where: The option that names the folder, for messages.
 
     Raises:
-        ModelError: no adapter there, or one that does not fit this base.
+        ModelError: no adapter there, or one that is damaged or does not fit this base.
     """
+    if where is not None:
+        with located(where):
+            return attach_saved(model, folder, trainable=trainable)
     settings = _read_settings(folder)
     try:
         with _quiet():
             loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except SafetensorError as error:
+        raise ModelError(
+            f"'{folder / 'adapter_model.safetensors'}' is damaged: {first_line(error)}",
+            hint="copy it again, or use one of the run's checkpoint folders",
+        ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         base = settings.get("base_model_name_or_path") or "another base model"
         raise ModelError(
@@ -144,4 +181,4 @@ def _mismatch(error: BaseException) -> str:
     if sizes:
         more = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
         return f"{sizes[0]}{more}"
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)

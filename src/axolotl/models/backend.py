@@ -1,14 +1,23 @@
-"""What a model asks of its attention, read from its class and configuration."""
+"""The attention of a model: what may serve it by its class, and what does by trying it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig
+import torch
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from axolotl.attention import Choice, Need, choose
+from axolotl.attention import Candidates, Choice, Need, candidates
+from axolotl.config.attention import AttentionSection
 from axolotl.config.model import ModelSection
-from axolotl.models.load import model_config
+from axolotl.models.isolation import why_not_isolated, why_not_served
+from axolotl.models.load import model_config, open_model
 
 
 def attention_need(config: PreTrainedConfig) -> Need:
@@ -25,18 +34,83 @@ def attention_need(config: PreTrainedConfig) -> Need:
         interface=bool(getattr(model_class, "_supports_attention_backend", False)),
         sdpa=bool(getattr(model_class, "_supports_sdpa", False)),
         softcap=getattr(config, "attn_logit_softcapping", None) is not None,
+        chunked="chunked_attention" in (getattr(config, "layer_types", None) or ()),
     )
 
 
-def choose_attention(model: ModelSection, requested: str | None, *, where: str) -> Choice:
-    """The attention backend for a model, before its weights are loaded.
+def open_for_rows(
+    model: ModelSection,
+    attention: AttentionSection,
+    *,
+    origin: Callable[[str], str],
+    dtype: torch.dtype,
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_len: int,
+) -> tuple[PreTrainedModel, Choice]:
+    """Load the base model with an attention that was seen to fit it.
 
     Args:
-        model: The model's options.
-        requested: Value of `attn_implementation`, or None.
-        where: Where that was written.
+        model: What to load.
+        attention: The attention that the file asks for, if any.
+        origin: Tells where an option was written.
+        dtype: dtype of the weights.
+        tokenizer: Decides how many embeddings are needed.
+        sequence_len: Longest sequence in tokens.
+
+    Returns:
+        The model, and its attention: whether the documents of a row stay apart with it.
 
     Raises:
-        ConfigError: the requested one cannot serve this model.
+        ConfigError: the attention that the file names cannot serve this model.
+        ModelError: it does not load.
     """
-    return choose(requested, attention_need(model_config(model)), where=where)
+    need = attention_need(model_config(model))
+    tried = candidates(attention.attn_implementation, need, where=origin("attn_implementation"))
+    loaded = open_model(
+        model,
+        dtype=dtype,
+        attn_implementation=tried.names[0],
+        tokenizer=tokenizer,
+        sequence_len=sequence_len,
+    )
+    return loaded, settle_attention(loaded, tried)
+
+
+def settle_attention(model: Any, tried: Candidates) -> Choice:
+    """Set the first attention with which documents may share a row.
+
+    Where there is none: the first that computes one document a row as the model's own code does,
+    and at last whatever was loaded.
+
+    Args:
+        model: A loaded model without adapter, with the first of the candidates set.
+        tried: The candidates.
+    """
+    reasons = list(tried.reasons)
+    second_best: Choice | None = None
+    for name in tried.names:
+        if not _set(model, name):
+            continue
+        reason = why_not_served(model)
+        if reason is None:
+            reason = why_not_isolated(model)
+            if reason is None:
+                return Choice(name, None, "; ".join(reasons))
+            second_best = second_best or Choice(name, reason, "; ".join(reasons))
+        reasons.append(f"{name}: {reason}")
+    chosen = second_best or Choice(tried.names[0], reasons[-1].partition(": ")[2])
+    _set(model, chosen.name)
+    return chosen
+
+
+def _set(model: Any, name: str) -> bool:
+    """Set an attention; False for a model that keeps the one it was loaded with."""
+    if model.config._attn_implementation == name:
+        return True
+    if not getattr(model, "_supports_attention_backend", False):
+        return False
+    try:
+        model.set_attn_implementation(name)
+    except (ValueError, ImportError):
+        return False
+    return model.config._attn_implementation == name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -69,12 +70,13 @@ def open_model(
                 revision=model.model_revision or "main",
                 trust_remote_code=model.trust_remote_code,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"the model does not load from '{source}': {_short(error)}", hint=_load_hint(error)
+            f"the model does not load from '{source}': {first_line(error)}", hint=_load_hint(error)
         ) from error
+    if loader is not AutoModelForCausalLM and loaded.get_output_embeddings() is None:
+        raise _no_language_model(model.model_type, "has no output head over the vocabulary")
     fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
-    loaded.config.use_cache = False
     return loaded
 
 
@@ -114,7 +116,7 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"no model configuration loads from '{place}': {_short(error)}",
+            f"no model configuration loads from '{place}': {first_line(error)}",
             hint=_load_hint(error),
         ) from error
 
@@ -142,10 +144,23 @@ def _loader(model_type: str | None) -> Any:
             where="model_type",
             hint="leave model_type out: the class is read from the model's config.json",
         )
+    is_model = isinstance(loader, type) and issubclass(loader, PreTrainedModel)
+    if not is_model and not str(model_type).startswith("AutoModel"):
+        raise _no_language_model(model_type, "is no model")
     return loader
 
 
-def _short(error: BaseException) -> str:
+def _no_language_model(model_type: str | None, why: str) -> ModelError:
+    return ModelError(
+        f"the class '{model_type}' {why}",
+        where="model_type",
+        hint="name a class such as LlamaForCausalLM, or leave model_type out: it is read from the "
+        "model's config.json",
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty, or its kind."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
@@ -154,7 +169,11 @@ def _load_hint(error: BaseException) -> str:
     text = str(error)
     if "trust_remote_code" in text:
         return "the model brings its own code: read it, then set trust_remote_code: true"
-    if "safetensors" in text.lower() or "size mismatch" in text:
+    if (
+        isinstance(error, SafetensorError)
+        or "safetensors" in text.lower()
+        or "size mismatch" in text
+    ):
         return "the weights do not fit the configuration or are damaged: fetch them again"
     if isinstance(error, OSError):
         return "is the name right, and can this machine reach the hub? a local folder works too"

@@ -10,6 +10,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
+from axolotl.models.load import first_line
 from axolotl.models.sources import local_source
 
 
@@ -74,6 +75,13 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
                 where="tokenizer_type",
                 hint="leave tokenizer_type out to let the model folder decide",
             )
+        kinds = (PreTrainedTokenizerBase, AutoTokenizer)
+        if not (isinstance(loader, type) and issubclass(loader, kinds)):
+            raise ModelError(
+                f"the class '{model.tokenizer_type}' is no tokenizer",
+                where="tokenizer_type",
+                hint="leave tokenizer_type out to let the model folder decide",
+            )
     try:
         return loader.from_pretrained(
             source,
@@ -83,7 +91,7 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"no tokenizer loads from '{source}': {_first_line(error)}",
+            f"no tokenizer loads from '{source}': {first_line(error)}",
             hint="tokenizer_config may name another folder or hub id with the tokenizer",
         ) from error
 
@@ -91,7 +99,3 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
 def _exact(text: str, *, special: bool) -> AddedToken:
     """The token as written: no spaces eaten around it, no normalisation."""
     return AddedToken(text, lstrip=False, rstrip=False, normalized=False, special=special)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from axolotl.config import Sections
 from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.data.prepare import Prepared
@@ -17,7 +18,6 @@ from axolotl.data.store import TokenStore
 from axolotl.packing.loader import make_loader
 from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
 from axolotl.packing.sampler import PlanSampler
-from axolotl.resolve import Resolved
 from axolotl.training.schedule import warms_up
 from axolotl.training.steps import Steps, count_steps
 
@@ -128,8 +128,9 @@ class Plan:
 
 def plan_training(
     prepared: Prepared,
-    resolved: Resolved,
+    sections: Sections,
     *,
+    only_max_steps: bool,
     isolates: bool,
     rank: int,
     world_size: int,
@@ -139,17 +140,17 @@ def plan_training(
 
     Args:
         prepared: Training and held-out samples.
-        resolved: The configuration.
+        sections: The options; sequence, training, schedule and logging are read.
+        only_max_steps: Whether `max_steps` alone ends the training, however many epochs that is.
         isolates: Whether several documents may share a row.
         rank: Number of this process.
         world_size: Number of processes.
         pad_token_id: Token for padding, if rows are padded.
     """
-    training, schedule, seed = resolved.training, resolved.schedule, resolved.training.seed
-    rows = train_rows(resolved.sequence, training, isolates=isolates)
-    plan = planner(prepared.train.lengths, rows, seed=seed, world_size=world_size)
+    sequence, training, schedule = sections.sequence, sections.training, sections.schedule
+    rows = train_rows(sequence, training, isolates=isolates)
+    plan = planner(prepared.train.lengths, rows, seed=training.seed, world_size=world_size)
     first = plan(0)
-    only_max_steps = training.max_steps is not None and resolved.origin("num_epochs") == "default"
     steps = count_steps(
         first.steps,
         accumulation=rows.accumulation,
@@ -157,7 +158,7 @@ def plan_training(
         max_steps=training.max_steps,
         warmup_steps=schedule.warmup_steps,
         warmup_ratio=schedule.warmup_ratio,
-        logging_steps=resolved.logging.logging_steps,
+        logging_steps=sections.logging.logging_steps,
         warms_up=warms_up(schedule.lr_scheduler),
     )
     train_loader = make_loader(
@@ -168,16 +169,21 @@ def plan_training(
     )
     eval_loader = None
     if prepared.eval is not None:
-        eval_loader = held_out_loader(
-            prepared.eval, resolved, isolates=isolates, rank=rank, world_size=world_size
-        )
+        held_out = eval_rows(sequence, training, isolates=isolates)
+        eval_loader = held_out_loader(prepared.eval, held_out, rank=rank, world_size=world_size)
     return Plan(rows, first, steps, train_loader, eval_loader)
 
 
 def held_out_loader(
-    store: TokenStore, resolved: Resolved, *, isolates: bool, rank: int = 0, world_size: int = 1
+    store: TokenStore, rows: Rows, *, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Any]:
-    """Rows of the held-out samples, always in the same order."""
-    rows = eval_rows(resolved.sequence, resolved.training, isolates=isolates)
+    """Rows of the held-out samples, always in the same order.
+
+    Args:
+        store: The samples.
+        rows: Their layout, as `eval_rows` gives it.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
     plan = planner(store.lengths, rows, seed=0, world_size=world_size, shuffle=False)
     return make_loader(store, PlanSampler(plan, rank=rank), pad_to_tokens=None, pad_token_id=0)

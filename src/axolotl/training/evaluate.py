@@ -9,15 +9,16 @@ import torch
 from accelerate import Accelerator
 
 from axolotl.config.model import ModelSection
+from axolotl.core.console import note
 from axolotl.data.prepare import prepare
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
-from axolotl.models.backend import choose_attention
-from axolotl.models.load import open_model, weight_dtype
+from axolotl.models.backend import open_for_rows
+from axolotl.models.load import weight_dtype
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
-from axolotl.training.data import held_out_loader
+from axolotl.training.data import eval_rows, held_out_loader
 from axolotl.training.evaluation import EvalResult, evaluate_loss
 from axolotl.training.loss import RowLoss
 
@@ -46,18 +47,18 @@ def run_evaluation(
             where=resolved.origin("val_set_size"),
             hint="set val_set_size to a share such as 0.05",
         )
-    attention = choose_attention(
+    loaded: Any
+    loaded, attention = open_for_rows(
         model,
-        resolved.attention.attn_implementation,
-        where=resolved.origin("attn_implementation"),
-    )
-    loaded: Any = open_model(
-        model,
+        resolved.attention,
+        origin=resolved.origin,
         dtype=weight_dtype(resolved.precision),
-        attn_implementation=attention.name,
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
     )
+    rows = eval_rows(resolved.sequence, resolved.training, isolates=attention.isolates)
+    if attention.leak and resolved.sequence.eval_sample_packing:
+        note(f"{attention.name} attention: {attention.leak}, so each row holds one sample")
     if adapter is not None:
         loaded = attach_saved(loaded, adapter, trainable=False)
     accelerator = Accelerator(
@@ -66,6 +67,6 @@ def run_evaluation(
     )
     loaded = loaded.to(accelerator.device)
     row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
-    loader = held_out_loader(prepared.eval, resolved, isolates=attention.isolates)
+    loader = held_out_loader(prepared.eval, rows)
     with use_route(choose_route(layer_shapes(loaded), device=accelerator.device)):
         return evaluate_loss(loaded, loader, row_loss, device=accelerator.device)

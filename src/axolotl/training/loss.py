@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from axolotl.core.console import note_once
+from axolotl.models.isolation import row_arguments
 from axolotl.models.loss_head import check_head, fused_loss, labelled_positions, output_head
 from axolotl.records import IGNORE_INDEX
 
@@ -34,8 +35,8 @@ class RowLoss:
         self.why_not_fused = check_head(model)
         if self.why_not_fused:
             note_once(f"full logits are computed for the loss: {self.why_not_fused}")
-        base = getattr(model, "get_base_model", lambda: model)()
-        self.keeps_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self.base: Any = getattr(model, "get_base_model", lambda: model)()
+        self.keeps_logits = "logits_to_keep" in inspect.signature(self.base.forward).parameters
 
     def __call__(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Sum of the cross entropies, a scalar in fp32.
@@ -45,11 +46,7 @@ class RowLoss:
             inputs: `input_ids`, `position_ids`, `labels`: int64, (1, T).
         """
         positions, targets = labelled_positions(inputs["labels"])
-        arguments: dict[str, Any] = {
-            "input_ids": inputs["input_ids"],
-            "position_ids": inputs["position_ids"],
-            "use_cache": False,
-        }
+        arguments = row_arguments(self.base, inputs["input_ids"], inputs["position_ids"])
         if self.keeps_logits:
             arguments["logits_to_keep"] = positions
         with self.autocast():

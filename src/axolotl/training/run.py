@@ -19,7 +19,6 @@ from transformers import set_seed
 from axolotl.core.console import note
 from axolotl.data.prepare import Prepared, prepare
 from axolotl.errors import located
-from axolotl.models.backend import choose_attention
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id
 from axolotl.records import RunResult
@@ -101,24 +100,20 @@ def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Train
     prepared = prepare(
         resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
     )
+    device = state.device or torch.device("cpu")
+    set_seed(resolved.training.seed)
     with located(model_place):
-        attention = choose_attention(
-            resolved.model,
-            resolved.attention.attn_implementation,
-            where=resolved.origin("attn_implementation"),
-        )
+        model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
+    max_steps_given = resolved.training.max_steps is not None
     plan = plan_training(
         prepared,
         resolved,
+        only_max_steps=max_steps_given and resolved.origin("num_epochs") == "default",
         isolates=attention.isolates,
         rank=state.process_index,
         world_size=state.num_processes,
         pad_token_id=pad_id(tokenizer),
     )
-    device = state.device or torch.device("cpu")
-    set_seed(resolved.training.seed)
-    with located(model_place):
-        model = build_model(resolved, attention=attention.name, tokenizer=tokenizer)
     route = choose_route(layer_shapes(model), device=device)
     facts = print_summary(
         resolved, prepared, plan, model=model, attention=attention, route=route, device=device

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 
 from axolotl.attention import Choice
+from axolotl.config import Sections
+from axolotl.config.adapter import AdapterSection
 from axolotl.core.console import note, print_pairs
 from axolotl.data.prepare import Prepared
 from axolotl.models.matmul import Route
-from axolotl.resolve import Resolved
 from axolotl.training.data import Plan
 
 
 def print_summary(
-    resolved: Resolved,
+    sections: Sections,
     prepared: Prepared,
     plan: Plan,
     *,
@@ -30,25 +31,26 @@ def print_summary(
     print_pairs(
         "About to train",
         {
-            "model": f"{resolved.model.base_model}, {total:,} parameters",
-            "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(resolved)}",
+            "model": f"{sections.model.base_model}, {total:,} parameters",
+            "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections.adapter)}",
             "rows": _rows(prepared),
             "tokens": _tokens(prepared),
             "packing": _packing(plan),
             "steps": _steps(plan),
             "attention": attention.name,
             "matmul": f"{route} on {device.type}, {_dtype(model)}",
-            "output": str(resolved.saving.output_dir),
+            "output": str(sections.saving.output_dir),
         },
     )
     for warning in prepared.summary.warnings:
         note(f"warning: {warning}")
     if attention.reason:
         note(f"attention: {attention.reason}")
-    if not attention.isolates:
+    shared = sections.sequence.sample_packing or sections.training.micro_batch_size > 1
+    if attention.leak and shared:
         note(
-            f"{attention.name} attention cannot keep documents of a row apart in this model: each "
-            "row holds one sample, and more rows are accumulated to make up for it"
+            f"{attention.name} attention: {attention.leak}, so each row holds one sample, and more "
+            "rows are accumulated to make up for it"
         )
     return {
         "attention": attention.name,
@@ -66,8 +68,7 @@ def print_summary(
     }
 
 
-def _method(resolved: Resolved) -> str:
-    adapter = resolved.adapter
+def _method(adapter: AdapterSection) -> str:
     if adapter.adapter is None:
         return "full fine-tuning"
     if adapter.lora_model_dir:

@@ -68,6 +68,8 @@ class PackedTrainer(Trainer):
         self.loaders = loaders
         self.lr_factor = lr_factor
         self.counters = counters
+        config: Any = model.config
+        base_use_cache = config.use_cache
         super().__init__(
             model=model,
             args=args,
@@ -76,6 +78,9 @@ class PackedTrainer(Trainer):
             processing_class=tokenizer,
             callbacks=[counters, *callbacks],
         )
+        # The library has set it to False; it is saved with the model, and a forward pass of the
+        # training turns the cache off by itself.
+        config.use_cache = base_use_cache
         self.remove_callback(PrinterCallback)
         counters.attach(self)
         self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
