@@ -115,7 +115,6 @@ ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("one-half-precision", {"float16": True, "bfloat16": True, "adapter": "lora", "lora_target_linear": True}, "float16", "one of them"),
     ("machine-computes-it", {"fp16": True}, "fp16", "no GPU here"),
-    ("new-tokens-are-trained", {"adapter": "lora", "lora_target_linear": True, "tokens": ["<a>"]}, "tokens", "embed_tokens and lm_head are not in"),
     ("output-is-not-input", {"base_model": "./x", "output_dir": "x"}, "output_dir", "overwrite base_model"),
     ("dataset-types", {"datasets": [{"path": "d", "type": "alpca"}]}, "datasets.0.type", "'alpca'"),
     ("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt:load_role"}]}, "datasets.0.type", "'sharegpt:load_role' is known, but this version"),
@@ -213,12 +212,6 @@ def test_what_is_worth_a_look_is_said_and_does_not_forbid(
 )
 def test_what_is_in_order_is_not_remarked_on(given: dict[str, Any]) -> None:
     assert look(given).findings == ()
-
-
-def test_only_an_output_head_does_not_train_new_tokens() -> None:
-    given = {"adapter": "lora", "lora_target_linear": True, "tokens": ["<a>"]}
-    found = only(look({**given, "lora_modules_to_save": ["embed_out"]}))
-    assert "embed_tokens is not in lora_modules_to_save" in found.message
 
 
 def test_what_the_machine_lacks_matters_only_for_training() -> None:

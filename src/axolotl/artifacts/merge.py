@@ -242,8 +242,7 @@ def _save(model: Any, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, fo
 
 
 def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let the model stop where the tokenizer's answers end, and use its cache again."""
-    model.config.use_cache = True
+    """Let the model stop where the tokenizer's answers end."""
     settings = model.generation_config
     ends = settings.eos_token_id
     known = [ends] if isinstance(ends, int) else list(ends or [])

@@ -14,8 +14,6 @@ from axolotl.resolve.case import Case, Found, Rule
 from axolotl.resolve.names import attention_name, dataset_types, schedule_name
 from axolotl.resolve.no_effect import no_effect
 
-_HEADS = ("head", "embed_out", "output")
-_EMBEDDINGS = ("embed", "wte")
 _MANY_TOKENS = 2**18
 _CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 
@@ -177,26 +175,6 @@ def tokens_in_a_row(case: Case) -> Iterator[Found]:
         )
 
 
-def new_tokens_are_trained(case: Case) -> Iterator[Found]:
-    """With an adapter the embeddings are frozen: a new token would keep its first, random ones."""
-    adapter = case.config.adapter
-    if adapter.adapter is None or adapter.lora_model_dir or not case.config.model.tokens:
-        return
-    saved = adapter.lora_modules_to_save or []
-    heads = [name for name in saved if any(word in name for word in _HEADS)]
-    inputs = [n for n in saved if n not in heads and any(word in n for word in _EMBEDDINGS)]
-    missing = [n for n, have in (("embed_tokens", inputs), ("lm_head", heads)) if not have]
-    if missing:
-        yield Found(
-            "error",
-            "tokens",
-            f"tokens: the adapter would never train the new tokens: {' and '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not in lora_modules_to_save",
-            "add `lora_modules_to_save: [embed_tokens, lm_head]` (their names in Llama and Mistral; "
-            "others call them otherwise)",
-        )
-
-
 def adapter_targets(case: Case) -> Iterator[Found]:
     """Say what is adapted where the file does not."""
     adapter = case.config.adapter
@@ -284,7 +262,6 @@ _TABLE: Sequence[tuple[Callable[[Case], Iterator[Found]], str]] = [
     (padding, "pad_to_sequence_len sample_packing"),
     (checkpointing_arguments, "gradient_checkpointing_kwargs"),
     (tokens_in_a_row, "micro_batch_size sequence_len"),
-    (new_tokens_are_trained, "tokens adapter lora_modules_to_save"),
     (adapter_targets, "adapter lora_target_modules lora_target_linear"),
     (remote_code, "trust_remote_code"),
     (old_optimizer_names, "optimizer"),
