@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl import api
 from axolotl.artifacts import merge as merging
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
+from axolotl.inference import generate as generating
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama, build_tokenizer
 
@@ -56,7 +58,7 @@ def test_the_merged_folder_is_base_and_adapter_in_one_plain_model(
 def test_the_report_has_the_measured_difference(options: Options, adapter: Path) -> None:
     report = api.merge(options())
     written = json.loads((report.folder / "merge.json").read_text())
-    assert written["difference"]["largest"] == report.max_difference < 1e-5
+    assert written["difference"]["largest"] == report.difference.largest < 1e-5
     assert report.difference.relative < 1e-5
     assert report.difference.agreeing == report.difference.positions > 50
     assert report.rows == "4 held-out rows"
@@ -325,3 +327,16 @@ def test_generation_options_that_the_library_refuses_to_save_are_mended(
     report = api.merge(options(base_model=str(tmp_path / "base")))
     saved = AutoModelForCausalLM.from_pretrained(report.folder).generation_config
     assert (saved.temperature, saved.do_sample, saved.eos_token_id) == (0.6, True, [2, 5])
+
+
+def test_a_merge_of_an_older_adapter_does_not_answer(options: Options, adapter: Path) -> None:
+    api.merge(options())
+    opened = generating.open_generator(api.resolved(options()), merged=True)
+    assert opened.answer("Name a colour.") is not None
+    file = adapter / "adapter_model.safetensors"
+    weights = {name: value + 0.01 for name, value in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="older than the adapter beside it"):
+        generating.open_generator(api.resolved(options()), merged=True)
+    api.merge(options())
+    generating.open_generator(api.resolved(options()), merged=True)

@@ -23,9 +23,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
 from axolotl.artifacts.run_folder import versions
-from axolotl.artifacts.trained import MERGED, Trained, find_trained
+from axolotl.artifacts.trained import ADAPTER_WEIGHTS, MERGE_FILE, MERGED, Trained, find_trained
 from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
+from axolotl.core.hashing import hash_file
 from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.models.load import weight_dtype
 from axolotl.models.quiet import no_library_bars
@@ -39,7 +40,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 LIMITS = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
 """Largest relative difference that rounding explains, with much room; on a model of 30 layers fp32
 comes to 1e-6, float16 to 2e-3, bfloat16 to 2e-2."""
-MERGE_FILE = "merge.json"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class MergeReport:
         size_bytes: Size of the folder.
         difference: Merged folder, loaded again, against base + adapter.
         merge_difference: The same before writing, in fp32: of the merge alone.
+        adapter_hash: SHA-256 of the adapter's weights.
         rows: What was compared: rows of the data, or fixed token ids.
         seconds: How long it took.
     """
@@ -65,13 +66,9 @@ class MergeReport:
     size_bytes: int
     difference: Difference
     merge_difference: Difference
+    adapter_hash: str
     rows: str
     seconds: float
-
-    @property
-    def max_difference(self) -> float:
-        """Largest absolute difference of a logit."""
-        return self.difference.largest
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -79,6 +76,7 @@ class MergeReport:
             "folder": str(self.folder),
             "base": self.base,
             "adapter": str(self.adapter),
+            "adapter_hash": self.adapter_hash,
             "dtype": self.dtype,
             "size_bytes": self.size_bytes,
             "difference": self.difference.as_dict(),
@@ -157,6 +155,7 @@ def merge(
             f"there is nothing to merge: '{found.name}' was trained in full",
             hint="it is a whole model already; use that folder as it is",
         )
+    adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)
     check_target(out, never=[found.adapter, Path(found.model.base_model)])
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
     model = found.open(dtype=torch.float32, tokenizer=tokenizer)
@@ -181,6 +180,7 @@ def merge(
             size_bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()),
             difference=difference,
             merge_difference=in_memory,
+            adapter_hash=adapter_hash,
             rows=probe.name,
             seconds=time.perf_counter() - start,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from axolotl.artifacts.run_folder import read_run
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
+from axolotl.core.hashing import hash_file
 from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import attention_need
@@ -22,6 +24,9 @@ from axolotl.models.tokenizer import load_tokenizer
 
 MERGED = "merged"
 """Name of the folder in `output_dir` that a merged model is written to."""
+MERGE_FILE = "merge.json"
+"""What a merge says of itself, in the folder of the merged model."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER, _FULL = "adapter_config.json", "config.json"
 
 
@@ -127,7 +132,9 @@ def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> 
     if not (folder / _FULL).is_file() or (folder / _ADAPTER).is_file():
         raise ModelError(f"no trained model in '{folder}'", where=key, hint=_instead(folder, model))
     run = read_run(folder)
-    if folder.name != MERGED:
+    if (folder / MERGE_FILE).is_file():
+        _refuse_old_merge(folder, key)
+    else:
         _say_if_unfinished(folder, run)
     there = {
         "base_model": str(folder),
@@ -145,6 +152,24 @@ def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:
     return model.model_copy(
         update={"tokenizer_config": str(folder), "special_tokens": {}, "tokens": []}
     )
+
+
+def _refuse_old_merge(folder: Path, key: str) -> None:
+    """A merge beside an adapter that has been trained anew would answer from the old weights.
+
+    Raises:
+        ModelError: the adapter next to it is another one than the merged one.
+    """
+    merged = json.loads((folder / MERGE_FILE).read_text("utf-8"))
+    weights = folder.parent / ADAPTER_WEIGHTS
+    if not _same(Path(merged["adapter"]), folder.parent) or not weights.is_file():
+        return
+    if hash_file(weights) != merged.get("adapter_hash"):
+        raise ModelError(
+            f"the merged model in '{folder}' is older than the adapter beside it",
+            where=key,
+            hint="run axolotl merge-lora again",
+        )
 
 
 def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
