@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,8 +19,12 @@ import yaml
 from safetensors.torch import load_file
 
 from axolotl import api
-from axolotl.errors import AxolotlError
+from axolotl.artifacts.run_folder import only_run
+from axolotl.errors import AxolotlError, EnvironmentFault
+from axolotl.training import checkpoints
+from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.trainer import PackedTrainer
 
 Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
@@ -39,6 +44,15 @@ def assert_same_bits(a: Path, b: Path) -> None:
     first, second = weights(a), weights(b)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def assert_same_metrics(a: Path, b: Path) -> None:
+    """All numbers of both files are the same, except for the speed."""
+    first, second = (
+        [{k: v for k, v in x.items() if k != "tokens_per_second"} for x in read_metrics(file)]
+        for file in (a / "metrics.jsonl", b / "metrics.jsonl")
+    )
+    assert first == second
 
 
 @pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
@@ -105,13 +119,16 @@ def test_same_file_same_seed_same_bits(
     assert losses(tmp_path / "c") != losses(tmp_path / "a")
 
 
-KILL_AT = 7
+KILL_AFTER = 6
 
 
 @pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
 @pytest.mark.slow
 def test_a_killed_and_resumed_run_equals_one_that_was_not(
-    tiny_options: Options, tmp_path: Path, method: dict[str, Any]
+    tiny_options: Options,
+    tmp_path: Path,
+    method: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Rows per epoch do not divide by the accumulation, and the log lines not by the checkpoints.
     options = tiny_options(
@@ -120,6 +137,7 @@ def test_a_killed_and_resumed_run_equals_one_that_was_not(
         num_epochs=4,
         micro_batch_size=1,
         save_steps=3,
+        save_total_limit=10,
         eval_steps=4,
         logging_steps=2,
     )
@@ -131,39 +149,269 @@ def test_a_killed_and_resumed_run_equals_one_that_was_not(
     file = tmp_path / "run.yml"
     file.write_text(yaml.safe_dump(options | {"output_dir": str(killed)}))
     with _start(file) as process:
-        _wait_for(lambda: any(step >= KILL_AT - 1 for step, _ in losses(killed)), process)
+        _wait_for((killed / f"checkpoint-{KILL_AFTER}").is_dir, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "run.json").exists()
     assert losses(killed)[-1][0] < losses(whole)[-1][0], "it ended before it was killed"
 
+    newest = max(killed.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert int(newest.name.split("-")[1]) >= KILL_AFTER
+    before = _written(newest)
+    capsys.readouterr()
     api.train(options | {"output_dir": str(killed), "auto_resume_from_checkpoints": True})
+    assert f"resuming from {newest}" in " ".join(capsys.readouterr().err.split())
+    assert _written(newest) == before, "steps before the checkpoint were done again"
+    assert not list(killed.glob("earlier-checkpoints-*"))
     assert_same_bits(whole, killed)
     assert losses(killed) == losses(whole)
-    ours = read_metrics(killed / "metrics.jsonl")
-    theirs = read_metrics(whole / "metrics.jsonl")
-    for key in ("step", "eval_loss", "learning_rate", "grad_norm", "trained_tokens"):
-        assert [x.get(key) for x in ours] == [x.get(key) for x in theirs]
+    assert_same_metrics(whole, killed)
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_ends_cleanly(tiny_options: Options, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    options = tiny_options(**LORA, num_epochs=4, micro_batch_size=1)
-    whole = tmp_path / "whole"
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_ctrl_c_saves_and_ends_cleanly(
+    tiny_options: Options, tmp_path: Path, strategy: str
+) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    often = {"eval_steps": 3, "save_steps": 1000} if strategy == "steps" else {}
+    options = tiny_options(**LORA, **often, num_epochs=20, micro_batch_size=1, logging_steps=4)
     api.train(options | {"output_dir": str(whole)})
     file = tmp_path / "run.yml"
-    file.write_text(yaml.safe_dump(options | {"num_epochs": 400}))
+    file.write_text(yaml.safe_dump(options))
     with _start(file) as process:
-        _wait_for(lambda: len(losses(out)) >= 3, process)
+        _wait_for(lambda: len(losses(out)) >= 2, process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "resume_from_checkpoint" in errors
-    checkpoint = list(out.glob("checkpoint-*"))[-1]
-    assert json.loads((out / "run.json").read_text())["interrupted"] is True
+    checkpoint = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    step = int(checkpoint.name.split("-")[1])
+    report = json.loads((out / "run.json").read_text())
+    assert report["interrupted"] is True
+    assert report["final"]["steps"] == step
     assert_same_bits(out, checkpoint)
+    so_far = read_metrics(whole / "metrics.jsonl")
+    assert [(x["step"], x.get("loss")) for x in read_metrics(out / "metrics.jsonl")] == [
+        (x["step"], x.get("loss")) for x in so_far if x["step"] <= step
+    ]
+    api.train(options | {"resume_from_checkpoint": True})
+    assert_same_bits(out, whole)
+    assert_same_metrics(out, whole)
+
+
+@pytest.mark.parametrize("at", [5, 6, 9], ids=["mid-epoch", "at an evaluation", "epoch's end"])
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_a_stop_logs_evaluates_and_saves_nothing_that_was_not_due(
+    tiny_options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    strategy: str,
+) -> None:
+    often = {"eval_steps": 3, "save_steps": 1000} if strategy == "steps" else {}
+    options = tiny_options(**often, sample_packing=False, micro_batch_size=5, logging_steps=4)
+    options |= {"val_set_size": 3, "num_epochs": 2}  # nine rows an epoch
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    api.train(options | {"output_dir": str(whole)})
+    saves: list[Path] = []
+    end_step, staged = StopOnSignal.on_step_end, checkpoints.staged
+
+    def signal_at(stop: StopOnSignal, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if state.global_step == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        end_step(stop, args, state, control, **more)
+
+    def counted(folder: Path, *, is_writer: bool) -> Any:
+        saves.append(folder)
+        return staged(folder, is_writer=is_writer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_step_end", signal_at)
+        patch.setattr(checkpoints, "staged", counted)
+        result = api.train(options)
+    assert result.interrupted
+    assert result.steps == at
+    assert len(saves) == 1
+    assert _checkpoints(out) == [f"checkpoint-{at}"]
+    result = api.train(options | {"resume_from_checkpoint": True})
+    assert not result.interrupted
+    assert_same_bits(out, whole)
+    assert_same_metrics(out, whole)
+
+
+def test_a_signal_during_the_last_step_is_no_interruption(
+    tiny_options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_step = StopOnSignal.on_step_end
+
+    def signal_at(stop: StopOnSignal, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if state.global_step == state.max_steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        end_step(stop, args, state, control, **more)
+
+    monkeypatch.setattr(StopOnSignal, "on_step_end", signal_at)
+    result = api.train(tiny_options(max_steps=2))
+    assert not result.interrupted
+    assert result.eval_loss is not None
+
+
+def test_a_new_run_in_a_used_folder_keeps_its_own_checkpoints(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    api.train(tiny_options(max_steps=6, save_steps=2))
+    options = tiny_options(save_steps=1, save_total_limit=2, seed=7, lr_scheduler="constant")
+    api.train(options | {"max_steps": 4})
+    assert _checkpoints(out) == ["checkpoint-3", "checkpoint-4"]
+    assert _checkpoints(out / "earlier-checkpoints-1") == [f"checkpoint-{n}" for n in (2, 4, 6)]
+    api.train(options | {"max_steps": 7, "auto_resume_from_checkpoints": True})
+    api.train(options | {"max_steps": 7, "output_dir": str(tmp_path / "whole")})
+    assert_same_bits(out, tmp_path / "whole")
+    assert losses(out) == losses(tmp_path / "whole")
+
+
+def test_going_back_to_an_older_checkpoint_moves_the_newer_ones_away(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    options = tiny_options(max_steps=6, save_steps=2)
+    api.train(options)
+    api.train(options | {"output_dir": str(whole)})
+    api.train(options | {"resume_from_checkpoint": str(out / "checkpoint-2")})
+    assert _checkpoints(out / "earlier-checkpoints-1") == ["checkpoint-4", "checkpoint-6"]
+    assert _checkpoints(out) == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
+    assert_same_bits(out, whole)
+
+
+def test_a_resume_after_the_last_step_trains_no_more(tiny_options: Options, tmp_path: Path) -> None:
+    options = tiny_options(max_steps=3, save_steps=1)  # the epoch has more steps
+    api.train(options)
+    before = weights(tmp_path / "out")
+    (tmp_path / "out" / "model.safetensors").unlink()
+    result = api.train(options | {"auto_resume_from_checkpoints": True})
+    assert result.steps == 3
+    after = weights(tmp_path / "out")
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [step for step, _ in losses(tmp_path / "out")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 7}, "seed: then 42, now 7"),
+        ({"lora_r": 2}, "lora_r: then 4, now 2"),
+        ({"adapter": None}, 'adapter: then "lora", now null'),
+        ({"val_set_size": 4}, "eval_rows: then 8, now 4"),
+        ({"sequence_len": 128}, "tokens_per_row: then 512, now 256"),
+        ({"gradient_accumulation_steps": 2}, "rows_per_step: then 1, now 2"),
+        ({"max_steps": 1}, "2 steps behind it, and the run is to have only 1"),
+    ],
+)
+def test_a_resume_with_other_options_is_refused(
+    tiny_options: Options, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    options = tiny_options(**LORA, max_steps=2, save_steps=2)
+    api.train(options)
+    before = _written(tmp_path / "out" / "checkpoint-2")
+    with pytest.raises(AxolotlError) as caught:
+        api.train(options | changes | {"resume_from_checkpoint": True})
+    assert said in str(caught.value)
+    assert (tmp_path / "out" / "run.json").exists()
+    assert _written(tmp_path / "out" / "checkpoint-2") == before
+
+
+@pytest.mark.parametrize("changes", [{"lora_r": 2}, {"adapter": None}], ids=["rank", "full"])
+def test_a_checkpoint_of_another_model_without_a_fingerprint_is_refused(
+    tiny_options: Options, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    options = tiny_options(**LORA, max_steps=2, save_steps=2)
+    api.train(options)
+    (tmp_path / "out" / "checkpoint-2" / "axolotl.json").unlink()
+    with pytest.raises(AxolotlError, match="checkpoint") as caught:
+        api.train(options | changes | {"max_steps": 4, "resume_from_checkpoint": True})
+    assert caught.value.where == "resume_from_checkpoint"
+
+
+def test_a_resume_may_train_longer_at_another_rate(
+    tiny_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny_options(max_steps=2, save_steps=2, lr_scheduler="constant", learning_rate=1e-3)
+    api.train(options)
+    changed = options | {"max_steps": 4, "learning_rate": 5e-4, "resume_from_checkpoint": True}
+    assert api.train(changed).steps == 4
+    said = " ".join(capsys.readouterr().err.split())
+    assert "steps: then 2, now 4" in said
+    assert "learning_rate: then 0.001, now 0.0005" in said
+    lines = read_metrics(tmp_path / "out" / "metrics.jsonl")
+    rates = [x["learning_rate"] for x in lines if "loss" in x]
+    assert rates == [1e-3, 1e-3, 5e-4, 5e-4]
+
+
+def test_a_damaged_checkpoint_is_skipped(
+    tiny_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    options = tiny_options(max_steps=4, save_steps=2)
+    api.train(options)
+    api.train(options | {"output_dir": str(whole)})
+    file = out / "checkpoint-4" / "optimizer.pt"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(AxolotlError, match=r"optimizer\.pt is damaged[\s\S]*checkpoint-2"):
+        api.train(options | {"resume_from_checkpoint": True})
+    capsys.readouterr()
+    api.train(options | {"auto_resume_from_checkpoints": True})
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"skipped the checkpoint {out / 'checkpoint-4'}: optimizer.pt is damaged" in said
+    assert f"resuming from {out / 'checkpoint-2'}" in said
+    assert_same_bits(out, whole)
+
+
+def test_a_disk_that_fills_up_at_a_checkpoint_is_the_machines_fault(
+    tiny_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def full(content: Any, file: Any, *args: Any, **more: Any) -> None:
+        save(content, file, *args, **more)
+        if Path(file).name == "optimizer.pt" and Path(file).parent.name == "checkpoint-2":
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9 vs 8")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(EnvironmentFault, match="no space left"):
+        api.train(tiny_options(max_steps=4, save_steps=1))
+    assert _checkpoints(tmp_path / "out") == ["checkpoint-1"]
+    assert not (tmp_path / "out" / ".saving").exists()
+
+
+@pytest.mark.parametrize("logging_steps", [1, 8])
+def test_a_training_that_diverges_ends_with_a_message(
+    tiny_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_steps: int
+) -> None:
+    compute = PackedTrainer.compute_loss
+
+    def broken(trainer: PackedTrainer, *args: Any, **more: Any) -> torch.Tensor:
+        loss = compute(trainer, *args, **more)
+        return loss * math.nan if trainer.state.global_step == 2 else loss
+
+    monkeypatch.setattr(PackedTrainer, "compute_loss", broken)
+    with pytest.raises(AxolotlError, match=r"learning_rate: the training has diverged.* at step 3"):
+        api.train(tiny_options(max_steps=5, save_steps=1, logging_steps=logging_steps))
+    assert _checkpoints(tmp_path / "out") == ["checkpoint-1", "checkpoint-2"]
+    for file in (tmp_path / "out").glob("checkpoint-*/model.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values())
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_two_runs_do_not_write_to_one_folder(tiny_options: Options, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        only_run(tmp_path / "out"),
+        pytest.raises(EnvironmentFault, match="another run writes to"),
+    ):
+        api.train(tiny_options(max_steps=1))
+    api.train(tiny_options(max_steps=1))
 
 
 def test_a_resume_from_nothing_is_the_users_mistake(tiny_options: Options) -> None:
@@ -214,6 +462,15 @@ def test_an_adapter_is_continued(tiny_options: Options, tmp_path: Path) -> None:
     assert first.eval_loss is not None
     assert second.eval_loss < first.eval_loss
     assert losses(tmp_path / "more")[0][1] < losses(tmp_path / "out")[0][1]
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("checkpoint-*"))
+
+
+def _written(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each file of a folder was written, and under which inode."""
+    return {x.name: (x.stat().st_ino, x.stat().st_mtime_ns) for x in (folder, *folder.iterdir())}
 
 
 def _start(file: Path) -> subprocess.Popen[str]:

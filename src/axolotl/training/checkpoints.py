@@ -1,4 +1,4 @@
-"""Checkpoints `checkpoint-N`: whole or not there, counted, found again."""
+"""Checkpoints `checkpoint-N`: whole or not there, counted, set aside, found again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from axolotl.core.atomic import disk_faults
+from axolotl.core.console import note
 from axolotl.errors import ModelError
+from axolotl.training.checkpoint_files import damage
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-STATE_FILE = "trainer_state.json"
+_ASIDE = "earlier-checkpoints"
+_WHERE = "resume_from_checkpoint"
 
 
 class Finish(Protocol):
@@ -45,13 +48,16 @@ def staged(run_folder: Path, *, is_writer: bool) -> Iterator[Finish]:
     def finish(*, keep: int | None) -> None:
         if not is_writer:
             return
+        written = set()
         for folder in list_checkpoints(work):
             target = run_folder / folder.name
             if target.exists():
                 _remove(target)
             folder.rename(target)
+            written.add(target)
         if keep:
-            for old in list_checkpoints(run_folder)[:-keep]:
+            older = [path for path in list_checkpoints(run_folder) if path not in written]
+            for old in older[: max(0, len(older) + len(written) - keep)]:
                 _remove(old)
 
     with disk_faults(run_folder):
@@ -65,15 +71,50 @@ def staged(run_folder: Path, *, is_writer: bool) -> Iterator[Finish]:
 
 
 def list_checkpoints(run_folder: Path) -> list[Path]:
-    """Folders `checkpoint-N` with a trainer state, the oldest first."""
+    """Folders `checkpoint-N`, damaged ones too, the oldest first."""
     if not run_folder.is_dir():
         return []
-    found = [
-        (int(match[1]), path)
-        for path in run_folder.iterdir()
-        if (match := _NAME.fullmatch(path.name)) and (path / STATE_FILE).is_file()
-    ]
-    return [path for _, path in sorted(found)]
+    return sorted(
+        (path for path in run_folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()),
+        key=_number,
+    )
+
+
+def set_aside(run_folder: Path, *, resume: Path | None) -> None:
+    """Move the checkpoints that are not of this run's past out of its way, and say so.
+
+    A run that starts anew has no past; one that goes on from `checkpoint-N` of this folder has
+    those up to N. The others would take the place of newer ones at the next resume.
+
+    Args:
+        run_folder: The run's output folder.
+        resume: The checkpoint that the run goes on from.
+
+    Raises:
+        EnvironmentFault: not writable.
+    """
+    known = list_checkpoints(run_folder)
+    past = -1
+    if resume is not None and resume.resolve() in [path.resolve() for path in known]:
+        past = _number(resume.resolve())
+    foreign = [path for path in known if _number(path) > past]
+    if not foreign:
+        return
+    with disk_faults(run_folder):
+        count = 1
+        while (aside := run_folder / f"{_ASIDE}-{count}").exists():
+            count += 1
+        aside.mkdir()
+        for path in reversed(foreign):
+            path.rename(aside / path.name)
+    names = ", ".join(path.name for path in foreign)
+    if past >= 0:
+        note(f"moved to {aside}: {names}, which come after {resume}")
+    else:
+        note(
+            f"moved to {aside}: {names} of an earlier run "
+            "(--auto_resume_from_checkpoints would have gone on from it)"
+        )
 
 
 def checkpoint_to_resume(
@@ -84,29 +125,60 @@ def checkpoint_to_resume(
     Args:
         run_folder: The run's output folder.
         asked: `resume_from_checkpoint`: a folder, or true for the newest of the run folder.
-        automatic: `auto_resume_from_checkpoints`: the newest if there is one.
+        automatic: `auto_resume_from_checkpoints`: the newest whole one if there is one.
 
     Raises:
-        ModelError: a checkpoint was asked for and there is none.
+        ModelError: a checkpoint was asked for and there is none, or it is damaged.
     """
     known = list_checkpoints(run_folder)
     if isinstance(asked, str):
-        folder = Path(asked)
-        if not (folder / STATE_FILE).is_file():
+        if not Path(asked).is_dir():
             names = ", ".join(str(path) for path in known) or "none"
             raise ModelError(
                 f"'{asked}' is no checkpoint",
-                where="resume_from_checkpoint",
+                where=_WHERE,
                 hint=f"checkpoints in '{run_folder}': {names}",
             )
+        return _checked(Path(asked), others=known)
+    if asked:
+        if not known:
+            raise ModelError(
+                f"'{run_folder}' holds no checkpoint to resume from",
+                where=_WHERE,
+                hint="leave it out to start anew, or use auto_resume_from_checkpoints",
+            )
+        return _checked(known[-1], others=known)
+    return _newest_whole(known) if automatic else None
+
+
+def _checked(folder: Path, *, others: list[Path]) -> Path:
+    found = damage(folder)
+    if found is None:
         return folder
-    if asked and not known:
-        raise ModelError(
-            f"'{run_folder}' holds no checkpoint to resume from",
-            where="resume_from_checkpoint",
-            hint="leave it out to start anew, or use auto_resume_from_checkpoints",
-        )
-    return known[-1] if known and (asked or automatic) else None
+    whole = next(
+        (path for path in reversed(others) if path != folder and damage(path) is None), None
+    )
+    raise ModelError(
+        f"the checkpoint '{folder}' cannot be used: {found}",
+        where=_WHERE,
+        hint=f"the newest whole one: --resume_from_checkpoint {whole}"
+        if whole
+        else "there is no whole one; leave it out to start anew",
+    )
+
+
+def _newest_whole(known: list[Path]) -> Path | None:
+    for folder in reversed(known):
+        found = damage(folder)
+        if found is None:
+            return folder
+        note(f"skipped the checkpoint {folder}: {found}")
+    return None
+
+
+def _number(folder: Path) -> int:
+    match = _NAME.fullmatch(folder.name)
+    return int(match[1]) if match else -1
 
 
 def _remove(folder: Path) -> None:

@@ -92,6 +92,9 @@ class RunCounters(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take up the counts of the checkpoint, and its loss window."""
+        if state.global_step:
+            # The library goes on logging, evaluating and saving as often as the earlier run did.
+            state.compute_steps(args, state.max_steps)
         saved = state.stateful_callbacks.get(type(self).__name__)
         if state.global_step and isinstance(saved, dict) and saved.get("args"):
             counts = saved["args"]

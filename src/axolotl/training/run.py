@@ -31,6 +31,7 @@ from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan, plan_training
 from axolotl.training.evaluation import EvalResult
+from axolotl.training.fingerprint import Fingerprint, check_resume, fingerprint
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
 from axolotl.training.schedule import lr_factor
@@ -114,15 +115,19 @@ def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Train
         world_size=state.num_processes,
         pad_token_id=pad_id(tokenizer),
     )
+    marks = fingerprint(resolved, prepared, plan, world_size=state.num_processes)
+    if resume is not None:
+        check_resume(resume, marks)
     route = choose_route(layer_shapes(model), device=device)
     facts = print_summary(
         resolved, prepared, plan, model=model, attention=attention, route=route, device=device
     )
-    trainer, stop = _build_trainer(resolved, plan, model, tokenizer)
+    trainer, stop = _build_trainer(resolved, plan, model, tokenizer, marks)
     if resume is not None:
         note(f"resuming from {resume}")
     if trainer.args.should_save:
         on_start()
+        checkpoints.set_aside(output, resume=resume)
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     return Trained(
@@ -137,7 +142,7 @@ def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Train
 
 
 def _build_trainer(
-    resolved: Resolved, plan: Plan, model: Any, tokenizer: Any
+    resolved: Resolved, plan: Plan, model: Any, tokenizer: Any, marks: Fingerprint
 ) -> tuple[PackedTrainer, StopOnSignal]:
     steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
     counters, stop = RunCounters(), StopOnSignal()
@@ -164,7 +169,8 @@ def _build_trainer(
         lr_factor=lr_factor(resolved.schedule, total=steps.total, warmup=steps.warmup),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[MetricsFile(metrics, counters), ProgressBar(counters), stop],
+        callbacks=[MetricsFile(metrics, counters), stop],
+        fingerprint=marks,
     )
     return trainer, stop
 
@@ -172,11 +178,18 @@ def _build_trainer(
 def _run(
     trainer: PackedTrainer, stop: StopOnSignal, *, resume: Path | None, output: Path
 ) -> RunResult:
+    bar = ProgressBar(trainer.counters)
+    trainer.add_callback(bar)
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    interrupted = stop.stopped_by is not None
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    finally:
+        bar.close()
+    trainer.check_finite()
+    if stop.evaluation_due:
+        trainer.evaluate()
     eval_loss = _last_eval(trainer)
-    if not interrupted and trainer.loaders.eval is not None and eval_loss is None:
+    if not stop.interrupted and trainer.loaders.eval is not None and eval_loss is None:
         eval_loss = trainer.evaluate()["eval_loss"]
     counters = trainer.counters
     return RunResult(
@@ -184,7 +197,7 @@ def _run(
         steps=trainer.state.global_step,
         train_loss=counters.train_loss,
         eval_loss=eval_loss,
-        interrupted=interrupted,
+        interrupted=stop.interrupted,
         metrics={
             "seconds": round(counters.seconds, 3),
             "seconds_in_all": round(time.perf_counter() - start, 3),

@@ -67,6 +67,8 @@ def count_steps(
     else:
         warmup = min(int(0.03 * total), 100) if warms_up else 0
     if warmup > total:
-        note_once(f"warmup_steps {warmup} is more than all {total} steps: it ends with the training")
+        note_once(
+            f"warmup_steps {warmup} is more than all {total} steps: it ends with the training"
+        )
     logging = logging_steps or max(min(int(0.005 * total), 10), 1)
     return Steps(rows_per_epoch, accumulation, per_epoch, total, min(warmup, total), logging)

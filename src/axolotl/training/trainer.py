@@ -10,6 +10,7 @@ What is replaced, and why:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,11 @@ from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
+from axolotl.training.checkpoint_files import loading
 from axolotl.training.counters import RunCounters
+from axolotl.training.divergence import diverged
 from axolotl.training.evaluation import evaluate_loss
+from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.loss import RowLoss, label_count
 
 
@@ -52,6 +56,7 @@ class PackedTrainer(Trainer):
         counters: Counts tokens and loss over the whole training, resumes included.
         tokenizer: Saved with every checkpoint.
         callbacks: Further callbacks.
+        fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
     """
 
     def __init__(
@@ -64,7 +69,9 @@ class PackedTrainer(Trainer):
         counters: RunCounters,
         tokenizer: Any,
         callbacks: list[Any],
+        fingerprint: Fingerprint,
     ) -> None:
+        self.fingerprint = fingerprint
         self.loaders = loaders
         self.lr_factor = lr_factor
         self.counters = counters
@@ -166,12 +173,60 @@ class PackedTrainer(Trainer):
         """Checkpoints are written into a staging folder first; see `_save_checkpoint`."""
         return str(checkpoints.staging_folder(Path(str(self.args.output_dir))))
 
+    def check_finite(self) -> None:
+        """Refuse to go on with, or to write, what is of no use.
+
+        Raises:
+            AxolotlError: the loss since the last log line, or a trained weight, is not finite.
+        """
+        loss, _ = self.loss_window()
+        if not math.isfinite(loss):
+            raise diverged(f"the loss is {loss}", step=self.state.global_step)
+        model: Any = self.model
+        trained = [p.detach() for p in model.parameters() if p.requires_grad]
+        if not torch.stack([torch.isfinite(p).all() for p in trained]).all():
+            raise diverged("a weight is not finite", step=self.state.global_step)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """One pass; none after the last step, where the library would take one more on a resume."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.check_finite()
         run_folder = Path(str(self.args.output_dir))
         with checkpoints.staged(run_folder, is_writer=self.args.should_save) as finish:
             super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                staging = checkpoints.staging_folder(run_folder)
+                name = f"checkpoint-{self.state.global_step}"
+                write_fingerprint(staging / name, self.fingerprint)
             self.accelerator.wait_for_everyone()
             finish(keep=self.args.save_total_limit)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with loading(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with loading(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load their states; learning rate, decay and the like are those of this run's file."""
+        if checkpoint is None:
+            return
+        optimizer: Any = self.optimizer
+        schedule: Any = self.lr_scheduler
+        rates = list(schedule.base_lrs)
+        ours = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        with loading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            factor = self.lr_factor(schedule.last_epoch)
+        schedule.base_lrs = rates
+        for group, options, rate in zip(optimizer.param_groups, ours, rates, strict=True):
+            group.update(options, lr=rate * factor)
+        schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """A checkpoint that lacks weights, or has others, is not of this model: refuse it.
@@ -184,6 +239,7 @@ class PackedTrainer(Trainer):
         if wrong:
             raise ModelError(
                 f"the checkpoint does not fit the model: {len(wrong)} weights, such as {wrong[0]}",
+                where="resume_from_checkpoint",
                 hint="resume with the base_model and adapter options that it was written with",
             )
 

@@ -6,23 +6,56 @@ import os
 import signal
 
 import pytest
-from transformers import TrainerControl
+from transformers import TrainerControl, TrainerState
 
 from axolotl.training.callbacks.interrupt import StopOnSignal
+
+
+def state(step: int, epoch: float = 0.5) -> TrainerState:
+    return TrainerState(global_step=step, max_steps=10, epoch=epoch)
+
+
+def signalled() -> StopOnSignal:
+    stop = StopOnSignal()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    return stop
 
 
 def test_a_signal_saves_and_stops_at_the_end_of_the_step() -> None:
     stop, control = StopOnSignal(), TrainerControl()
     before = signal.getsignal(signal.SIGTERM)
     with stop.listening():
-        stop.on_step_end(None, None, control)
+        stop.on_step_end(None, state(3), control)
         assert not control.should_training_stop
         os.kill(os.getpid(), signal.SIGTERM)
-        stop.on_step_end(None, None, control)
+        stop.on_step_end(None, state(4), control)
     assert stop.stopped_by is signal.SIGTERM
+    assert stop.interrupted
     assert control.should_save
     assert control.should_training_stop
+    assert not control.should_log
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_during_the_last_step_interrupts_nothing() -> None:
+    stop, control = signalled(), TrainerControl(should_save=False, should_evaluate=True)
+    stop.on_step_end(None, state(10, 2.0), control)
+    stop.on_epoch_end(None, state(10, 2.0), control)
+    assert not stop.interrupted
+    assert control.should_evaluate
+    assert not control.should_save
+
+
+@pytest.mark.parametrize("epoch", [0.5, 1.0], ids=["within", "at its end"])
+def test_the_end_of_an_epoch_that_was_stopped(epoch: float) -> None:
+    stop, control = signalled(), TrainerControl()
+    stop.on_step_end(None, state(4, epoch), control)
+    control.should_evaluate = control.should_save = True  # by the library, as at any epoch's end
+    stop.on_epoch_end(None, state(4, epoch), control)
+    assert not control.should_evaluate
+    assert not control.should_save
+    assert stop.evaluation_due == (epoch == 1.0)
 
 
 def test_a_second_signal_stops_at_once() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from axolotl.errors import AxolotlError
 from axolotl.training.callbacks.metrics import MetricsFile, read_metrics
 from axolotl.training.counters import RunCounters
 
@@ -45,3 +50,22 @@ def test_a_resume_cuts_off_what_it_does_again(tmp_path: Path) -> None:
     assert [x["step"] for x in read_metrics(metrics.file)] == [1, 2]
     metrics.on_train_begin(None, state(0), None)
     assert read_metrics(metrics.file) == []
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_the_file_stays_json(
+    tmp_path: Path,
+) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl", RunCounters())
+    metrics.on_train_begin(None, state(0), None)
+    metrics.on_log(None, state(1), None, {"eval_loss": 800.0, "eval_perplexity": math.inf})
+    with pytest.raises(AxolotlError, match="learning_rate: the training has diverged") as caught:
+        metrics.on_log(None, state(2), None, {"loss": math.nan, "grad_norm": math.inf})
+    assert "step 2" in caught.value.what
+
+    def refused(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    lines = metrics.file.read_text().splitlines()
+    first, second = (json.loads(line, parse_constant=refused) for line in lines)
+    assert (first["eval_loss"], first["eval_perplexity"]) == (800.0, None)
+    assert (second["loss"], second["grad_norm"]) == (None, None)

@@ -17,10 +17,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(TrainerCallback):
-    """Turns a signal into a clean end after the running step."""
+    """Turns a signal into a clean end after the running step.
+
+    The run stops with one checkpoint, and logs and evaluates nothing that would not have been due
+    at that step: with its resume it leaves the same metrics as a run that was not stopped.
+    """
 
     def __init__(self) -> None:
         self.stopped_by: signal.Signals | None = None
+        self.interrupted = False
+        """Whether steps are left to do."""
+        self.evaluation_due = False
+        """Whether the held-out loss of the last step is still to be computed."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -42,8 +50,23 @@ class StopOnSignal(TrainerCallback):
         note("stopping: the running step is finished and saved; once more stops at once")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save and stop where a signal has come."""
-        if self.stopped_by is not None:
-            control.should_log = True
-            control.should_save = True
-            control.should_training_stop = True
+        """Save and stop where a signal has come, unless this was the last step anyway."""
+        if self.stopped_by is None or state.global_step >= state.max_steps:
+            return
+        self.interrupted = True
+        control.should_save = True
+        control.should_training_stop = True
+        self._put_off(control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The library ends an epoch where the run stops; it is one only where its rows are."""
+        if not self.interrupted:
+            return
+        if float(state.epoch).is_integer():
+            self._put_off(control)
+        control.should_evaluate = control.should_save = False
+
+    def _put_off(self, control: Any) -> None:
+        """An evaluation that is due waits until the checkpoint is safe; a resume skips it."""
+        self.evaluation_due = self.evaluation_due or control.should_evaluate
+        control.should_evaluate = False

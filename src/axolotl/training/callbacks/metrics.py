@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from transformers import TrainerCallback
 
 from axolotl.core.atomic import disk_faults, write_atomic
 from axolotl.training.counters import RunCounters
+from axolotl.training.divergence import diverged
 
 _KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_perplexity", "eval_tokens")
 
@@ -34,9 +37,19 @@ class MetricsFile(TrainerCallback):
             write_atomic(self.file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Write a line, unless it is the library's closing summary."""
-        values = {name: logs[name] for name in _KEPT if name in logs}
-        if not values or not state.is_world_process_zero:
+        """Write a line, unless it is the library's closing summary.
+
+        Raises:
+            AxolotlError: the loss is not finite; the line is written, with null for it.
+        """
+        if state.is_world_process_zero:
+            self._write(state, logs)
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise diverged(f"the loss is {logs['loss']}", step=state.global_step)
+
+    def _write(self, state: Any, logs: Mapping[str, Any]) -> None:
+        values = {name: _finite(logs[name]) for name in _KEPT if name in logs}
+        if not values:
             return
         line = {"step": state.global_step, "epoch": state.epoch or 0.0, **values}
         if "loss" in values:
@@ -44,6 +57,11 @@ class MetricsFile(TrainerCallback):
             line["tokens_per_second"] = round(self.counters.tokens_per_second, 2)
         with disk_faults(self.file), self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no number for the others."""
+    return value if math.isfinite(value) else None
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

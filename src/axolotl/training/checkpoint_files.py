@@ -1,0 +1,109 @@
+"""What a checkpoint consists of, whether all of it is there, and how it is loaded."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from axolotl.errors import ModelError
+
+STATE_FILE = "trainer_state.json"
+_PICKLED = ("optimizer.pt", "scheduler.pt")
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+_INDEX = "model.safetensors.index.json"
+_LOAD_ERRORS = (
+    *(RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, OSError),
+    *(SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile),
+)
+"""What torch, safetensors, peft and transformers raise for files that are broken or do not fit."""
+
+
+def damage(folder: Path) -> str | None:
+    """The first file of a checkpoint that is missing or cut short, and why; None if it is whole.
+
+    Reads the ends and the tables of contents, not all the bytes.
+    """
+    state = _json(folder / STATE_FILE)
+    if isinstance(state, str):
+        return state
+    if not isinstance(state.get("global_step"), int):
+        return f"{STATE_FILE} does not say at which step it was written"
+    random = sorted(path.name for path in folder.glob("rng_state*.pth")) or ["rng_state.pth"]
+    for name in (*_PICKLED, *random):
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if not zipfile.is_zipfile(folder / name):
+            return f"{name} is damaged"
+    weights = _weights(folder)
+    if isinstance(weights, str):
+        return weights
+    return next((bad for name in weights if (bad := _bad_weights(folder / name))), None)
+
+
+def step_of(folder: Path) -> int:
+    """The optimizer steps that a whole checkpoint has behind it."""
+    return int(json.loads((folder / STATE_FILE).read_text("utf-8"))["global_step"])
+
+
+@contextmanager
+def loading(folder: Path | str | None) -> Iterator[None]:
+    """Turn what the libraries raise while loading a checkpoint into one message.
+
+    Raises:
+        ModelError: the checkpoint is damaged or of another model.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _LOAD_ERRORS as error:
+        first_lines = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"the checkpoint '{folder}' does not load: {first_lines or type(error).__name__}",
+            where="resume_from_checkpoint",
+            hint="it is damaged, or was written with another base_model or other adapter options: "
+            "name another checkpoint, or leave it out to start anew",
+        ) from error
+
+
+def _weights(folder: Path) -> list[str] | str:
+    """Names of the weight files, or what is wrong."""
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return [name]
+    if not (folder / _INDEX).is_file():
+        return f"neither {' nor '.join(_WEIGHTS)} is there"
+    index = _json(folder / _INDEX)
+    if isinstance(index, str):
+        return index
+    shards = index.get("weight_map")
+    return sorted(set(shards.values())) if isinstance(shards, dict) else f"{_INDEX} is damaged"
+
+
+def _bad_weights(file: Path) -> str | None:
+    if not file.is_file():
+        return f"{file.name} is missing"
+    try:
+        with safe_open(file, framework="numpy"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"{file.name} is damaged ({error})"
+
+
+def _json(file: Path) -> dict[str, Any] | str:
+    """The object in a JSON file, or what is wrong with the file."""
+    if not file.is_file():
+        return f"{file.name} is missing"
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        return f"{file.name} is damaged ({error})"
+    return content if isinstance(content, dict) else f"{file.name} is damaged (no object)"
