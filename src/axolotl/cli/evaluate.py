@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -29,8 +30,8 @@ def main(resolved: Resolved, base: bool, as_json: bool) -> None:
         click.echo(
             json.dumps(
                 {
-                    "eval_loss": result.loss,
-                    "perplexity": result.perplexity,
+                    "eval_loss": _number(result.loss),
+                    "perplexity": _number(result.perplexity),
                     "trained_tokens": result.trained_tokens,
                 }
             )
@@ -44,6 +45,11 @@ def main(resolved: Resolved, base: bool, as_json: bool) -> None:
             "trained tokens": f"{result.trained_tokens:,}",
         },
     )
+
+
+def _number(value: float) -> float | None:
+    """JSON has no number for infinity."""
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":
