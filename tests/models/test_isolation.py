@@ -14,7 +14,7 @@ from axolotl.attention import Candidates, Choice, candidates
 from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.models.backend import attention_need, settle_attention
-from axolotl.models.isolation import why_not_isolated, why_not_served
+from axolotl.models.isolation import row_arguments, why_not_isolated, why_not_served
 from axolotl.packing.batch import flatten
 from axolotl.records import IGNORE_INDEX, TokenRow
 from axolotl.training.data import eval_rows, planner, train_rows
@@ -240,6 +240,20 @@ def test_the_attention_named_in_the_file_is_kept_even_if_it_leaks() -> None:
     model = build("gpt_oss", "eager")
     choice = settle_attention(model, Candidates(("eager",)))
     assert (choice.name, choice.isolates, choice.reason) == ("eager", False, "")
+
+
+def test_a_model_is_given_only_the_arguments_that_it_takes() -> None:
+    class Plain(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, use_cache: bool = True) -> torch.Tensor:
+            return input_ids
+
+    ids = torch.ones(1, 3, dtype=torch.int64)
+    assert row_arguments(Plain(), ids, ids) == {"input_ids": ids, "use_cache": False}
+    assert row_arguments(build_llama(), ids, ids).keys() == {
+        "input_ids",
+        "position_ids",
+        "use_cache",
+    }
 
 
 def test_half_precision_is_not_taken_for_a_leak() -> None:

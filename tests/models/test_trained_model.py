@@ -47,7 +47,11 @@ def bloom() -> Any:
     config = BloomConfig(
         vocab_size=512, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2
     )
-    return BloomForCausalLM(config)
+    model = BloomForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)  # what a document sees now matters
+    return model
 
 
 @pytest.mark.parametrize("named", [{}, {"attn_implementation": "eager"}], ids=["free", "named"])

@@ -91,12 +91,8 @@ def row_arguments(model: Any, input_ids: Tensor, position_ids: Tensor) -> dict[s
     base = getattr(model, "get_base_model", lambda: model)()
     known = inspect.signature(base.forward).parameters
     free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-    arguments: dict[str, Any] = {"input_ids": input_ids}
-    for name, value in (("position_ids", position_ids), ("use_cache", False)):
-        # Some old models take any name at all only to warn of it.
-        if name in known or (free and "deprecated_arguments" not in known):
-            arguments[name] = value
-    return arguments
+    optional = {"position_ids": position_ids, "use_cache": False}
+    return {"input_ids": input_ids} | {k: v for k, v in optional.items() if free or k in known}
 
 
 def _logits(model: Any, ids: list[int], lengths: list[int]) -> Tensor:

@@ -56,8 +56,9 @@ def run_evaluation(
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
     )
+    size = resolved.training.eval_batch_size or resolved.training.micro_batch_size
     rows = eval_rows(resolved.sequence, resolved.training, isolates=attention.isolates)
-    if attention.leak and resolved.sequence.eval_sample_packing:
+    if attention.leak and (resolved.sequence.eval_sample_packing or size > 1):
         note(f"{attention.name} attention: {attention.leak}, so each row holds one sample")
     if adapter is not None:
         loaded = attach_saved(loaded, adapter, trainable=False)
