@@ -72,6 +72,7 @@ def our_trainer(adapter: bool, folder: str, steps: int) -> PackedTrainer:
         counters=RunCounters(),
         tokenizer=None,
         callbacks=[],
+        fingerprint={},
     )
 
 
