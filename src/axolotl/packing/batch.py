@@ -15,9 +15,10 @@ def flatten(
     """Lay samples one after the other.
 
     Position ids restart at 0 for each. The first label of each is `IGNORE_INDEX`: it would be
-    predicted from the last token of the sample before. Padding, if any, is at the end and has
-    positions of its own, from 0, and no labels. No samples at all make one token of padding, which
-    has no loss.
+    predicted from the last token of the sample before. Padding, if any, is at the end, has no labels,
+    and counts its positions from 0 to the length of the longest sample, again and again: a model
+    with learned positions has none beyond those of its samples. No samples at all make one token of
+    padding, which has no loss.
 
     Args:
         rows: The samples of the row.
@@ -52,5 +53,5 @@ def flatten(
         labels[start + 1 : end] = row.labels[1:]
         position_ids[start:end] -= start
         start = end
-    position_ids[start:] -= start
+    position_ids[start:] = (position_ids[start:] - start) % max(lengths, default=1)
     return PackedBatch(input_ids, position_ids, labels, documents=len(rows))
