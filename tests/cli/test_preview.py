@@ -1,26 +1,13 @@
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from axolotl.cli.preview import main as preview
 
-ROWS = [{"instruction": f"Name {i} colours.", "output": f"Red and {i} more."} for i in range(8)]
 
-
-@pytest.fixture
-def config(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
-    lines = [f"base_model: {tiny_model}", "datasets:", "  - path: rows.jsonl", "    type: alpaca"]
-    lines += ["sequence_len: 512", "val_set_size: 2"]
-    Path("a.yml").write_text("\n".join(lines), "utf-8")
-    return "a.yml"
-
-
-def test_preview_as_text(config: str) -> None:
-    result = CliRunner().invoke(preview, [config, "--rows", "2"])
+def test_preview_as_text(rows_config: str) -> None:
+    result = CliRunner().invoke(preview, [rows_config, "--rows", "2"])
     assert result.exit_code == 0, result.output
     assert (
         "### Instruction:\nName 1 colours.\n\n### Response:\n⟦Red and 1 more.</s>⟧" in result.stdout
@@ -29,8 +16,8 @@ def test_preview_as_text(config: str) -> None:
     assert "2 rows, " in result.stdout
 
 
-def test_preview_as_json(config: str) -> None:
-    result = CliRunner().invoke(preview, [config, "--json", "--rows", "3"])
+def test_preview_as_json(rows_config: str) -> None:
+    result = CliRunner().invoke(preview, [rows_config, "--json", "--rows", "3"])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert [row["source_row"] for row in document["rows"]] == [1, 2, 3]
@@ -44,11 +31,11 @@ def test_preview_as_json(config: str) -> None:
     assert not Path("last_run_prepared").exists()
 
 
-def test_a_broken_row_ends_in_two(config: str) -> None:
+def test_a_broken_row_ends_in_two(rows_config: str) -> None:
     with Path("rows.jsonl").open("a") as rows:
         rows.write('{"instruction": "a"}\n')
-    assert CliRunner().invoke(preview, [config]).exit_code == 0
-    result = CliRunner().invoke(preview, [config, "--rows", "9"])
+    assert CliRunner().invoke(preview, [rows_config]).exit_code == 0
+    result = CliRunner().invoke(preview, [rows_config, "--rows", "9"])
     assert result.exit_code == 2
     assert "rows.jsonl row 9 (line 9): no field 'output'" in result.stderr
     assert "Traceback" not in result.output

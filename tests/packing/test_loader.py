@@ -102,15 +102,6 @@ def test_the_library_skips_steps_after_a_resume(workers: int) -> None:
         assert samples.read[: len(once)] == once
 
 
-def test_starting_at_a_step_reads_nothing_before_it() -> None:
-    samples = Samples()
-    sampler = PlanSampler(plan)
-    loader = make_loader(samples, sampler)
-    sampler.start_at(epoch=1, step=4)
-    assert [samples_of(batch) for batch in loader] == rows_of(1)[4:]
-    assert samples.read == [sample for row in rows_of(1)[4:] for sample in row]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_global_generators_are_left_alone(workers: int) -> None:
     loader = make_loader(Samples(), PlanSampler(plan), num_workers=workers)

@@ -29,26 +29,6 @@ def test_goes_through_the_rows_of_its_rank() -> None:
     assert expected(0, 0) != expected(3, 0)
 
 
-def test_starts_in_the_middle_of_the_epoch_it_was_told() -> None:
-    sampler = PlanSampler(plan)
-    sampler.start_at(epoch=2, step=1)
-    sampler.set_epoch(2)
-    assert list(sampler) == expected(2)[1:]
-    assert len(sampler) == 3
-    sampler.set_epoch(3)
-    assert list(sampler) == expected(3)
-    sampler.set_epoch(2)
-    assert list(sampler) == expected(2)
-
-
-def test_may_start_behind_the_last_step_but_no_further() -> None:
-    sampler = PlanSampler(plan)
-    sampler.start_at(epoch=0, step=3)
-    assert list(sampler) == []
-    with pytest.raises(ValueError, match="step 4 of an epoch of 3 steps"):
-        sampler.start_at(epoch=0, step=4)
-
-
 def test_an_iteration_keeps_the_epoch_in_which_it_was_begun() -> None:
     sampler = PlanSampler(plan)
     begun = iter(sampler)

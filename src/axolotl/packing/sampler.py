@@ -25,16 +25,12 @@ class PlanSampler(Sampler[list[int]]):
     ... )
     >>> list(sampler), len(sampler)
     ([[0, 1], [2]], 2)
-    >>> sampler.start_at(epoch=3, step=1)
-    >>> list(sampler)
-    [[2]]
     """
 
     def __init__(self, make_plan: Callable[[int], PackPlan], *, rank: int = 0) -> None:
         self.make_plan = make_plan
         self.rank = rank
         self._epoch = 0
-        self._start_step = 0
         self._steps: int | None = None
         self._cached: tuple[int, PackPlan] | None = None
 
@@ -44,24 +40,8 @@ class PlanSampler(Sampler[list[int]]):
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration.
-
-        It begins at the first step, unless `start_at` has named this very epoch just before.
-        """
-        if epoch != self._epoch:
-            self._epoch, self._start_step = epoch, 0
-
-    def start_at(self, epoch: int, step: int) -> None:
-        """Choose the epoch of the next iteration, and the step at which it begins.
-
-        Holds until another epoch is set. `len` still counts the whole epoch.
-
-        Raises:
-            ValueError: the epoch has no such step; its number of steps is allowed, and leaves none.
-        """
-        if not 0 <= step <= len(self):
-            raise ValueError(f"step {step} of an epoch of {len(self)} steps")
-        self._epoch, self._start_step = epoch, step
+        """Choose the epoch of the next iteration."""
+        self._epoch = epoch
 
     @property
     def plan(self) -> PackPlan:
@@ -80,5 +60,4 @@ class PlanSampler(Sampler[list[int]]):
         # Not a generator itself: what is iterated is settled here, not when the first row is asked
         # for, which may be after the next `set_epoch`.
         plan, rank = self.plan, self.rank
-        steps = range(self._start_step, plan.steps)
-        return (plan.bin(rank, step).tolist() for step in steps)
+        return (plan.bin(rank, step).tolist() for step in range(plan.steps))

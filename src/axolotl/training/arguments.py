@@ -92,7 +92,7 @@ def training_arguments(
         adam_beta2=optimizer.adam_beta2,
         adam_epsilon=optimizer.adam_epsilon,
         max_grad_norm=optimizer.max_grad_norm,
-        bf16=bool(precision.bf16) and precision.bf16 != "full",
+        bf16=bool(precision.bf16),
         fp16=bool(precision.fp16) and on_gpu,
         use_cpu=not on_gpu,
         save_strategy=save.strategy,
