@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from axolotl.config import Config
 from axolotl.config.load import load_config as load_config
 from axolotl.errors import located
-from axolotl.resolve import Resolved, resolve
+from axolotl.resolve import Purpose, Resolved, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 Source = str | Path | Mapping[str, Any] | Config | Resolved
 
 
-def resolved(config: Source, *, trains: bool = False) -> Resolved:
+def resolved(config: Source, *, purpose: Purpose = "answer") -> Resolved:
     """The configuration with every default filled in.
 
     Args:
         config: The configuration.
-        trains: Whether it is to be trained on this machine; what that cannot do is an error then.
+        purpose: What it is to be used for; what this machine cannot do is an error only for
+            `train`.
 
     Raises:
         ConfigErrors: everything that is wrong with it.
@@ -41,7 +42,7 @@ def resolved(config: Source, *, trains: bool = False) -> Resolved:
     if isinstance(config, Resolved):
         return config
     given = config if isinstance(config, Config) else load_config(config)
-    return resolve(given, trains=trains)
+    return resolve(given, purpose=purpose)
 
 
 def prepare(config: Source) -> Prepared:
@@ -63,7 +64,7 @@ def train(config: Source) -> RunResult:
     from axolotl.core.atomic import ensure_folder
     from axolotl.training.run import run_training
 
-    settings = resolved(config, trains=True)
+    settings = resolved(config, purpose="train")
     output = ensure_folder(Path(settings.saving.output_dir))
     # Of the processes of one run, only the first writes.
     with only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,22 @@ class PackedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to a configuration file.
+
+    Args:
+        action: `remove` the key; `rename` it, where it stands, to the key `value`; `set` it to
+            `value`, adding it behind the last key of its mapping where it is not written.
+        key: Dotted path of the key, such as `datasets.0.type`.
+        value: The new name (a dotted path) or the new value (plain Python data).
+    """
+
+    action: Literal["remove", "rename", "set"]
+    key: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What a check of the configuration has to say.
 
@@ -76,6 +92,8 @@ class Finding:
         where: Where that key was written.
         message: What is the matter.
         hint: The way out.
+        fix: The way out as changes to the file that keep what it means; empty where only the user
+            can know, or where it depends on the machine.
     """
 
     level: str
@@ -84,6 +102,7 @@ class Finding:
     where: str
     message: str
     hint: str = ""
+    fix: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def test_what_the_machine_lacks_stops_only_what_trains() -> None:
         click.echo("ran")
 
     assert run(main, "f.yml", "--fp16").stdout == "ran\n"
-    assert run(main, "f.yml", "--fp16", trains=lambda _: True).exit_code == 2
+    assert run(main, "f.yml", "--fp16", purpose="train").exit_code == 2
 
 
 def test_preparing_data_is_no_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from axolotl.config import SECTIONS, load_config, options
 from axolotl.errors import ConfigErrors
 from axolotl.records import Finding
 from axolotl.registry import available
-from axolotl.resolve import Resolved, examine, resolve
+from axolotl.resolve import Purpose, Resolved, examine, resolve
 from axolotl.resolve.defaults import IMPLIED
 from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
 from axolotl.resolve.machine import Machine
@@ -23,9 +23,9 @@ SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "ty
 
 
 def look(
-    options: dict[str, Any] | None = None, machine: Machine = CPU, *, trains: bool = True
+    options: dict[str, Any] | None = None, machine: Machine = CPU, *, purpose: Purpose = "check"
 ) -> Resolved:
-    return examine(load_config({**SMALL, **(options or {})}), machine=machine, trains=trains)
+    return examine(load_config({**SMALL, **(options or {})}), machine=machine, purpose=purpose)
 
 
 def only(found: Resolved) -> Finding:
@@ -215,16 +215,16 @@ def test_what_is_in_order_is_not_remarked_on(given: dict[str, Any]) -> None:
 
 
 def test_what_the_machine_lacks_matters_only_for_training() -> None:
-    assert only(look({"fp16": True}, CPU, trains=False)).level == "warning"
+    assert only(look({"fp16": True}, CPU, purpose="merge")).level == "warning"
     assert look({"fp16": True}, GPU).findings == ()
     assert only(look({"bf16": True}, OLD_GPU)).level == "error"
-    assert only(look({"bf16": True}, OLD_GPU, trains=False)).level == "warning"
+    assert only(look({"bf16": True}, OLD_GPU, purpose="merge")).level == "warning"
     assert look({"bf16": True}, CPU).findings == ()
 
 
 def test_a_trained_model_may_answer_from_where_it_was_saved() -> None:
     given = {"base_model": "./x", "output_dir": "x"}
-    assert look(given, trains=False).findings == ()
+    assert look(given, purpose="merge").findings == ()
 
 
 def test_unused_bfloat16_is_mentioned_once_where_there_is_a_gpu_for_it() -> None:

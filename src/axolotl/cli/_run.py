@@ -17,7 +17,7 @@ from axolotl.cli._exit import exit_codes
 from axolotl.cli._say import say_findings
 
 if TYPE_CHECKING:
-    from axolotl.resolve import Resolved
+    from axolotl.resolve import Purpose, Resolved
 
 SETTINGS = {
     "ignore_unknown_options": True,
@@ -34,7 +34,7 @@ Body = Callable[..., None]
 
 
 def config_command(
-    name: str, *, trains: Callable[[Mapping[str, Any]], bool] | None = None
+    name: str, *, purpose: Purpose | Callable[[Mapping[str, Any]], Purpose] = "answer"
 ) -> Callable[[Body], click.Command]:
     """Make a command of a function that takes a resolved configuration.
 
@@ -43,8 +43,8 @@ def config_command(
 
     Args:
         name: The command's name.
-        trains: Whether the command, given its options, trains on this machine; what the machine
-            cannot do is an error only then. By default it does not.
+        purpose: What the command uses the configuration for, or a function that tells it from the
+            command's options.
     """
 
     def decorate(body: Body) -> click.Command:
@@ -55,8 +55,8 @@ def config_command(
                 from axolotl.errors import AxolotlError
                 from axolotl.resolve import resolve
 
-                training = trains is not None and trains(options)
-                resolved = resolve(load_arguments(arguments), trains=training)
+                aim = purpose(options) if callable(purpose) else purpose
+                resolved = resolve(load_arguments(arguments), purpose=aim)
                 say_findings(resolved.findings)
                 try:
                     body(resolved, **options)

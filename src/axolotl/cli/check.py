@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _NARROWEST, _WIDEST = 60, 120
 _VALUE_COLUMN = 36
 
+_SHOWN = ("level", "rule", "key", "where", "message", "hint")
+"""What the document tells of a finding."""
 _Shown = tuple[str, str, str]
 """Key, value and origin."""
 
@@ -70,14 +72,12 @@ def _refused(error: AxolotlError) -> dict[str, Any]:
 
 
 def _document(resolved: Resolved) -> dict[str, Any]:
-    from dataclasses import asdict
-
     config = resolved.as_dict()
     return {
         "ok": not resolved.errors,
         "config": config,
         "origins": {key: resolved.origin(key) for key in config},
-        "findings": [asdict(finding) for finding in resolved.findings],
+        "findings": [{name: getattr(f, name) for name in _SHOWN} for f in resolved.findings],
     }
 
 

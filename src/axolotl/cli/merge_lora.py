@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 
-@config_command("merge-lora")
+@config_command("merge-lora", purpose="merge")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),

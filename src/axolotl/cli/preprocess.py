@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 
-@config_command("preprocess")
+@config_command("preprocess", purpose="prepare")
 @click.option("--debug", is_flag=True, help="Print some rows, token by token.")
 @click.option(
     "--debug_num_examples",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 
-@config_command("train", trains=lambda options: not options["prepare_ds_only"])
+@config_command(
+    "train", purpose=lambda options: "prepare" if options["prepare_ds_only"] else "train"
+)
 @click.option("--prepare_ds_only", is_flag=True, help="Only fill the token store.")
 def main(resolved: Resolved, prepare_ds_only: bool) -> None:
     """Train a model as the file says.

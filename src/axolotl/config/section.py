@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypedDict, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+
+class Facts(TypedDict, total=False):
+    """What there is to say of an option besides its type, default, bounds and description.
+
+    Args:
+        needs: What it needs: another option, a package, a device; words behind "needs".
+        implied: What an unset value comes to, where that depends on other options or the data.
+        pending: What this version does not carry out yet and therefore refuses: `True` for every
+            value but the default, or the values (`a list` and `a mapping` stand for all of these).
+        choices: Values that it may take where the type does not say, for editors and hints.
+    """
+
+    needs: str
+    implied: str
+    pending: bool | list[Any]
+    choices: list[str]
+
+
+def facts(info: FieldInfo) -> Facts:
+    """The facts of an option."""
+    extra = info.json_schema_extra
+    return cast(Facts, extra) if isinstance(extra, dict) else Facts()
 
 
 class Section(BaseModel):
     """A group of options: frozen, and no key that it does not know.
 
     Every field has a description; it is what the reference and the messages say of the option.
-    `json_schema_extra={"later": [...]}` lists values that are known but not supported yet (`a list`
-    and `a mapping` stand for all of these), so that the message can say so.
+    `json_schema_extra` may hold what else there is to say of it, as `Facts`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -1,6 +1,7 @@
 """`Config` to `Resolved`: defaults that follow from other options, and rules across options."""
 
+from axolotl.resolve.case import Purpose
 from axolotl.resolve.resolve import examine, resolve
 from axolotl.resolve.resolved import Resolved
 
-__all__ = ["Resolved", "examine", "resolve"]
+__all__ = ["Purpose", "Resolved", "examine", "resolve"]

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from axolotl.config import Config
+from axolotl.records import Edit
 from axolotl.resolve.machine import Machine
+
+Purpose = Literal["check", "train", "prepare", "merge", "answer"]
+"""What a configuration is read for. `check` judges it as `train` would, and does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +21,22 @@ class Case:
     Args:
         config: The configuration.
         machine: What it is to run on.
-        trains: Whether it is to train here; what this machine cannot do is an error only then.
+        purpose: What it is to be used for.
     """
 
     config: Config
     machine: Machine
-    trains: bool
+    purpose: Purpose = "check"
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is judged as one to train with here; what the machine lacks is an error then."""
+        return self.purpose in ("check", "train")
+
+    @property
+    def runs(self) -> bool:
+        """Whether something is about to be done; what this version lacks is an error then."""
+        return self.purpose != "check"
 
     def asked(self, *keys: str) -> list[str]:
         """Those of `keys` that are written, and not just to switch something off."""
@@ -38,12 +52,14 @@ class Found:
         key: The option, or the dotted path, that it is about.
         message: What is the matter.
         hint: The way out.
+        fix: The way out as changes to the file; see `Finding`.
     """
 
     level: Literal["error", "warning", "info"]
     key: str
     message: str
     hint: str = ""
+    fix: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from axolotl.config.config import DEFAULT
 from axolotl.config.load import place_order
 from axolotl.errors import ConfigError, ConfigErrors
 from axolotl.records import Finding
-from axolotl.resolve.case import Case
+from axolotl.resolve.case import Case, Purpose
 from axolotl.resolve.defaults import IMPLIED
 from axolotl.resolve.machine import Machine, this_machine
 from axolotl.resolve.resolved import Resolved
@@ -18,19 +18,21 @@ from axolotl.resolve.rules import RULES
 _LEVELS = ("error", "warning", "info")
 
 
-def resolve(config: Config, *, trains: bool = True, machine: Machine | None = None) -> Resolved:
+def resolve(
+    config: Config, *, purpose: Purpose = "train", machine: Machine | None = None
+) -> Resolved:
     """What will run.
 
     Args:
         config: The configuration.
-        trains: Whether it is to train here. Preparing data or merging needs less of a machine:
-            what it cannot do is then a warning.
+        purpose: What it is to be used for. Preparing data or merging needs less of a machine than
+            training: what it lacks is then a warning.
         machine: What it is to run on; by default the machine that this process runs on.
 
     Raises:
         ConfigErrors: every finding that forbids to run it, in the order of the lines.
     """
-    resolved = examine(config, trains=trains, machine=machine)
+    resolved = examine(config, purpose=purpose, machine=machine)
     if resolved.errors:
         raise ConfigErrors(
             [
@@ -41,7 +43,9 @@ def resolve(config: Config, *, trains: bool = True, machine: Machine | None = No
     return resolved
 
 
-def examine(config: Config, *, trains: bool = True, machine: Machine | None = None) -> Resolved:
+def examine(
+    config: Config, *, purpose: Purpose = "check", machine: Machine | None = None
+) -> Resolved:
     """As `resolve`, with errors among the findings instead of raised."""
     machine = machine or this_machine()
     values, implied = dict[str, Any](), dict[str, str]()
@@ -53,7 +57,7 @@ def examine(config: Config, *, trains: bool = True, machine: Machine | None = No
     for name, section in SECTIONS.items():
         own = {key: value for key, value in values.items() if key in section.model_fields}
         sections[name] = getattr(config, name).model_copy(update=own)
-    findings = [*config.notes, *_findings(Case(config, machine, trains))]
+    findings = [*config.notes, *_findings(Case(config, machine, purpose))]
     findings.sort(key=lambda f: (_LEVELS.index(f.level), place_order(f.where)))
     return Resolved(**sections, config=config, implied=implied, findings=tuple(findings))
 
@@ -67,6 +71,7 @@ def _findings(case: Case) -> list[Finding]:
             where=case.config.origin(found.key),
             message=found.message,
             hint=found.hint,
+            fix=found.fix,
         )
         for rule in RULES
         for found in rule.check(case)
