@@ -97,3 +97,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_llama().save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many options of the file are known and not carried out yet."""
+    text = Path(__file__).with_name("ledger.toml").read_text(encoding="utf-8")
+    waiting = text.partition("[pending]")[2].replace('"', " ")
+    titles = [line for line in text.partition("[pending]")[2].splitlines() if " = " in line]
+    count = sum(len(line.split()) for line in waiting.splitlines() if "=" not in line)
+    terminalreporter.write_line(f"options that wait: {count}, for {len(titles)} pieces of work")

@@ -94,7 +94,7 @@ def test_overrides_may_come_as_a_mapping() -> None:
         (["--lora_r.x", "1"], r"--lora_r\.x: lora_r: expected a whole number, got a mapping"),
         (["--datasets.path", "x"], r"'datasets' has entries 0 to 1; 2 would be a new one"),
         (["--=x"], r"--: unknown key ''"),
-        (["--load_in_8bit"], r"--load_in_8bit: option 'load_in_8bit' is known, but this version"),
+        (["--chat_template", "x"], r"--chat_template: option 'chat_template' is known"),
         (["--tokens", "[a"], r"--tokens: tokens: '\[a' cannot be read as a list"),
         (["-x"], r"-x: no such option"),
         (["x.yml"], r"'x\.yml' is no override"),

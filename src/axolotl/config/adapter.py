@@ -9,13 +9,28 @@ from pydantic import Field
 from axolotl.config.section import Section
 
 
+class PeftAdapter(Section):
+    """Settings of `adapter: llama-adapter`."""
+
+    layers: int = Field(
+        default=30, ge=1, description="Layers that get a prompt, from the last one."
+    )
+    len: int = Field(default=10, ge=1, description="Length of the prompt in tokens.")
+
+
 class AdapterSection(Section):
     """Training a small adapter instead of all weights."""
 
-    adapter: Literal["lora"] | None = Field(
+    adapter: Literal["lora", "qlora", "llama-adapter"] | None = Field(
         default=None,
-        description="Train a `lora` adapter beside the frozen model; unset trains all weights.",
-        json_schema_extra={"later": ["qlora", "llama-adapter"]},
+        description="Train a small adapter beside the frozen model: `lora`, or `qlora` on a base "
+        "model in 4 bits; unset trains all weights.",
+        json_schema_extra={"pending": ["qlora", "llama-adapter"]},
+    )
+    peft_adapter: PeftAdapter | None = Field(
+        default=None,
+        description="Settings of the adapter.",
+        json_schema_extra={"needs": "`adapter: llama-adapter`"},
     )
     lora_model_dir: str | None = Field(
         default=None,
@@ -52,4 +67,10 @@ class AdapterSection(Section):
     lora_fan_in_fan_out: bool = Field(
         default=False,
         description="The adapted layers store their weights transposed, as GPT-2's Conv1D does.",
+    )
+    lora_out_dir: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Another name for `output_dir` where an adapter is trained.",
+        json_schema_extra={"needs": "`adapter`"},
     )

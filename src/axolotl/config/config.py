@@ -12,16 +12,21 @@ from pydantic.fields import FieldInfo
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.attention import AttentionSection
 from axolotl.config.data import DataSection
+from axolotl.config.distributed import DistributedSection
 from axolotl.config.evaluation import EvaluationSection
 from axolotl.config.general import GeneralSection
+from axolotl.config.hub import HubSection
 from axolotl.config.logging import LoggingSection
 from axolotl.config.model import ModelSection
 from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
+from axolotl.config.quantization import QuantizationSection
+from axolotl.config.relora import ReloraSection
 from axolotl.config.saving import SavingSection
 from axolotl.config.schedule import ScheduleSection
 from axolotl.config.section import Section
 from axolotl.config.sequence import SequenceSection
+from axolotl.config.tracking import TrackingSection
 from axolotl.config.training import TrainingSection
 from axolotl.records import Finding
 
@@ -33,17 +38,22 @@ class Sections:
     """All options, one attribute for each section. A section is added by adding it here."""
 
     model: ModelSection
+    quantization: QuantizationSection
     precision: PrecisionSection
     data: DataSection
+    hub: HubSection
     sequence: SequenceSection
     adapter: AdapterSection
+    relora: ReloraSection
     training: TrainingSection
     optimizer: OptimizerSection
     schedule: ScheduleSection
     saving: SavingSection
     evaluation: EvaluationSection
     logging: LoggingSection
+    tracking: TrackingSection
     attention: AttentionSection
+    distributed: DistributedSection
     general: GeneralSection
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,3 +22,38 @@ class EvaluationSection(Section):
         description="When the held-out loss is computed; by default `no` without held-out rows, "
         "`steps` if `eval_steps` is set, else `epoch`.",
     )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Stop after so many evaluations without a better loss.",
+        json_schema_extra={"needs": "`val_set_size`, `save_steps` and `eval_steps`"},
+    )
+    load_best_model_at_end: bool | None = Field(
+        default=None,
+        description="Save the best checkpoint as the result, instead of the last state.",
+        json_schema_extra={
+            "needs": "evaluations and checkpoints at the same steps",
+            "implied": "on with `early_stopping_patience`, else off",
+        },
+    )
+    metric_for_best_model: str | None = Field(
+        default=None,
+        description="What tells the best checkpoint: `loss`, the held-out loss.",
+        json_schema_extra={"needs": "`load_best_model_at_end`", "choices": ["loss", "eval_loss"]},
+    )
+    greater_is_better: bool | None = Field(
+        default=None,
+        description="A higher metric is the better one; a lower loss is, so `false`.",
+        json_schema_extra={"needs": "`metric_for_best_model`"},
+    )
+    do_bench_eval: bool = Field(
+        default=False,
+        description="Answer the multiple-choice questions of `bench_dataset` at each evaluation.",
+        json_schema_extra={"pending": True},
+    )
+    bench_dataset: str = Field(
+        default="pharaouk/dharma-1/dharma_1_mini.json",
+        min_length=1,
+        description="Questions to answer: `mmlu-zs`, `mmlu-fs`, or a file of a hub data set.",
+        json_schema_extra={"needs": "`do_bench_eval: true`"},
+    )

@@ -15,3 +15,7 @@ class GeneralSection(Section):
         description="Let `--key value` change only keys that are written in the file; others are "
         "ignored with a warning.",
     )
+    debug: bool = Field(
+        default=False,
+        description="Print some samples after preparing, token by token with their labels.",
+    )

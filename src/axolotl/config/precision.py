@@ -12,11 +12,11 @@ from axolotl.config.section import Section
 class PrecisionSection(Section):
     """Number formats of weights and arithmetic."""
 
-    bf16: bool | Literal["auto"] = Field(
+    bf16: bool | Literal["auto", "full"] = Field(
         default=False,
         description="Compute in bfloat16 while the weights stay in float32 (autocast); `auto` turns "
-        "it on where there is a GPU that has it.",
-        json_schema_extra={"later": ["full"]},
+        "it on where there is a GPU that has it; `full` computes only evaluations in it, with weights "
+        "converted for the time.",
     )
     fp16: bool = Field(
         default=False,

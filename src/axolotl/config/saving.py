@@ -31,6 +31,10 @@ class SavingSection(Section):
     save_total_limit: int = Field(
         default=4, ge=0, description="Checkpoints to keep, the newest; 0 keeps all."
     )
+    save_safetensors: bool = Field(
+        default=True,
+        description="Save weights as safetensors; nothing else is written, so `false` has no effect.",
+    )
     resume_from_checkpoint: bool | str | None = Field(
         default=None,
         description="Checkpoint folder to go on from, or `true` for the newest one in `output_dir`.",

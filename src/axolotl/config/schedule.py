@@ -16,7 +16,17 @@ class ScheduleSection(Section):
         default="cosine",
         min_length=1,
         description="Course of the learning rate after the warm-up: `cosine`, `linear`, `constant`, "
-        "or `constant_with_warmup`.",
+        "`constant_with_warmup`, `one_cycle` or `log_sweep`.",
+        json_schema_extra={
+            "choices": [
+                "cosine",
+                "linear",
+                "constant",
+                "constant_with_warmup",
+                "one_cycle",
+                "log_sweep",
+            ]
+        },
     )
     lr_scheduler_kwargs: dict[str, Any] | None = Field(
         default=None, description="Further options of the schedule, by their names."
@@ -29,4 +39,27 @@ class ScheduleSection(Section):
     )
     warmup_ratio: float | None = Field(
         default=None, ge=0, le=1, description="The same as a share of all steps."
+    )
+    lr_quadratic_warmup: bool = Field(
+        default=False,
+        description="Let the learning rate rise with the square of the steps in the warm-up.",
+        json_schema_extra={"needs": "`lr_scheduler: cosine`"},
+    )
+    lr_div_factor: float | None = Field(
+        default=None,
+        gt=1,
+        description="The cycle begins at `learning_rate` divided by this; 6 by default.",
+        json_schema_extra={"needs": "`lr_scheduler: one_cycle`"},
+    )
+    log_sweep_min_lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate that the sweep begins with; 1e-10 by default.",
+        json_schema_extra={"needs": "`lr_scheduler: log_sweep`"},
+    )
+    log_sweep_max_lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate that the sweep ends with; 10 by default.",
+        json_schema_extra={"needs": "`lr_scheduler: log_sweep`"},
     )

@@ -16,6 +16,7 @@ class Facts(TypedDict, total=False):
         implied: What an unset value comes to, where that depends on other options or the data.
         pending: What this version does not carry out yet and therefore refuses: `True` for every
             value but the default, or the values (`a list` and `a mapping` stand for all of these).
+        instead: What to do instead of what is pending.
         choices: Values that it may take where the type does not say, for editors and hints.
     """
 
@@ -23,6 +24,7 @@ class Facts(TypedDict, total=False):
     implied: str
     pending: bool | list[Any]
     choices: list[str]
+    instead: str
 
 
 def facts(info: FieldInfo) -> Facts:

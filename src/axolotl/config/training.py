@@ -44,6 +44,27 @@ class TrainingSection(Section):
         default=None,
         description="Arguments of torch's checkpointing; by default `use_reentrant: false`.",
     )
+    group_by_length: bool = Field(
+        default=False,
+        description="Put samples of similar length into one batch, the longest first; rows have no "
+        "padding here, so it only evens out their sizes.",
+    )
+    noisy_embedding_alpha: float | None = Field(
+        default=None,
+        ge=0,
+        description="NEFTune: noise of this strength on the embeddings while training, divided by the "
+        "square root of tokens times width (arXiv 2310.05914).",
+    )
+    torch_compile: bool = Field(
+        default=False,
+        description="Compile the model with torch: slow to begin with, then faster.",
+        json_schema_extra={"needs": "a C++ compiler"},
+    )
+    torch_compile_backend: str | None = Field(
+        default=None,
+        description="Backend of the compilation; torch's own is `inductor`.",
+        json_schema_extra={"needs": "`torch_compile: true`"},
+    )
     seed: int = Field(
         default=42,
         ge=0,

@@ -7,7 +7,7 @@ a number for a number. So quotes around a number or a switch do not matter, and 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -29,6 +29,7 @@ from axolotl.config.unknown import unknown_key
 from axolotl.config.wording import bound_problem, missing_problem, value_problem
 from axolotl.config.yaml_text import read_value
 from axolotl.errors import ConfigError
+from axolotl.records import Finding
 
 M = TypeVar("M", bound=BaseModel)
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -51,11 +52,15 @@ class Reader:
         name: The file or argument as a whole, for what is missing in it.
         problems: What is wrong.
         places: Where each dotted path was written.
+        allow_unknown: Whether keys that are no options are only noted.
+        notes: Those keys.
     """
 
     name: str
     problems: list[ConfigError] = field(default_factory=list[ConfigError])
     places: dict[str, str] = field(default_factory=dict[str, str])
+    allow_unknown: bool = False
+    notes: list[Finding] = field(default_factory=list[Finding])
 
     def fields(
         self, branch: Branch, known: Mapping[str, FieldInfo], path: str = ""
@@ -74,8 +79,7 @@ class Reader:
         for key, node in branch.items.items():
             at = join(path, key)
             if key not in known:
-                if problem := unknown_key(at, node, known):
-                    self.problems.append(problem)
+                self._report_unknown(at, node, known)
                 continue
             self.places[at] = node.where
             if is_unset(node):
@@ -84,7 +88,7 @@ class Reader:
                 values[key] = self._read(node, known[key].annotation, at)
             except _WrongTypeError:
                 failed.add(key)
-                self.problems.append(value_problem(node, known[key], at))
+                self.problems.append(value_problem(node, known[key].annotation, at))
             except _ReportedError:
                 failed.add(key)
         return values, failed
@@ -115,6 +119,18 @@ class Reader:
             return None
         return None if failed else made
 
+    def _report_unknown(self, at: str, node: Node, known: Iterable[str]) -> bool:
+        """Say that a key is no option, and whether that hinders."""
+        problem = unknown_key(at, node, known)
+        if problem is None:
+            return False
+        if not self.allow_unknown:
+            self.problems.append(problem)
+            return True
+        what, hint = problem.what, problem.hint or ""
+        self.notes.append(Finding("warning", "unknown-key", at, node.where, what, hint))
+        return False
+
     def _report_bound(self, detail: Mapping[str, Any], info: FieldInfo, at: str) -> None:
         if detail["type"] == "missing":
             place = self.places.get(at.rpartition(".")[0], self.name)
@@ -126,7 +142,7 @@ class Reader:
         """The value of a node as the type `wanted`."""
         kinds = alternatives(wanted)
         if isinstance(node, Leaf):
-            containers = [k for k in kinds if _is_container(k)]
+            containers = [k for k in kinds if is_container(k)]
             text = node.value
             if containers and node.plain and isinstance(text, str) and text[:1] in ("[", "{"):
                 return self._read(self._parse(text, node.where, path), wanted, path)
@@ -171,9 +187,7 @@ class Reader:
         for key, node in branch.items.items():
             at = join(path, key)
             if names is not None and key not in names:
-                good = False
-                if problem := unknown_key(at, node, names):
-                    self.problems.append(problem)
+                good = not self._report_unknown(at, node, names) and good
                 continue
             self.places[at] = node.where
             if is_unset(node) and wanted is not Any:
@@ -217,7 +231,8 @@ def alternatives(wanted: Any) -> list[Any]:
     return [] if wanted is type(None) else [wanted]
 
 
-def _is_container(kind: Any) -> bool:
+def is_container(kind: Any) -> bool:
+    """Whether a type has parts: a list, a mapping or an entry with keys of its own."""
     origin = get_origin(kind) or kind
     return origin in (list, dict) or (isinstance(origin, type) and issubclass(origin, BaseModel))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -74,25 +74,13 @@ def value_problem(node: Node, wanted: Any, path: str) -> ConfigError:
 
     Args:
         node: The value.
-        wanted: The type, or the option with its later values.
+        wanted: The type.
         path: Its dotted path.
     """
-    later: list[str] = []
-    if isinstance(wanted, FieldInfo):
-        later = _later_values(wanted)
-        wanted = wanted.annotation
-    expected, where = describe(wanted), node.where
-    if (node.value if isinstance(node, Leaf) else show(node)) in later:
-        return ConfigError(
-            path,
-            f"{path}: {show(node)} is known, but this version does not support it yet",
-            where=where,
-            hint=f"it takes {expected}",
-        )
     return ConfigError(
         path,
-        f"{path}: expected {expected}, got {show(node)}",
-        where=where,
+        f"{path}: expected {describe(wanted)}, got {show(node)}",
+        where=node.where,
         hint=_value_hint(node, wanted),
     )
 
@@ -103,11 +91,6 @@ def _first_key(wanted: Any) -> str | None:
         if isinstance(part, type) and issubclass(part, BaseModel):
             return next(iter(part.model_fields))
     return None
-
-
-def _later_values(info: FieldInfo) -> list[str]:
-    extra = cast("dict[str, list[str]] | None", info.json_schema_extra)
-    return extra.get("later", []) if extra else []
 
 
 def _value_hint(node: Node, wanted: Any) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from axolotl.config.data import DataSection
+from axolotl.config.data import CustomPrompt, DataSection
 from axolotl.config.sequence import SequenceSection
 from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
 from axolotl.core.console import note
@@ -33,6 +33,7 @@ from axolotl.data.store import (
     open_store,
 )
 from axolotl.data.summary import PrepareSummary, Rows
+from axolotl.errors import ConfigError
 from axolotl.formats import bind
 
 DEFAULT_FOLDER = "last_run_prepared"
@@ -101,6 +102,8 @@ def open_parts(data: DataSection) -> list[Part]:
     for number, entry in enumerate(data.datasets):
         key = f"datasets.{number}"
         bound = None
+        if isinstance(entry.type, CustomPrompt):
+            raise ConfigError(f"{key}.type", f"{key}.type: own templates are not supported yet")
         if entry.type is not None:
             bound = bind(
                 entry.type,
@@ -108,17 +111,18 @@ def open_parts(data: DataSection) -> list[Part]:
                 settings={"field": entry.field},
                 key=f"{key}.type",
             )
-        sources = find_sources(
-            entry.path,
-            key=f"{key}.path",
-            ds_type=entry.ds_type,
-            data_files=entry.data_files,
-            data_dir=entry.data_dir,
-            name=entry.name,
-            split=entry.train_on_split,
-            revision=entry.revision,
-        )
-        parts += [Part(source, bound, key) for source in sources]
+        for name in entry.name if isinstance(entry.name, list) else [entry.name]:
+            sources = find_sources(
+                entry.path,
+                key=f"{key}.path",
+                ds_type=entry.ds_type,
+                data_files=entry.data_files,
+                data_dir=entry.data_dir,
+                name=name,
+                split=entry.train_on_split,
+                revision=entry.revision,
+            )
+            parts += [Part(source, bound, key) for source in sources]
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,3 +75,20 @@ class Rule:
     id: str
     keys: tuple[str, ...]
     check: Callable[[Case], Iterator[Found]]
+
+
+Table = Sequence[tuple[Callable[[Case], Iterator[Found]], str]]
+"""Rules, each with the options that it looks at, separated by spaces."""
+
+
+def strategy(key: str, name: str | None, steps_key: str, steps: float | None) -> Iterator[Found]:
+    """Hold `save_strategy` against `save_steps`, or the two of evaluations."""
+    if steps is not None and name not in (None, "steps"):
+        yield Found(
+            "error",
+            steps_key,
+            f"{steps_key}: {steps} and `{key}: {name}` exclude each other",
+            f"remove {steps_key}, or write `{key}: steps`",
+        )
+    if name == "steps" and steps is None:
+        yield Found("error", key, f"{key}: steps needs {steps_key}", f"add `{steps_key}: 100`")

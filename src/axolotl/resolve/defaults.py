@@ -11,15 +11,20 @@ from typing import Any
 
 from axolotl.config import Config
 from axolotl.resolve.machine import Machine
+from axolotl.resolve.rules.attention import SWITCHES
+from axolotl.resolve.rules.loop import OLD_OPTIMIZERS
 
 Implied = tuple[Any, str]
 """A value, and what implies it."""
 
 
 def _eval_sample_packing(config: Config, _: Machine) -> Implied | None:
-    if config.sequence.eval_sample_packing is None:
-        return config.sequence.sample_packing, "sample_packing"
-    return None
+    sequence = config.sequence
+    if sequence.eval_sample_packing is not None:
+        return None
+    if sequence.max_packed_sequence_len is not None and not sequence.sample_packing:
+        return True, "max_packed_sequence_len"
+    return sequence.sample_packing, "sample_packing"
 
 
 def _eval_batch_size(config: Config, _: Machine) -> Implied | None:
@@ -64,14 +69,44 @@ def _fp16(config: Config, machine: Machine) -> Implied | None:
 
 
 def _optimizer(config: Config, _: Machine) -> Implied | None:
-    new = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fused"}
     old = config.optimizer.optimizer
-    return (new[old], f"optimizer: {old}") if old in new else None
+    return (OLD_OPTIMIZERS[old], f"optimizer: {old}") if old in OLD_OPTIMIZERS else None
+
+
+def _sample_packing(config: Config, _: Machine) -> Implied | None:
+    if config.sequence.max_packed_sequence_len is None or config.sequence.sample_packing:
+        return None
+    return True, "max_packed_sequence_len"
+
+
+def _output_dir(config: Config, _: Machine) -> Implied | None:
+    adapter = config.adapter
+    if adapter.adapter is None or not adapter.lora_out_dir or "output_dir" in config.written:
+        return None
+    return adapter.lora_out_dir, "lora_out_dir"
+
+
+def _attn_implementation(config: Config, _: Machine) -> Implied | None:
+    attention = config.attention
+    if attention.attn_implementation is None:
+        for key in ("sdp_attention", "flash_optimum"):
+            if getattr(attention, key):
+                return SWITCHES[key], key
+    return None
+
+
+def _load_best_model_at_end(config: Config, _: Machine) -> Implied | None:
+    evaluation = config.evaluation
+    if evaluation.early_stopping_patience and evaluation.load_best_model_at_end is None:
+        return True, "early_stopping_patience"
+    return None
 
 
 def _lora_target_linear(config: Config, _: Machine) -> Implied | None:
     adapter = config.adapter
-    if adapter.adapter is None or adapter.lora_model_dir or adapter.lora_target_linear:
+    if adapter.adapter not in ("lora", "qlora") or adapter.lora_model_dir:
+        return None
+    if adapter.lora_target_linear:
         return None
     return None if adapter.lora_target_modules else (True, "adapter")
 
@@ -92,6 +127,10 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "bf16": _bf16,
     "fp16": _fp16,
     "optimizer": _optimizer,
+    "sample_packing": _sample_packing,
+    "output_dir": _output_dir,
+    "attn_implementation": _attn_implementation,
+    "load_best_model_at_end": _load_best_model_at_end,
     "lora_target_linear": _lora_target_linear,
     "tokenizer_config": _tokenizer_config,
 }

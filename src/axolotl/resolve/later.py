@@ -33,6 +33,8 @@ LATER_TYPES = frozenset(
         "summarizetldr",
     ]
 )
+LATER_STYLES = frozenset(["alpaca:load_open_orca"])
+"""Styles for later of formats that are there."""
 LATER_SCHEDULES = frozenset(
     [
         "cosine_with_min_lr",
@@ -40,8 +42,6 @@ LATER_SCHEDULES = frozenset(
         "cosine_warmup_with_min_lr",
         "greedy",
         "inverse_sqrt",
-        "log_sweep",
-        "one_cycle",
         "polynomial",
         "reduce_lr_on_plateau",
         "rex",
@@ -58,6 +58,11 @@ LATER_ATTENTION = frozenset(
         "xformers",
     ]
 )
+
+
+def is_later_type(name: str) -> bool:
+    """Whether a dataset `type` is one for later: such a name, or a style for later."""
+    return is_later(name, LATER_TYPES) or name in LATER_STYLES
 
 
 def is_later(name: str, names: frozenset[str]) -> bool:

@@ -1,0 +1,58 @@
+"""Weights & Biases: following runs on a web page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from axolotl.config.section import Section
+
+_PROJECT = "`wandb_project`"
+
+
+class TrackingSection(Section):
+    """Weights & Biases: following runs on a web page."""
+
+    wandb_project: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Project that the run is logged to; setting it turns the tracker on.",
+        json_schema_extra={"needs": "the package wandb", "pending": True},
+    )
+    wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
+        default=None,
+        description="`offline` logs into a local folder, `disabled` logs nothing whatever else is set.",
+    )
+    wandb_entity: str | None = Field(
+        default=None,
+        description="Team or user that the project belongs to.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    wandb_run_id: str | None = Field(
+        default=None,
+        description="Id and name of the run; the same id continues the same run.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    wandb_watch: Literal["gradients", "parameters", "all", "false"] | bool | None = Field(
+        default=None,
+        description="Log histograms of gradients, parameters or both.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    wandb_log_model: Literal["checkpoint", "end", "false"] | bool | None = Field(
+        default=None,
+        description="Upload the model as an artifact, at the `end` or at every `checkpoint`.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    eval_table_size: int = Field(
+        default=0,
+        ge=0,
+        description="About how many predictions are logged as a table at each evaluation.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    eval_table_max_new_tokens: int = Field(
+        default=128,
+        ge=1,
+        description="Longest of these predictions in tokens.",
+        json_schema_extra={"needs": "`eval_table_size`"},
+    )

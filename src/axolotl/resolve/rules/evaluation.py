@@ -1,0 +1,138 @@
+"""Evaluations, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from axolotl.resolve.case import Case, Found, Table, strategy
+
+
+def one_strategy_for_evaluation(case: Case) -> Iterator[Found]:
+    """`eval_steps` says `steps`, and `steps` needs to know how many."""
+    evaluation = case.config.evaluation
+    name, steps = evaluation.evaluation_strategy, evaluation.eval_steps
+    yield from strategy("evaluation_strategy", name, "eval_steps", steps)
+
+
+def rows_to_evaluate_on(case: Case) -> Iterator[Found]:
+    """Evaluations need held-out rows."""
+    config = case.config
+    keys = case.asked("eval_steps", "early_stopping_patience", "load_best_model_at_end")
+    if config.evaluation.evaluation_strategy not in (None, "no"):
+        keys.append("evaluation_strategy")
+    if not keys or config.data.val_set_size != 0 or config.data.pretraining_dataset:
+        return
+    # Without evaluations a patience never runs out, so nothing would be as asked.
+    if "val_set_size" in config.written or keys[0] not in ("eval_steps", "evaluation_strategy"):
+        yield Found(
+            "error",
+            keys[0],
+            f"{keys[0]}: there is nothing to evaluate on, because val_set_size is 0",
+            f"remove {keys[0]}, or hold rows out: `val_set_size: 0.05`",
+        )
+    else:
+        yield Found(
+            "warning",
+            keys[0],
+            f"{keys[0]} has no effect: no rows are held out",
+            "hold rows out: `val_set_size: 0.05`",
+        )
+
+
+def best_checkpoint(case: Case) -> Iterator[Found]:
+    """The best checkpoint can only be told where each has its evaluation."""
+    keys = case.asked("early_stopping_patience", "load_best_model_at_end")
+    if not keys:
+        return
+    evaluation, saving = case.config.evaluation, case.config.saving
+    patience = evaluation.early_stopping_patience
+    if patience and evaluation.load_best_model_at_end is False:
+        yield Found(
+            "error",
+            "load_best_model_at_end",
+            "load_best_model_at_end: false does not go with early_stopping_patience, which stops "
+            "after the best checkpoint and saves that",
+            "remove one of the two",
+        )
+    steps = {"save_steps": saving.save_steps, "eval_steps": evaluation.eval_steps}
+    lacking = [key for key, value in steps.items() if value is None]
+    if patience and lacking:
+        yield Found(
+            "error",
+            keys[0],
+            f"{keys[0]} needs {' and '.join(lacking)}: patience is counted in evaluations",
+            "add `save_steps: 100` and `eval_steps: 100`",
+        )
+        return
+    yield from _same_times(
+        keys[0],
+        saves=(saving.save_strategy, saving.save_steps),
+        evaluates=(evaluation.evaluation_strategy, evaluation.eval_steps),
+    )
+
+
+_Times = tuple[str | None, float | None]
+"""Strategy and steps, as written."""
+
+
+def _same_times(key: str, *, saves: _Times, evaluates: _Times) -> Iterator[Found]:
+    names = [name or ("epoch" if steps is None else "steps") for name, steps in (saves, evaluates)]
+    if names[0] == "no":
+        what, hint = "there are no checkpoints to choose from", "remove `save_strategy: no`"
+    elif names[1] == "no":
+        what, hint = "there are no evaluations to choose by", "remove `evaluation_strategy: no`"
+    elif names[0] != names[1]:
+        what = "checkpoints and evaluations happen at different times"
+        hint = "set both save_steps and eval_steps, or neither"
+    elif saves[1] and evaluates[1] and not _divides(evaluates[1], saves[1]):
+        yield Found(
+            "error",
+            "save_steps",
+            f"save_steps: {saves[1]} is no multiple of eval_steps, {evaluates[1]}, so a checkpoint "
+            f"has no evaluation, which {key} needs",
+            "make save_steps a multiple of eval_steps",
+        )
+        return
+    else:
+        return
+    yield Found("error", key, f"{key}: {what}", hint)
+
+
+def _divides(part: float, whole: float) -> bool:
+    """Whether `whole` is a multiple of `part`, both counts or both shares."""
+    if (part < 1) != (whole < 1):
+        return False
+    ratio = whole / part
+    return abs(ratio - round(ratio)) < 1e-9 and round(ratio) >= 1
+
+
+def metric_of_the_best(case: Case) -> Iterator[Found]:
+    """There is one metric, the held-out loss, and less of it is better."""
+    evaluation = case.config.evaluation
+    metric = evaluation.metric_for_best_model
+    if metric not in (None, "loss", "eval_loss"):
+        yield Found(
+            "error",
+            "metric_for_best_model",
+            f"metric_for_best_model: '{metric}' is not measured here",
+            "write `metric_for_best_model: loss`, or remove it",
+        )
+    elif evaluation.greater_is_better:
+        yield Found(
+            "error",
+            "greater_is_better",
+            "greater_is_better: the metric is a loss, and a lower one is better",
+            "remove it",
+        )
+
+
+TABLE: Table = [
+    (one_strategy_for_evaluation, "evaluation_strategy eval_steps"),
+    (rows_to_evaluate_on, "val_set_size eval_steps evaluation_strategy early_stopping_patience"),
+    (
+        best_checkpoint,
+        "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "
+        "evaluation_strategy",
+    ),
+    (metric_of_the_best, "metric_for_best_model greater_is_better"),
+]

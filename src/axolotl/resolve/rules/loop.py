@@ -1,0 +1,53 @@
+"""The training loop: checkpoints, optimizer, checkpointing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from axolotl.records import Edit
+from axolotl.registry import nearest
+from axolotl.resolve.case import Case, Found, Table, strategy
+
+_CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
+OLD_OPTIMIZERS = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fused"}
+"""Names that transformers has dropped → the same method by its present name."""
+
+
+def one_strategy_for_saving(case: Case) -> Iterator[Found]:
+    """`save_steps` says `steps`, and `steps` needs to know how many."""
+    saving = case.config.saving
+    yield from strategy("save_strategy", saving.save_strategy, "save_steps", saving.save_steps)
+
+
+def checkpointing_arguments(case: Case) -> Iterator[Found]:
+    """`gradient_checkpointing_kwargs` are arguments of torch's checkpointing."""
+    for name in case.config.training.gradient_checkpointing_kwargs or {}:
+        if name in _CHECKPOINTING:
+            continue
+        guess = nearest(name, _CHECKPOINTING)
+        yield Found(
+            "error",
+            f"gradient_checkpointing_kwargs.{name}",
+            f"gradient_checkpointing_kwargs.{name}: torch's checkpointing has no such argument",
+            f"did you mean '{guess}'?" if guess else f"it has {', '.join(_CHECKPOINTING)}",
+        )
+
+
+def old_optimizer_names(case: Case) -> Iterator[Found]:
+    """Names that transformers has dropped."""
+    name = case.config.optimizer.optimizer
+    if new := OLD_OPTIMIZERS.get(name):
+        yield Found(
+            "warning",
+            "optimizer",
+            f"optimizer: {name} is gone; {new} is used, the same method",
+            f"write `optimizer: {new}`",
+            (Edit("set", "optimizer", new),),
+        )
+
+
+TABLE: Table = [
+    (one_strategy_for_saving, "save_strategy save_steps"),
+    (checkpointing_arguments, "gradient_checkpointing_kwargs"),
+    (old_optimizer_names, "optimizer"),
+]

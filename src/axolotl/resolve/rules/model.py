@@ -1,0 +1,87 @@
+"""The base model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from axolotl.resolve.case import Case, Found, Table
+
+
+def remote_code(case: Case) -> Iterator[Found]:
+    """Code from elsewhere is worth a look."""
+    if case.config.model.trust_remote_code:
+        yield Found(
+            "warning",
+            "trust_remote_code",
+            "trust_remote_code: Python code that comes with the model will be run",
+            "read it first, and pin it with model_revision",
+        )
+
+
+def output_is_not_input(case: Case) -> Iterator[Found]:
+    """A training must not write over what it starts from; answering from `output_dir` is fine."""
+    output = Path(case.config.saving.output_dir).resolve()
+    if case.trains and Path(case.config.model.base_model).resolve() == output:
+        yield Found(
+            "error",
+            "output_dir",
+            "output_dir: the result would overwrite base_model",
+            "choose another folder",
+        )
+
+
+def gptq_revision(case: Case) -> Iterator[Found]:
+    """A GPTQ checkpoint is read from a folder, without choosing a branch."""
+    if case.config.quantization.gptq and case.config.model.model_revision:
+        yield Found(
+            "error",
+            "model_revision",
+            "model_revision: not with gptq",
+            "fetch that branch into a folder, and name the folder in base_model",
+        )
+
+
+def merging_unquantised(case: Case) -> Iterator[Found]:
+    """A merge needs the weights as they were before they were quantised."""
+    if case.purpose != "merge":
+        return
+    if keys := case.asked("load_in_8bit", "load_in_4bit"):
+        yield Found(
+            "info",
+            keys[0],
+            f"{keys[0]}: left aside, the base model is loaded unquantised for merging",
+        )
+
+
+def falcon_and_fsdp(case: Case) -> Iterator[Found]:
+    """Falcon models are not trained with FSDP."""
+    if "falcon" in case.config.model.base_model.lower() and case.config.distributed.fsdp:
+        yield Found(
+            "error",
+            "fsdp",
+            "fsdp: not with Falcon models",
+            "remove it; a single process, or several that hold the whole model, are supported",
+        )
+
+
+def mpt_and_checkpointing(case: Case) -> Iterator[Found]:
+    """MPT models do not compute activations again."""
+    named_so = "mpt" in case.config.model.base_model.lower()
+    if named_so and case.config.training.gradient_checkpointing:
+        yield Found(
+            "error",
+            "gradient_checkpointing",
+            "gradient_checkpointing: not with MPT models",
+            "remove it; lower micro_batch_size to save memory",
+        )
+
+
+TABLE: Table = [
+    (remote_code, "trust_remote_code"),
+    (output_is_not_input, "output_dir base_model"),
+    (gptq_revision, "gptq model_revision"),
+    (merging_unquantised, "load_in_8bit load_in_4bit"),
+    (falcon_and_fsdp, "base_model fsdp"),
+    (mpt_and_checkpointing, "base_model gradient_checkpointing"),
+]

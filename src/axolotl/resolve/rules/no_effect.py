@@ -1,0 +1,197 @@
+"""Options that are written and change nothing, because of others or at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from axolotl.config.adapter import AdapterSection
+from axolotl.records import Edit
+from axolotl.resolve.case import Case, Found, Table
+
+_LORA = [key for key in AdapterSection.model_fields if key.startswith("lora_")]
+_LORA_OF_A_NEW_ADAPTER = [k for k in _LORA if k not in ("lora_model_dir", "lora_out_dir")]
+_KIND = ["is_llama_derived_model", "is_falcon_derived_model", "is_mistral_derived_model"]
+_COUNTED = ["sample_packing_eff_est", "total_num_tokens"]
+_WANDB = ["wandb_entity", "wandb_run_id", "wandb_watch", "wandb_log_model", "eval_table_size"]
+_ADAM = ["adam_beta1", "adam_beta2", "adam_epsilon"]
+_SHOW = "hold rows out: `val_set_size: 0.05`"
+
+_Idle = tuple[Sequence[str], Callable[[Case], bool], str, str]
+"""Options, when they change nothing, why, and the way out besides removing them."""
+
+
+def _always(_: Case) -> bool:
+    return True
+
+
+def _scheduled_by(*names: str) -> Callable[[Case], bool]:
+    return lambda case: case.config.schedule.lr_scheduler not in names
+
+
+_IDLE: Sequence[_Idle] = [
+    (
+        _LORA,
+        lambda case: case.config.adapter.adapter is None,
+        "without an adapter all weights are trained",
+        "write `adapter: lora`",
+    ),
+    (
+        _LORA_OF_A_NEW_ADAPTER,
+        lambda case: bool(case.config.adapter.adapter and case.config.adapter.lora_model_dir),
+        "the adapter in lora_model_dir brings its own settings",
+        "remove lora_model_dir to begin a new adapter",
+    ),
+    (
+        ["peft_adapter"],
+        lambda case: case.config.adapter.adapter != "llama-adapter",
+        "they are settings of another adapter",
+        "",
+    ),
+    (
+        ["relora_warmup_steps", "relora_cpu_offload"],
+        lambda case: not case.config.relora.relora_steps,
+        "ReLoRA is off",
+        "add `relora_steps: 150`",
+    ),
+    (
+        ["gptq_groupsize", "gptq_model_v1"],
+        lambda case: not case.config.quantization.gptq,
+        "gptq is off",
+        "",
+    ),
+    (_KIND, _always, "the model's own config.json says what it is", ""),
+    (
+        _COUNTED,
+        _always,
+        "tokens and packed rows are counted exactly before the training begins",
+        "",
+    ),
+    (["torchdistx_path"], _always, "no optimizer needs it", ""),
+    (["local_rank"], _always, "the launcher tells each process its number", ""),
+    (["flash_attn_cross_entropy"], _always, "the loss is computed only where there is a label", ""),
+    (["flash_attn_rms_norm"], _always, "norms are those of the model", ""),
+    (["dataset_processes"], _always, "one process tokenizes on all cores", ""),
+    (
+        ["eval_batch_size", "eval_sample_packing"],
+        lambda case: case.config.data.val_set_size == 0,
+        "no rows are held out",
+        _SHOW,
+    ),
+    (
+        _ADAM,
+        lambda case: "adam" not in case.config.optimizer.optimizer,
+        "the optimizer is no Adam",
+        "choose `optimizer: adamw_torch`",
+    ),
+    (
+        ["gradient_checkpointing_kwargs"],
+        lambda case: not case.config.training.gradient_checkpointing,
+        "gradient_checkpointing is off",
+        "write `gradient_checkpointing: true`",
+    ),
+    (
+        ["group_by_length"],
+        lambda case: case.config.sequence.sample_packing,
+        "with sample_packing the rows are filled by length already",
+        "",
+    ),
+    (
+        ["torch_compile_backend"],
+        lambda case: not case.config.training.torch_compile,
+        "torch_compile is off",
+        "write `torch_compile: true`",
+    ),
+    (
+        ["auto_resume_from_checkpoints"],
+        lambda case: bool(case.config.saving.resume_from_checkpoint),
+        "resume_from_checkpoint is set",
+        "",
+    ),
+    (
+        ["save_total_limit"],
+        lambda case: case.config.saving.save_strategy == "no",
+        "no checkpoints are saved",
+        "",
+    ),
+    (
+        ["lr_quadratic_warmup"],
+        _scheduled_by("cosine"),
+        "it belongs to the cosine schedule",
+        "write `lr_scheduler: cosine`",
+    ),
+    (
+        ["lr_div_factor"],
+        _scheduled_by("one_cycle"),
+        "it belongs to another schedule",
+        "write `lr_scheduler: one_cycle`",
+    ),
+    (
+        ["log_sweep_min_lr", "log_sweep_max_lr"],
+        _scheduled_by("log_sweep"),
+        "it belongs to another schedule",
+        "write `lr_scheduler: log_sweep`",
+    ),
+    (
+        ["metric_for_best_model"],
+        lambda case: not case.asked("load_best_model_at_end", "early_stopping_patience"),
+        "the last state is saved, not the best one",
+        "add `load_best_model_at_end: true`",
+    ),
+    (
+        ["hub_strategy"],
+        lambda case: not case.config.hub.hub_model_id,
+        "nothing is sent to the hub",
+        "add hub_model_id",
+    ),
+    (
+        _WANDB,
+        lambda case: not case.config.tracking.wandb_project,
+        "no wandb_project is named",
+        "add wandb_project",
+    ),
+    (
+        ["eval_table_max_new_tokens"],
+        lambda case: not case.config.tracking.eval_table_size,
+        "no table is logged",
+        "add `eval_table_size: 5`",
+    ),
+    (
+        ["bench_dataset"],
+        lambda case: not case.config.evaluation.do_bench_eval,
+        "no questions are asked",
+        "add `do_bench_eval: true`",
+    ),
+    (
+        ["fsdp_config"],
+        lambda case: not case.config.distributed.fsdp,
+        "FSDP is off",
+        "add `fsdp: [full_shard, auto_wrap]`",
+    ),
+]
+_WITHOUT: Sequence[tuple[str, str]] = [
+    ("tokenizer_use_fast", "transformers has fast tokenizers only"),
+    ("save_safetensors", "weights are always saved as safetensors"),
+]
+"""Switches that are always on, and why."""
+
+
+def no_effect(case: Case) -> Iterator[Found]:
+    """Say of options that they change nothing, and why."""
+    for options, is_idle, why, hint in _IDLE:
+        keys = case.asked(*options)
+        if keys and is_idle(case):
+            verb, them = ("has", "it") if len(keys) == 1 else ("have", "them")
+            yield Found(
+                "warning",
+                keys[0],
+                f"{', '.join(keys)} {verb} no effect: {why}",
+                f"{hint}, or remove {them}" if hint else f"remove {them}",
+                tuple(Edit("remove", key) for key in keys),
+            )
+    for key, why in _WITHOUT:
+        if case.config.written.get(key) is False:
+            what = f"{key}: false has no effect: {why}"
+            yield Found("warning", key, what, "remove it", (Edit("remove", key),))
+
+
+TABLE: Table = [(no_effect, "*")]

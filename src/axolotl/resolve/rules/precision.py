@@ -1,0 +1,93 @@
+"""Number formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from axolotl.records import Edit
+from axolotl.resolve.case import Case, Found, Table
+
+
+def one_half_precision(case: Case) -> Iterator[Found]:
+    """The number format is given once."""
+    precision = case.config.precision
+    if precision.float16 and precision.bfloat16:
+        yield Found(
+            "error",
+            "float16",
+            "float16 and bfloat16: weights can be held in one of them only",
+            "remove one of the two",
+        )
+    if precision.bf16 is True and precision.fp16:
+        yield Found(
+            "warning",
+            "fp16",
+            "fp16 has no effect: bf16 is set as well, and wins",
+            "remove one of the two",
+            (Edit("remove", "fp16"),),
+        )
+
+
+def machine_computes_it(case: Case) -> Iterator[Found]:
+    """The machine has the number format; one that only prepares or merges need not."""
+    precision, machine = case.config.precision, case.machine
+    level = "error" if case.trains else "warning"
+    if precision.fp16 and not machine.gpu and precision.bf16 is not True:
+        yield Found(
+            level,
+            "fp16",
+            "fp16: there is no GPU here, and CPUs do not train in float16",
+            "write `fp16: false`; on this machine float32 is the fastest",
+        )
+    for key in case.asked("bf16", "bfloat16"):
+        if machine.gpu and not machine.bf16 and case.config.written[key] != "auto":
+            yield Found(
+                level,
+                key,
+                f"{key}: the GPU has no bfloat16 (it needs Ampere or newer)",
+                "write `bf16: auto`, or use fp16",
+            )
+
+
+def unused_bfloat16(case: Case) -> Iterator[Found]:
+    """A GPU that has bfloat16 is faster with it."""
+    written = case.config.written.keys()
+    if case.machine.bf16 and case.trains and not written & {"bf16", "fp16", "bfloat16", "float16"}:
+        yield Found(
+            "info",
+            "bf16",
+            "bf16: the GPU computes in bfloat16, which is faster, but it is not switched on",
+            "write `bf16: auto`",
+        )
+
+
+def pure_float16(case: Case) -> Iterator[Found]:
+    """Adam's small numbers vanish in float16."""
+    config = case.config
+    if config.precision.float16 and config.adapter.adapter is None:
+        yield Found(
+            "warning",
+            "float16",
+            "float16: training all weights in float16 soon gives losses that are no numbers",
+            "write `bfloat16: true`, or `fp16: true` on a GPU",
+        )
+
+
+def idle_tf32(case: Case) -> Iterator[Found]:
+    """TensorFloat-32 is a format of GPUs."""
+    if case.config.precision.tf32 and not case.machine.gpu:
+        yield Found(
+            "info",
+            "tf32",
+            "tf32 has no effect here: there is no GPU",
+            "keep it for a machine with one",
+        )
+
+
+TABLE: Table = [
+    (one_half_precision, "bf16 fp16 bfloat16 float16"),
+    (machine_computes_it, "bf16 bfloat16 fp16"),
+    (unused_bfloat16, "bf16"),
+    (pure_float16, "float16 adapter"),
+    (idle_tf32, "tf32"),
+]

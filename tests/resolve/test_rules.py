@@ -1,0 +1,262 @@
+"""Every rule in both directions: what sets it off, and the nearest file that does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from axolotl.config import load_config
+from axolotl.errors import ConfigErrors
+from axolotl.registry import available
+from axolotl.resolve import Purpose, examine, resolve
+from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
+from axolotl.resolve.machine import Machine
+from axolotl.resolve.rules import RULES
+
+CPU = Machine(gpu=False, bf16=False)
+OLD_GPU = Machine(gpu=True, bf16=False)
+GPU = Machine(gpu=True, bf16=True)
+SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "type": "alpaca"}]}
+LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
+QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
+STREAM: dict[str, Any] = {"datasets": None, "pretraining_dataset": "p", "max_steps": 5}
+HELD: dict[str, Any] = {"val_set_size": 4}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What sets a rule off (`given`), what it says, and the change (`quiet`) with which it is silent."""
+
+    rule: str
+    level: str
+    given: dict[str, Any]
+    key: str
+    says: str
+    quiet: dict[str, Any]
+    machine: Machine = CPU
+    purpose: Purpose = "check"
+    quiet_machine: Machine | None = None
+    written: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.given}"
+
+
+def E(
+    rule: str, given: dict[str, Any], key: str, says: str, quiet: dict[str, Any], **other: Any
+) -> Row:
+    return Row(rule, "error", given, key, says, quiet, **other)
+
+
+def W(
+    rule: str, given: dict[str, Any], key: str, says: str, quiet: dict[str, Any], **other: Any
+) -> Row:
+    return Row(rule, "warning", given, key, says, quiet, **other)
+
+
+def N(
+    rule: str, given: dict[str, Any], key: str, says: str, quiet: dict[str, Any], **other: Any
+) -> Row:
+    return Row(rule, "info", given, key, says, quiet, **other)
+
+
+ROWS = [
+    # number formats
+    E("one-half-precision", {"float16": True, "bfloat16": True, **LORA}, "float16", "one of them only", {"bfloat16": False}),
+    W("one-half-precision", {"bf16": True, "fp16": True}, "fp16", "bf16 is set as well", {"fp16": False}),
+    E("machine-computes-it", {"fp16": True}, "fp16", "no GPU here", {}, quiet_machine=GPU),
+    W("machine-computes-it", {"fp16": True}, "fp16", "no GPU here", {}, purpose="merge", quiet_machine=GPU),
+    E("machine-computes-it", {"bf16": True}, "bf16", "no bfloat16", {"bf16": "auto"}, machine=OLD_GPU),
+    E("machine-computes-it", {"bf16": True}, "bf16", "no bfloat16", {}, machine=OLD_GPU, quiet_machine=CPU),
+    E("machine-computes-it", {"bfloat16": True}, "bfloat16", "no bfloat16", {"bfloat16": None}, machine=OLD_GPU),
+    W("machine-computes-it", {"bf16": True}, "bf16", "no bfloat16", {}, machine=OLD_GPU, purpose="prepare", quiet_machine=GPU),
+    N("unused-bfloat16", {}, "bf16", "not switched on", {"bf16": False}, machine=GPU),
+    N("unused-bfloat16", {}, "bf16", "not switched on", {"bf16": "auto"}, machine=GPU, quiet_machine=OLD_GPU),
+    W("pure-float16", {"float16": True}, "float16", "no numbers", LORA),
+    N("idle-tf32", {"tf32": True}, "tf32", "no GPU", {}, quiet_machine=OLD_GPU),
+    # the model
+    W("remote-code", {"trust_remote_code": True}, "trust_remote_code", "will be run", {"trust_remote_code": False}),
+    E("output-is-not-input", {"base_model": "./x", "output_dir": "x"}, "output_dir", "overwrite base_model", {"output_dir": "y"}),
+    E("gptq-revision", {"gptq": True, "model_revision": "main", **LORA}, "model_revision", "not with gptq", {"model_revision": None}),
+    N("merging-unquantised", QLORA, "load_in_4bit", "unquantised for merging", {"load_in_4bit": False}, purpose="merge"),
+    E("falcon-and-fsdp", {"base_model": "x/Falcon-7b", "fsdp": ["full_shard"]}, "fsdp", "not with Falcon", {"base_model": "x/llama"}),
+    E("mpt-and-checkpointing", {"base_model": "MPT-7b", "gradient_checkpointing": True}, "gradient_checkpointing", "not with MPT", {"base_model": "m"}),
+    # adapters
+    E("one-quantisation", {"load_in_8bit": True, "load_in_4bit": True, **LORA}, "load_in_4bit", "one of these forms", {"load_in_4bit": False}),
+    E("quantised-for-qlora", {**QLORA, "load_in_8bit": True}, "load_in_8bit", "in 4 bits", {"load_in_8bit": False}),
+    E("quantised-for-qlora", {**QLORA, "gptq": True}, "gptq", "in 4 bits", {"gptq": False}),
+    E("quantised-for-qlora", {**QLORA, "load_in_4bit": False}, "adapter", "needs load_in_4bit", {"load_in_4bit": True}),
+    E("quantised-without-adapter", {"load_in_8bit": True}, "load_in_8bit", "there is no adapter", LORA),
+    E("quantised-without-adapter", {"load_in_4bit": True}, "load_in_4bit", "there is no adapter", LORA),
+    N("lora-in-8bit", {**LORA, "bf16": True}, "adapter", "half the memory", {"load_in_8bit": True}, machine=GPU),
+    N("adapter-targets", {"adapter": "lora"}, "adapter", "all linear layers", {"lora_target_linear": True}),
+    E("embeddings-of-new-tokens", {**LORA, "tokens": ["<a>"]}, "tokens", "random embeddings", {"lora_modules_to_save": ["embed_tokens", "lm_head"]}),
+    E("embeddings-of-new-tokens", {**LORA, "tokens": ["<a>"]}, "tokens", "random embeddings", {"adapter": None, "lora_target_linear": None}),
+    E("folder-of-the-adapter", {**LORA, "lora_out_dir": "a", "output_dir": "b"}, "lora_out_dir", "two folders", {"lora_out_dir": None}),
+    W("folder-of-the-adapter", {**LORA, "lora_out_dir": "a"}, "lora_out_dir", "taken as output_dir", {"lora_out_dir": None, "output_dir": "a"}),
+    # ReLoRA
+    E("relora-on-lora", {"relora_steps": 5}, "relora_steps", "needs an adapter", LORA),
+    E("relora-alone", {**LORA, "relora_steps": 5, "fsdp": ["full_shard"]}, "fsdp", "not with relora_steps", {"fsdp": None}),
+    E("relora-alone", {**LORA, "relora_steps": 5, "deepspeed": "d.json"}, "deepspeed", "not with relora_steps", {"deepspeed": None}),
+    E("relora-alone", {**LORA, "relora_steps": 5, "lr_scheduler": "one_cycle"}, "lr_scheduler", "restarts the learning rate", {"lr_scheduler": "cosine"}),
+    # data
+    E("something-to-train-on", {"datasets": None}, "datasets", "datasets is missing", SMALL),
+    E("something-to-train-on", {"datasets": []}, "datasets", "datasets is missing", SMALL),
+    E("something-to-train-on", {**STREAM, **SMALL}, "pretraining_dataset", "exclude each other", {"datasets": None}),
+    E("dataset-types", {"datasets": [{"path": "d", "type": "alpca"}]}, "datasets.0.type", "'alpca'", {"datasets": [{"path": "d", "type": "alpaca"}]}),
+    E("dataset-types", {"datasets": [{"path": "d", "type": "alpaca", "field": "x"}]}, "datasets.0.type", "no setting 'field'", {"datasets": [{"path": "d", "type": "completion", "field": "x"}]}),
+    W("dataset-types", {"datasets": [{"path": "d", "field": "x"}]}, "datasets.0.field", "without a type", {"datasets": [{"path": "d"}]}),
+    W("dataset-types", {"datasets": [{"path": "d", "type": "completion"}], "train_on_inputs": True}, "train_on_inputs", "no effect", SMALL),
+    E("streaming", {**STREAM, "max_steps": None}, "pretraining_dataset", "needs max_steps", {"max_steps": 5}),
+    W("streaming", {**STREAM, "group_by_length": True}, "group_by_length", "in its own order", {"group_by_length": False}),
+    E("streaming", {**STREAM, "val_set_size": 3}, "val_set_size", "no rows can be held out", {"val_set_size": None}),
+    E("one-part-of-the-rows", {"dataset_shard_num": 4}, "dataset_shard_num", "needs dataset_shard_idx", {"dataset_shard_idx": 0}),
+    E("one-part-of-the-rows", {"dataset_shard_idx": 0}, "dataset_shard_idx", "needs dataset_shard_num", {"dataset_shard_num": 4}),
+    E("one-part-of-the-rows", {"dataset_shard_num": 4, "dataset_shard_idx": 4}, "dataset_shard_idx", "none of the 4 parts", {"dataset_shard_idx": 3}),
+    E("token-for-the-hub", {"push_dataset_to_hub": "me"}, "push_dataset_to_hub", "needs the hub token", {"hf_use_auth_token": True}),
+    # rows
+    E("packing-once", {"sample_packing": True, "max_packed_sequence_len": 9}, "max_packed_sequence_len", "exclude each other", {"max_packed_sequence_len": None}),
+    W("packing-once", {"max_packed_sequence_len": 2048}, "max_packed_sequence_len", "old name of packing", {"max_packed_sequence_len": None}),
+    W("padding", {"pad_to_sequence_len": True, "micro_batch_size": 2}, "pad_to_sequence_len", "4,096 tokens", {"pad_to_sequence_len": False}),
+    N("padding", {"pad_to_sequence_len": True, "sample_packing": True}, "pad_to_sequence_len", "on a CPU", {"pad_to_sequence_len": False}),
+    N("padding", {"sample_packing": True, "bf16": True}, "sample_packing", "varies a little", {"pad_to_sequence_len": True}, machine=GPU),
+    W("tokens-in-a-row", {"micro_batch_size": 512}, "micro_batch_size", "1,048,576 tokens", {"micro_batch_size": 128}),
+    W("rows-for-evaluation", {**HELD, "micro_batch_size": 2, "eval_batch_size": 4}, "eval_batch_size", "is not the micro_batch_size", {"eval_batch_size": 2}),
+    W("rows-for-evaluation", {**HELD, "micro_batch_size": 2, "eval_batch_size": 4}, "eval_batch_size", "is not the micro_batch_size", {"eval_batch_size": None}),
+    # attention
+    E("one-attention", {"attn_implementation": "eager", "landmark_attention": True}, "attn_implementation", "one way only", {"landmark_attention": False}),
+    E("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "attention has no 'spda'", {"attn_implementation": "sdpa"}),
+    W("old-attention-names", {"flash_optimum": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
+    W("old-attention-names", {"flash_optimum": True, **LORA, "bf16": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
+    W("old-attention-names", {"sdp_attention": True, "sample_packing": True}, "sdp_attention", "old name", {"sdp_attention": None, "attn_implementation": "sdpa"}),
+    N("attention-in-its-place", {"flash_attention": True}, "flash_attention", "same result", {"flash_attention": False}),
+    N("attention-in-its-place", {"xformers_attention": True, "sample_packing": True}, "xformers_attention", "same result", {"xformers_attention": False}),
+    # the loop
+    E("one-strategy-for-saving", {"save_steps": 5, "save_strategy": "epoch"}, "save_steps", "exclude", {"save_strategy": "steps"}),
+    E("one-strategy-for-saving", {"save_strategy": "steps"}, "save_strategy", "needs save_steps", {"save_steps": 5}),
+    E("checkpointing-arguments", {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrent": False}}, "gradient_checkpointing_kwargs.use_reentrent", "no such argument", {"gradient_checkpointing_kwargs": {"use_reentrant": False}}),
+    W("old-optimizer-names", {"optimizer": "adamw_hf"}, "optimizer", "adamw_torch is used", {"optimizer": "adamw_torch"}),
+    # the learning rate
+    E("one-warmup", {"warmup_steps": 0, "warmup_ratio": 0.1}, "warmup_ratio", "exclude", {"warmup_steps": None}),
+    E("ends-of-the-sweep", {"lr_scheduler": "log_sweep", "log_sweep_min_lr": 1e-2, "log_sweep_max_lr": 1e-3}, "log_sweep_min_lr", "not below", {"log_sweep_max_lr": 1}),
+    E("schedule-name", {"lr_scheduler": "cosin"}, "lr_scheduler", "'cosin'", {"lr_scheduler": "cosine"}),
+    E("schedule-name", {"lr_scheduler_kwargs": {"num_cycle": 1}}, "lr_scheduler_kwargs.num_cycle", "no option 'num_cycle'", {"lr_scheduler_kwargs": {"num_cycles": 1}}),
+    E("schedule-name", {"lr_scheduler_kwargs": {"num_cycles": "x"}}, "lr_scheduler_kwargs.num_cycles", "got 'x'", {"lr_scheduler_kwargs": {}}),
+    # evaluations
+    E("one-strategy-for-evaluation", {**HELD, "eval_steps": 5, "evaluation_strategy": "no"}, "eval_steps", "exclude", {"evaluation_strategy": None}),
+    E("one-strategy-for-evaluation", {**HELD, "eval_steps": 5, "evaluation_strategy": "epoch"}, "eval_steps", "exclude", {"evaluation_strategy": "steps"}),
+    E("rows-to-evaluate-on", {"val_set_size": 0, "eval_steps": 5}, "eval_steps", "val_set_size is 0", HELD),
+    E("rows-to-evaluate-on", {"val_set_size": 0, "evaluation_strategy": "epoch"}, "evaluation_strategy", "val_set_size is 0", {"evaluation_strategy": "no"}),
+    W("rows-to-evaluate-on", {"eval_steps": 5}, "eval_steps", "no rows are held out", HELD),
+    E("best-checkpoint", {**HELD, "early_stopping_patience": 2}, "early_stopping_patience", "needs save_steps and eval_steps", {"save_steps": 5, "eval_steps": 5}),
+    E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 5}, "early_stopping_patience", "needs save_steps", {"save_steps": 10}),
+    E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 3, "save_steps": 10}, "save_steps", "no multiple of eval_steps", {"save_steps": 9}),
+    E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 3, "save_steps": 9, "load_best_model_at_end": False}, "load_best_model_at_end", "does not go with", {"load_best_model_at_end": True}),
+    E("best-checkpoint", {**HELD, "load_best_model_at_end": True, "eval_steps": 3}, "load_best_model_at_end", "different times", {"save_steps": 6}),
+    E("best-checkpoint", {**HELD, "load_best_model_at_end": True, "save_strategy": "no"}, "load_best_model_at_end", "no checkpoints", {"save_strategy": "epoch"}),
+    E("best-checkpoint", {**HELD, "load_best_model_at_end": True, "save_strategy": "epoch", "evaluation_strategy": "no"}, "load_best_model_at_end", "no evaluations", {"evaluation_strategy": "epoch"}),
+    E("metric-of-the-best", {**HELD, "load_best_model_at_end": True, "metric_for_best_model": "rouge"}, "metric_for_best_model", "not measured", {"metric_for_best_model": "loss"}),
+    E("metric-of-the-best", {**HELD, "load_best_model_at_end": True, "greater_is_better": True}, "greater_is_better", "lower one is better", {"greater_is_better": False}),
+    # not carried out yet
+    W("not-yet", {"datasets": [{"path": "d", "type": "sharegpt:load_role"}]}, "datasets.0.type", "'sharegpt:load_role' is known, but this version", SMALL),
+    W("not-yet", {"datasets": [{"path": "d", "type": {"format": "{instruction}"}}]}, "datasets.0.type", "this form is known, but this version", SMALL),
+    W("not-yet", {"lr_scheduler": "greedy"}, "lr_scheduler", "'greedy' is known, but this version", {"lr_scheduler": "linear"}),
+    W("not-yet", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
+    W("not-yet", QLORA, "adapter", "is known, but", {"adapter": "lora", "load_in_4bit": False}),
+    E("not-yet", {"wandb_project": "w"}, "wandb_project", "is known, but this version", {"wandb_project": None}, purpose="train"),
+    # no effect
+    W("no-effect", {"lora_r": 8, "lora_alpha": 4}, "lora_r", "lora_r, lora_alpha have no effect: without an adapter", LORA),
+    W("no-effect", {**LORA, "lora_target_linear": None, "lora_model_dir": "a", "lora_r": 8}, "lora_r", "brings its own settings", {"lora_r": None}),
+    W("no-effect", {"peft_adapter": {"len": 3}}, "peft_adapter", "another adapter", {"peft_adapter": None}),
+    W("no-effect", {"relora_warmup_steps": 3}, "relora_warmup_steps", "ReLoRA is off", {**LORA, "relora_steps": 5}),
+    W("no-effect", {"relora_cpu_offload": True}, "relora_cpu_offload", "ReLoRA is off", {**LORA, "relora_steps": 5}),
+    W("no-effect", {"gptq_groupsize": 128}, "gptq_groupsize", "gptq is off", {**LORA, "gptq": True}),
+    W("no-effect", {"gptq_model_v1": True}, "gptq_model_v1", "gptq is off", {**LORA, "gptq": True}),
+    *(
+        W("no-effect", {key: True}, key, "config.json says", {key: None})
+        for key in ("is_llama_derived_model", "is_falcon_derived_model", "is_mistral_derived_model")
+    ),
+    W("no-effect", {"sample_packing_eff_est": 0.9}, "sample_packing_eff_est", "counted exactly", {"sample_packing_eff_est": None}),
+    W("no-effect", {"total_num_tokens": 9}, "total_num_tokens", "counted exactly", {"total_num_tokens": None}),
+    W("no-effect", {"torchdistx_path": "t"}, "torchdistx_path", "no optimizer needs it", {"torchdistx_path": None}),
+    W("no-effect", {"local_rank": 1}, "local_rank", "launcher", {"local_rank": None}),
+    W("no-effect", {"flash_attn_cross_entropy": True}, "flash_attn_cross_entropy", "where there is a label", {"flash_attn_cross_entropy": False}),
+    W("no-effect", {"flash_attn_rms_norm": True}, "flash_attn_rms_norm", "norms are those of the model", {"flash_attn_rms_norm": False}),
+    W("no-effect", {"dataset_processes": 4}, "dataset_processes", "all cores", {"dataset_processes": None}),
+    W("no-effect", {"eval_batch_size": 1}, "eval_batch_size", "no rows are held out", HELD),
+    W("no-effect", {"eval_sample_packing": True}, "eval_sample_packing", "no rows are held out", HELD),
+    W("no-effect", {"optimizer": "sgd", "adam_beta1": 0.9}, "adam_beta1", "no Adam", {"optimizer": "adamw_torch"}),
+    W("no-effect", {"optimizer": "sgd", "adam_beta2": 0.9}, "adam_beta2", "no Adam", {"optimizer": "adamw_torch"}),
+    W("no-effect", {"optimizer": "sgd", "adam_epsilon": 1e-7}, "adam_epsilon", "no Adam", {"optimizer": "adamw_torch"}),
+    W("no-effect", {"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "gradient_checkpointing_kwargs", "is off", {"gradient_checkpointing": True}),
+    W("no-effect", {"group_by_length": True, "sample_packing": True}, "group_by_length", "filled by length", {"sample_packing": False}),
+    W("no-effect", {"torch_compile_backend": "eager"}, "torch_compile_backend", "torch_compile is off", {"torch_compile": True}),
+    W("no-effect", {"resume_from_checkpoint": "c", "auto_resume_from_checkpoints": True}, "auto_resume_from_checkpoints", "is set", {"resume_from_checkpoint": None}),
+    W("no-effect", {"save_strategy": "no", "save_total_limit": 2}, "save_total_limit", "no checkpoints", {"save_strategy": "epoch"}),
+    W("no-effect", {"lr_scheduler": "linear", "lr_quadratic_warmup": True}, "lr_quadratic_warmup", "the cosine schedule", {"lr_scheduler": "cosine"}),
+    W("no-effect", {"lr_div_factor": 4}, "lr_div_factor", "another schedule", {"lr_scheduler": "one_cycle"}),
+    W("no-effect", {"log_sweep_min_lr": 1e-9}, "log_sweep_min_lr", "another schedule", {"lr_scheduler": "log_sweep"}),
+    W("no-effect", {"log_sweep_max_lr": 1}, "log_sweep_max_lr", "another schedule", {"lr_scheduler": "log_sweep"}),
+    W("no-effect", {"metric_for_best_model": "loss"}, "metric_for_best_model", "the last state is saved", {**HELD, "load_best_model_at_end": True}),
+    W("no-effect", {"hub_strategy": "end"}, "hub_strategy", "nothing is sent", {"hub_model_id": "me/m"}),
+    *(
+        W("no-effect", {key: value}, key, "no wandb_project", {"wandb_project": "p"})
+        for key, value in {"wandb_entity": "e", "wandb_run_id": "r", "wandb_watch": "all", "wandb_log_model": "end", "eval_table_size": 3}.items()
+    ),
+    W("no-effect", {"eval_table_max_new_tokens": 9}, "eval_table_max_new_tokens", "no table", {"wandb_project": "p", "eval_table_size": 3}),
+    W("no-effect", {"bench_dataset": "mmlu-zs"}, "bench_dataset", "no questions", {"do_bench_eval": True}),
+    W("no-effect", {"fsdp_config": {"fsdp_offload_params": True}}, "fsdp_config", "FSDP is off", {"fsdp": ["full_shard"]}),
+    W("no-effect", {"tokenizer_use_fast": False}, "tokenizer_use_fast", "fast tokenizers only", {"tokenizer_use_fast": True}),
+    W("no-effect", {"save_safetensors": False}, "save_safetensors", "always saved as safetensors", {"save_safetensors": True}),
+]  # fmt: skip
+
+
+def seen(row: Row, change: dict[str, Any], machine: Machine) -> dict[tuple[str, str], str]:
+    """(rule, key) → message of the rule's findings."""
+    given = {**SMALL, **row.given, **change}
+    found = examine(load_config(given), machine=machine, purpose=row.purpose).findings
+    return {(f.level, f.key): f.message for f in found if f.rule == row.rule}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_rule_speaks_where_it_should_and_is_silent_beside_it(row: Row) -> None:
+    said = seen(row, {}, row.machine)
+    assert (row.level, row.key) in said
+    assert row.says in said[row.level, row.key]
+    assert (
+        said[row.level, row.key].startswith(row.key.split(".")[0])
+        or row.key in said[row.level, row.key]
+    )
+    assert (row.level, row.key) not in seen(row, row.quiet, row.quiet_machine or row.machine)
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.level == "error"], ids=str)
+def test_an_error_stops_what_would_run(row: Row) -> None:
+    config = load_config({**SMALL, **row.given})
+    with pytest.raises(ConfigErrors) as caught:
+        resolve(
+            config, machine=row.machine, purpose="train" if row.purpose == "check" else row.purpose
+        )
+    assert row.key in {problem.key for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.level != "error"], ids=str)
+def test_a_remark_has_a_way_out_or_says_what_was_chosen(row: Row) -> None:
+    config = load_config({**SMALL, **row.given})
+    found = examine(config, machine=row.machine, purpose=row.purpose).findings
+    (finding,) = [f for f in found if (f.rule, f.key) == (row.rule, row.key)]
+    assert finding.hint or row.rule == "merging-unquantised"
+    assert finding.where == ("argument" if row.key in config.places else "default")
+
+
+def test_every_rule_has_a_case_that_sets_it_off() -> None:
+    assert {rule.id for rule in RULES} == {row.rule for row in ROWS}
+    assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+def test_a_plug_in_that_is_there_is_not_called_a_later_one() -> None:
+    folders = {"formats": LATER_TYPES, "schedules": LATER_SCHEDULES, "attention": LATER_ATTENTION}
+    for folder, names in folders.items():
+        assert names.isdisjoint(available(f"axolotl.{folder}"))
