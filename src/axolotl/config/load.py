@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from axolotl.config.characters import printable, refuse_characters
 from axolotl.config.config import SECTIONS, Config, options
-from axolotl.config.find import find_config, nearby_files, read_text
+from axolotl.config.environment import expand, take_unread
+from axolotl.config.find import default_source, find_source
+from axolotl.config.inherit import ARGUMENT, Written, read_files, read_mapping, same_thing
 from axolotl.config.legacy import modernise
-from axolotl.config.overrides import Override, apply_overrides, split_arguments
+from axolotl.config.overrides import (
+    Override,
+    apply_overrides,
+    split_arguments,
+    take_allow_unknown,
+)
 from axolotl.config.section import Section
-from axolotl.config.tree import Branch, Leaf, from_python
+from axolotl.config.tree import TOO_DEEP, Branch, Leaf, from_python
 from axolotl.config.typed import Reader
-from axolotl.config.yaml_text import read_yaml
 from axolotl.errors import ConfigError, ConfigErrors
 from axolotl.records import Finding
-
-ARGUMENT = "argument"
-"""The place of what comes from a Python call."""
 
 
 def load_config(
     source: str | Path | Mapping[str, Any],
     overrides: Sequence[str] | Sequence[Override] | Mapping[str, Any] = (),
+    *,
+    allow_unknown: bool = False,
 ) -> Config:
     """Read a configuration.
 
+    A file may be laid over another one, which its key `base` names, and `${NAME}` in its values is
+    a variable of the environment; see `axolotl.config.inherit` and `axolotl.config.environment`.
+
     Args:
-        source: A YAML file, a folder with exactly one, or the options as a mapping.
+        source: A YAML file, a folder with exactly one, an http(s) address, `-` for standard input,
+            or the options as a mapping.
         overrides: What replaces options of it: arguments as on the command line
             (`["--lora_r", "16", "--no-sample_packing"]`), or a mapping by dotted path; also
             `Override`s.
+        allow_unknown: Whether keys that are no options, or not yet, are only noted.
 
     Raises:
         ConfigErrors: everything that is wrong with it, in the order of its lines.
@@ -42,20 +54,20 @@ def load_config(
     >>> config.adapter.lora_r, config.origin("lora_r"), config.origin("seed")
     (4, '--lora_r', 'default')
     """
-    try:
-        return _load(source, _read_overrides(overrides))
-    except ConfigErrors:
-        raise
-    except ConfigError as error:
-        raise ConfigErrors([error]) from error
-    except RecursionError as error:
-        what = "lists and mappings are nested too deeply to be read"
-        where = ARGUMENT if isinstance(source, Mapping) else str(source)
-        raise ConfigErrors([ConfigError("", what, where=where)]) from error
+    with _all_told(ARGUMENT if isinstance(source, Mapping) else str(source)):
+        changes = _read_overrides(overrides)
+        if isinstance(source, Mapping):
+            written = read_mapping(source)
+        else:
+            written = read_files(find_source(source))
+        return _load(written, changes, allow_unknown=allow_unknown)
 
 
 def load_arguments(arguments: Sequence[str]) -> Config:
-    """Read the configuration that a command line asks for: one file or folder, and overrides.
+    """Read the configuration that a command line asks for: what it names first, and overrides.
+
+    Where that is a folder with several files, or nothing and there is a folder `examples`, and
+    somebody sits at the terminal, they are asked.
 
     Args:
         arguments: What was typed, without options of the command's own.
@@ -64,57 +76,64 @@ def load_arguments(arguments: Sequence[str]) -> Config:
         ConfigErrors: everything that is wrong with it.
         EnvironmentFault: the file may not be read.
     """
-    try:
+    with _all_told("command line"):
         files, changes = split_arguments(arguments, options())
-    except ConfigError as error:
-        raise ConfigErrors([error]) from error
-    if len(files) == 1:
-        return load_config(files[0], changes)
-    if files:
-        hint = f"name one; if '{files[-1]}' is a value, write it as `--key={files[-1]}`"
-        problem = ConfigError("", f"several files: {', '.join(files)}", hint=hint)
-    else:
-        problem = ConfigError("", "no configuration file is named", hint=nearby_files())
-    raise ConfigErrors([problem])
+        if len(files) > 1:
+            hint = f"name one; if '{files[-1]}' is a value, write it as `--key={files[-1]}`"
+            raise ConfigError("", f"several files: {', '.join(files)}", hint=hint)
+        source = find_source(files[0], ask=True) if files else default_source(ask=True)
+        return _load(read_files(source), changes)
 
 
-def _load(source: str | Path | Mapping[str, Any], changes: list[Override]) -> Config:
-    name, tree, problems = _read_source(source)
-    notes = modernise(tree)
+@contextmanager
+def _all_told(name: str) -> Generator[None]:
+    """Raise whatever is wrong as `ConfigErrors`, fit to be printed."""
+    try:
+        yield
+    except (ConfigError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            error = ConfigError("", TOO_DEEP, where=name)
+        problems = error.problems if isinstance(error, ConfigErrors) else [error]
+        for problem in problems:
+            problem.what = printable(problem.what)
+            problem.hint = printable(problem.hint) if problem.hint else None
+        raise ConfigErrors(sorted(problems, key=lambda p: place_order(p.where))) from error
+
+
+def _load(written: Written, changes: list[Override], *, allow_unknown: bool = False) -> Config:
+    tree = written.tree
+    asked, changes = take_allow_unknown(changes)
+    notes = list[Finding]()
     if _is_strict(tree):
         changes, refused = _only_written(tree, changes)
         notes += refused
-    problems += apply_overrides(tree, changes)
-    reader = Reader(name, problems)
+    for change in changes:
+        expand(change.node)
+    problems = [*written.problems, *apply_overrides(tree, changes, options())]
+    lost = [*take_unread(tree), *refuse_characters(tree)]
+    notes += modernise(tree)
+    reader = Reader(written.name, problems, allow_unknown=allow_unknown or asked)
     values, failed = reader.fields(tree, options())
     sections = _deal(reader, values, failed)
-    if reader.problems:
-        raise ConfigErrors(sorted(reader.problems, key=lambda problem: place_order(problem.where)))
-    written = {k: _plain(v) for k, v in values.items()}
-    return Config(**sections, written=written, places=reader.places, notes=tuple(notes))
+    # A value that could not be read is not missing besides.
+    keys = {problem.key for problem in lost}
+    found = [*lost, *(problem for problem in reader.problems if problem.key not in keys)]
+    if found:
+        raise ConfigErrors(found)
+    given = {k: _plain(v) for k, v in values.items()}
+    notes += reader.notes
+    return Config(**sections, written=given, places=reader.places, notes=tuple(notes))
 
 
-def place_order(where: str | None) -> tuple[int, int, str]:
-    """A key that sorts places: lines of the file, then overrides, then what has no line.
+def place_order(where: str | None) -> tuple[int, str, int]:
+    """A key that sorts places: lines, file by file, then overrides, then what has no line.
 
     >>> sorted(["--lora_r", "a.yml:12", "a.yml", "a.yml:3"], key=place_order)
     ['a.yml:3', 'a.yml:12', '--lora_r', 'a.yml']
     """
-    if match := re.fullmatch(r".*:(\d+)", where or "", re.DOTALL):
-        return 0, int(match[1]), ""
-    return (1, 0, "") if (where or "").startswith("--") else (2, 0, where or "")
-
-
-def _read_source(
-    source: str | Path | Mapping[str, Any],
-) -> tuple[str, Branch, list[ConfigError]]:
-    if isinstance(source, Mapping):
-        tree = from_python(source, ARGUMENT)
-        assert isinstance(tree, Branch), "a mapping is a branch"
-        return ARGUMENT, tree, []
-    path = find_config(Path(source).expanduser())
-    tree, problems = read_yaml(read_text(path), str(path))
-    return str(path), tree, problems
+    if match := re.fullmatch(r"(.*):(\d{1,15})", where or "", re.DOTALL):
+        return 0, match[1], int(match[2])
+    return (1, "", 0) if (where or "").startswith("--") else (2, where or "", 0)
 
 
 def _read_overrides(
@@ -158,7 +177,7 @@ def _only_written(
     kept, refused = list[Override](), list[Finding]()
     for change in changes:
         key = change.path.partition(".")[0]
-        if key in tree.items or key not in options():
+        if any(k in tree.items for k in (key, *same_thing(key))) or key not in options():
             kept.append(change)
             continue
         refused.append(

@@ -7,7 +7,7 @@ A file, the command line and a mapping from Python all become such a tree, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,6 +15,11 @@ from axolotl.errors import ConfigError
 
 MAX_NODES = 100_000
 """More is no configuration; a few lines of aliases can describe far more than memory holds."""
+
+MAX_DEPTH = 50
+"""Deeper nesting is no configuration, and more than some libraries can follow."""
+
+TOO_DEEP = "lists and mappings are nested too deeply to be read"
 
 
 @dataclass(slots=True)
@@ -70,17 +75,21 @@ def is_unset(node: Node) -> bool:
     return node.value is None or (node.plain and node.value in _NOTHING)
 
 
-def from_python(value: object, where: str, *, path: str = "") -> Node:
+def from_python(value: object, where: str, *, path: str = "", depth: int = 0) -> Node:
     """The tree of a Python value.
 
     Args:
         value: Mappings, sequences and scalars, nested.
         where: Where it comes from, for messages.
         path: Dotted path of the value, for messages.
+        depth: How many lists and mappings it is in.
 
     Raises:
         ConfigError: something in it is no configuration value.
     """
+    if depth > MAX_DEPTH:
+        raise ConfigError(path.partition(".")[0], TOO_DEEP, where=where)
+    depth += 1
     if isinstance(value, Mapping):
         branch = Branch(where)
         for key, item in cast(Mapping[object, object], value).items():
@@ -88,11 +97,12 @@ def from_python(value: object, where: str, *, path: str = "") -> Node:
                 raise ConfigError(
                     path, f"keys are text, got {key!r}", where=where, hint=f"write {str(key)!r}"
                 )
-            branch.items[key] = from_python(item, where, path=join(path, key))
+            branch.items[key] = from_python(item, where, path=join(path, key), depth=depth)
         return branch
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        items = cast(Sequence[object], value)
-        return Row(where, [from_python(v, where, path=join(path, i)) for i, v in enumerate(items)])
+        items = enumerate(cast(Sequence[object], value))
+        nodes = [from_python(v, where, path=join(path, i), depth=depth) for i, v in items]
+        return Row(where, nodes)
     if value is None or isinstance(value, (str, bool, int, float)):
         return Leaf(value, where)
     if hasattr(value, "__fspath__"):
@@ -103,6 +113,16 @@ def from_python(value: object, where: str, *, path: str = "") -> Node:
         where=where,
         hint="use text, numbers, booleans, lists and dicts",
     )
+
+
+def leaves(node: Node, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """All scalars of a tree with their dotted paths."""
+    if isinstance(node, Leaf):
+        yield path, node
+        return
+    parts = node.items.items() if isinstance(node, Branch) else enumerate(node.items)
+    for key, part in parts:
+        yield from leaves(part, join(path, key))
 
 
 def to_python(node: Node) -> Any:

@@ -15,11 +15,10 @@ from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from yaml.nodes import Node as YamlNode
 
 from axolotl.config.broken_yaml import explain
-from axolotl.config.tree import MAX_NODES, Branch, Leaf, Node, Row, join
+from axolotl.config.tree import MAX_DEPTH, MAX_NODES, TOO_DEEP, Branch, Leaf, Node, Row, join
 from axolotl.errors import ConfigError
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
-_TOO_DEEP = "lists and mappings are nested too deeply to be read"
 
 
 def read_yaml(text: str, name: str) -> tuple[Branch, list[ConfigError]]:
@@ -36,7 +35,7 @@ def read_yaml(text: str, name: str) -> tuple[Branch, list[ConfigError]]:
         ConfigError: it cannot be read.
     """
     try:
-        root = _compose(text)
+        root = _compose(text, name)
         if root is None or (isinstance(root, ScalarNode) and not root.value.strip()):
             raise ConfigError(
                 "", "the file is empty", where=name, hint="begin with a line `base_model: …`"
@@ -48,7 +47,7 @@ def read_yaml(text: str, name: str) -> tuple[Branch, list[ConfigError]]:
     except yaml.YAMLError as error:
         raise explain(error, text, name) from error
     except RecursionError as error:
-        raise ConfigError("", _TOO_DEEP, where=name) from error
+        raise ConfigError("", TOO_DEEP, where=name) from error
 
 
 def read_value(text: str, where: str, key: str) -> tuple[Node, list[ConfigError]]:
@@ -61,7 +60,7 @@ def read_value(text: str, where: str, key: str) -> tuple[Node, list[ConfigError]
         ConfigError: it is no YAML.
     """
     try:
-        root = _compose(text)
+        root = _compose(text, where)
         if root is None:
             return Leaf("", where, plain=True), []
         reader = _Reader(where, numbered=False)
@@ -75,10 +74,27 @@ def read_value(text: str, where: str, key: str) -> tuple[Node, list[ConfigError]
         ) from error
 
 
-def _compose(text: str) -> YamlNode | None:
-    # BaseLoader leaves every scalar the text it was: types come from the options.
+def _compose(text: str, name: str) -> YamlNode | None:
+    """The nodes of the only document of a text."""
+
+    class Loader(yaml.BaseLoader):
+        # BaseLoader leaves every scalar the text it was: types come from the options.
+        left = 2 * MAX_NODES  # keys are nodes as well
+
+        def compose_node(self, parent: YamlNode | None, index: object) -> YamlNode | None:
+            # Composing is slow: a file that is far too long must not be read to its end.
+            self.left -= 1
+            if self.left < 0:
+                raise _too_many(name)
+            return compose(self, parent, index)
+
+    compose = cast("Callable[..., YamlNode | None]", yaml.BaseLoader.compose_node)
     read = cast("Callable[..., YamlNode | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]
-    return read(text, Loader=yaml.BaseLoader)
+    return read(text, Loader=Loader)
+
+
+def _too_many(where: str) -> ConfigError:
+    return ConfigError("", f"more than {MAX_NODES:,} values in one file", where=where)
 
 
 def _no_mapping(root: YamlNode, where: str) -> ConfigError:
@@ -110,7 +126,9 @@ class _Reader:
     def node(self, node: YamlNode, where: str, path: str) -> Node:
         self.count += 1
         if self.count > MAX_NODES:
-            raise ConfigError(path, f"more than {MAX_NODES:,} values in one file", where=where)
+            raise _too_many(where)
+        if len(self.open) > MAX_DEPTH:
+            raise ConfigError(path.partition(".")[0], TOO_DEEP, where=where)
         if id(node) in self.open:
             raise ConfigError(
                 path, f"{path} contains itself", where=where, hint="write it out, without the alias"
