@@ -1,7 +1,8 @@
 """Write the pages of this folder that follow from the code: `make docs`.
 
 `options.md` is the list of all options, made of the types, defaults, bounds and descriptions in
-`axolotl.config`. `tests/test_project.py` fails when it is out of date.
+`axolotl.config`; `rules.md` that of all rules across options and of names from other releases.
+`tests/test_project.py` fails when one is out of date.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from axolotl.config import SECTIONS
-from axolotl.config.section import Section
+from axolotl.config.legacy import old_names
+from axolotl.config.section import Section, facts
 from axolotl.config.typed import alternatives
 from axolotl.config.wording import describe
+from axolotl.resolve.case import Rule
+from axolotl.resolve.rules import RULES
 
 HERE = Path(__file__).resolve().parent
 INTRODUCTION = """\
@@ -25,8 +29,33 @@ INTRODUCTION = """\
 <!-- Generated from src/axolotl/config by `make docs`; changes belong there. -->
 
 All keys of the YAML file. They are flat: the headings only group them here. `--key value` on the command line overrides
-any of them, and `axolotl check FILE` shows what each came to and where that comes from. A key that is not listed is an
-error, and the message names the nearest one. A key without a value counts as not written.
+any of them, also nested ones (`--datasets.0.path other.jsonl`), and `axolotl check FILE` shows what each came to and where
+that comes from; `axolotl explain KEY` says all there is to say of one. A key that is not listed is an error, and the
+message names the nearest one. A key without a value counts as not written. `base: other.yml` takes over another file, and
+`${NAME}` or `${NAME:-default}` in a value an environment variable. What this version does not carry out yet is marked
+**not yet**: `check` says so, and the other commands refuse it.
+"""
+RULES_PAGE = """\
+# Rules and old names
+
+<!-- Generated from src/axolotl/resolve/rules and src/axolotl/config/legacy_names.py by `make docs`. -->
+
+## Rules across options
+
+What `axolotl check` holds a configuration against, besides types, bounds and names. A finding names the rule, the key with
+its line, and the way out. Errors stop every command; what only the machine lacks stops only training.
+
+| rule | looks at | what it is about |
+|---|---|---|
+{rules}
+
+## Names of other releases
+
+`axolotl migrate OLD.yml` rewrites them, and says what became of each key.
+
+| key | what is done with it |
+|---|---|
+{names}
 """
 BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
@@ -36,21 +65,58 @@ def options_page() -> str:
     return "\n".join([INTRODUCTION, *(line for s in SECTIONS.values() for line in _section(s))])
 
 
+def rules_page() -> str:
+    """The text of `rules.md`."""
+    rules = [
+        f"| `{rule.id}` | {_keys(rule)} | {_cell(_first_line(rule.check))} |" for rule in RULES
+    ]
+    names = [f"| `{key}` | {_cell(_first_upper(what))} |" for key, what in old_names().items()]
+    return RULES_PAGE.format(rules="\n".join(rules), names="\n".join(names))
+
+
+def _keys(rule: Rule) -> str:
+    return "all" if rule.keys == ("*",) else ", ".join(f"`{key}`" for key in rule.keys)
+
+
 def _section(section: type[Section]) -> Iterator[str]:
     yield f"## {_first_line(section).rstrip('.')}\n"
     yield from _table(section.model_fields)
-    for key, info in section.model_fields.items():
-        for entry in _entries(info):
-            yield f"### An entry of `{key}`\n"
+    yield from _nested(section.model_fields)
+
+
+def _nested(fields: Mapping[str, FieldInfo], before: str = "") -> Iterator[str]:
+    """Tables of what stands inside others."""
+    for key, info in fields.items():
+        for entry, listed in _entries(info):
+            yield f"### {'An entry of' if listed else 'The mapping'} `{before}{key}`\n"
             yield from _table(entry.model_fields)
+            yield from _nested(entry.model_fields, f"{before}{key}.")
 
 
 def _table(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     yield "| key | value | default | what it does |\n|---|---|---|---|"
     for key, info in fields.items():
-        cells = f"`{key}`", _value(info), _default(info), _first_upper(info.description or "")
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        cells = f"`{key}`", _value(info), _default(info), _what(info)
+        yield f"| {' | '.join(map(_cell, cells))} |"
     yield ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", chr(92) + "|")
+
+
+def _what(info: FieldInfo) -> str:
+    known = facts(info)
+    text = _first_upper(info.description or "")
+    if needs := known.get("needs"):
+        text += f" Needs {needs}."
+    pending = known.get("pending")
+    if pending is True:
+        text += " **Not yet.**"
+    elif pending:
+        words = [v if v in ("a list", "a mapping") else f"`{v}`" for v in pending]
+        text += f" **Not yet:** {', '.join(words)}."
+    return text
 
 
 def _value(info: FieldInfo) -> str:
@@ -68,21 +134,23 @@ def _value(info: FieldInfo) -> str:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "**required**"
+    if implied := facts(info).get("implied"):
+        return implied
     value: Any = info.get_default(call_default_factory=True)
-    if value is None or value in ({}, []):
+    if value is None or value in ({}, [], ""):
         return "—"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _entries(info: FieldInfo) -> Iterator[type[Section]]:
-    """The classes of what a list holds, where that is a mapping with keys of its own."""
+def _entries(info: FieldInfo) -> Iterator[tuple[type[Section], bool]]:
+    """The classes of mappings with keys of their own, and whether a list holds them."""
     for kind in alternatives(info.annotation):
-        for part in get_args(kind):
+        for part, listed in ((kind, False), *((part, True) for part in get_args(kind))):
             if isinstance(part, type) and issubclass(part, Section):
-                yield part
+                yield part, listed
 
 
-def _first_line(thing: type) -> str:
+def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").partition("\n")[0]
 
 
@@ -92,3 +160,4 @@ def _first_upper(text: str) -> str:
 
 if __name__ == "__main__":
     (HERE / "options.md").write_text(options_page(), encoding="utf-8")
+    (HERE / "rules.md").write_text(rules_page(), encoding="utf-8")

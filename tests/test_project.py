@@ -78,6 +78,7 @@ def test_every_example_passes_the_check(example: Path, monkeypatch: pytest.Monke
     assert [finding for finding in resolved.findings if finding.level == "error"] == []
 
 
-def test_the_reference_of_options_is_current() -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "generate.py"))["options_page"]()
-    assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == page, "run `make docs`"
+@pytest.mark.parametrize("name", ["options", "rules"])
+def test_a_generated_page_is_current(name: str) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "generate.py"))[f"{name}_page"]()
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == page, "run `make docs`"

@@ -1,0 +1,86 @@
+"""What this version does not carry out yet is said by `check`, and refused by whatever would run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from axolotl.config import load_config, options
+from axolotl.config.data import DatasetSource
+from axolotl.config.section import facts
+from axolotl.errors import ConfigErrors
+from axolotl.resolve import examine, resolve
+from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_STYLES, LATER_TYPES
+from axolotl.resolve.machine import Machine
+
+GPU = Machine(gpu=True, bf16=True)
+ENTRY: dict[str, Any] = {"path": "d.jsonl", "type": "alpaca"}
+SMALL: dict[str, Any] = {"base_model": "m", "datasets": [ENTRY]}
+VALUES: dict[str, Any] = {
+    "rope_scaling": {"type": "linear", "factor": 2},
+    "fsdp": ["full_shard"],
+    "type": {"format": "{instruction}"},
+}
+
+
+def _value(key: str, info: Any) -> Any:
+    """Some value of an option that asks for something."""
+    kinds = str(info.annotation)
+    return VALUES.get(key, True if "bool" in kinds else 3 if "int" in kinds else "x")
+
+
+def _pending() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dotted path → a configuration that asks for it."""
+    for key, info in options().items():
+        pending = facts(info).get("pending", False)
+        for value in [_value(key, info)] if pending is True else pending or []:
+            yield key, {key: value}
+    for key, info in DatasetSource.model_fields.items():
+        if facts(info).get("pending"):
+            yield f"datasets.0.{key}", {"datasets": [{**ENTRY, key: _value(key, info)}]}
+    for name in LATER_TYPES | LATER_STYLES:
+        yield "datasets.0.type", {"datasets": [{"path": "d", "type": name}]}
+    for name in LATER_SCHEDULES:
+        yield "lr_scheduler", {"lr_scheduler": name}
+    for name in LATER_ATTENTION:
+        yield "attn_implementation", {"attn_implementation": name}
+
+
+CASES = sorted(_pending(), key=str)
+
+
+def test_there_is_something_to_test() -> None:
+    assert {key for key, _ in CASES} >= {"datasets.0.type", "lr_scheduler", "deepspeed"}
+
+
+@pytest.mark.parametrize(("key", "given"), CASES)
+def test_it_is_a_warning_of_check_and_an_error_of_what_would_run(
+    key: str, given: dict[str, Any]
+) -> None:
+    config = load_config({**SMALL, **given})
+    found = examine(config, machine=GPU).findings
+    (finding,) = [f for f in found if f.rule == "not-yet" and f.key == key]
+    assert finding.level == "warning"
+    assert finding.message.endswith("is known, but this version does not support it yet")
+    assert finding.hint
+    for purpose in ("train", "prepare", "answer"):
+        with pytest.raises(ConfigErrors) as caught:
+            resolve(config, machine=GPU, purpose=purpose)
+        assert key in {problem.key for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("value", [None, False, 0, ""])
+def test_what_is_written_and_switched_off_asks_for_nothing(value: Any) -> None:
+    switched = {
+        key: value
+        for key, info in options().items()
+        if facts(info).get("pending") is True
+        and (value is None or type(value).__name__ in str(info.annotation))
+        and "ge=1" not in str(info.metadata)
+        and "min_length" not in str(info.metadata)
+    }
+    assert switched or value in (0, "")
+    found = examine(load_config({**SMALL, **switched}), machine=GPU).findings
+    assert [f for f in found if f.rule == "not-yet"] == []
