@@ -1,0 +1,102 @@
+"""A file with every option at once: all of them are read together, and each value has its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from click.testing import CliRunner
+from pydantic.fields import FieldInfo
+
+from axolotl.cli.check import main as check
+from axolotl.config import load_config, options
+from axolotl.config.model import SpecialTokenName
+from axolotl.config.section import Section
+from axolotl.config.typed import alternatives
+from axolotl.resolve import examine
+from axolotl.resolve.machine import Machine
+
+FIXTURES = Path(__file__).parent / "fixtures"
+EVERY, ELSE = FIXTURES / "every_option.yml", FIXTURES / "every_option_else.yml"
+MACHINES = [Machine(gpu=False, bf16=False), Machine(gpu=True, bf16=True)]
+OFF = set(re.findall(r"^(\w+):.*# off: ", EVERY.read_text(encoding="utf-8"), re.MULTILINE))
+"""What the file says to be off, because others exclude it."""
+FILES = pytest.mark.parametrize("file", [EVERY, ELSE], ids=["every", "else"])
+
+
+def keys_of(fields: Mapping[str, FieldInfo], before: str = "") -> Iterator[str]:
+    """Every key that a file may have; those inside others as `datasets.type.format`."""
+    for name, info in fields.items():
+        yield f"{before}{name}"
+        for kind in alternatives(info.annotation):
+            for entry in (kind, *get_args(kind)):
+                if isinstance(entry, type) and issubclass(entry, Section):
+                    yield from keys_of(entry.model_fields, f"{before}{name}.")
+
+
+def keys_in(file: Path) -> set[str]:
+    """Every key that has a value in the file, without the numbers of list items."""
+    config = load_config(file)
+    values = config.as_dict()
+    return {
+        re.sub(r"\.\d+(?=\.|$)", "", path)
+        for path in config.places
+        if reduce(_part, path.split("."), values) is not None
+    }
+
+
+def _part(value: Any, name: str) -> Any:
+    return value[int(name)] if isinstance(value, list) else value[name]
+
+
+def checked(file: Path) -> dict[str, Any]:
+    result = CliRunner().invoke(check, ["--json", str(file)])
+    return json.loads(result.stdout)
+
+
+def test_no_option_is_missing() -> None:
+    wanted = {*keys_of(options()), *(f"special_tokens.{n}" for n in get_args(SpecialTokenName))}
+    assert {"datasets.type.format", "fsdp_config.fsdp_offload_params"} < wanted
+    missing = wanted - keys_in(EVERY)
+    assert sorted(missing - OFF) == [], (
+        "write it in every_option.yml, with a value that asks for it"
+    )
+    assert sorted(missing - keys_in(ELSE)) == [], "write it in every_option_else.yml"
+
+
+def test_only_what_is_said_to_be_off_is_off() -> None:
+    values = load_config(EVERY).as_dict()
+    assert {key for key, value in values.items() if not value} == OFF
+
+
+@FILES
+def test_it_is_accepted(file: Path) -> None:
+    document = checked(file)
+    assert [f for f in document["findings"] if f["level"] == "error"] == []
+    assert document["ok"] is True
+
+
+@FILES
+@pytest.mark.parametrize("machine", MACHINES, ids=["cpu", "gpu"])
+def test_it_is_accepted_on_any_machine(file: Path, machine: Machine) -> None:
+    assert examine(load_config(file), machine=machine).errors == ()
+
+
+def test_every_value_comes_from_the_file() -> None:
+    lines = EVERY.read_text(encoding="utf-8").splitlines()
+    for key, origin in checked(EVERY)["origins"].items():
+        name, _, line = origin.rpartition(":")
+        assert name == str(EVERY), f"{key}: {origin}"
+        assert lines[int(line) - 1].startswith(f"{key}:"), f"{key}: {origin}"
+
+
+def test_the_other_file_lies_over_it() -> None:
+    config = load_config(ELSE)
+    assert config.origin("max_packed_sequence_len").startswith(f"{ELSE}:")
+    assert config.origin("lora_r").startswith(f"{EVERY}:")
+    assert config.distributed.fsdp is None
