@@ -37,7 +37,18 @@ def test_warmup_as_told() -> None:
     assert warmup(warmup_steps=7) == 7
     assert warmup(warmup_steps=700) == 100
     assert warmup(warmup_ratio=0.1) == 10
-    assert warmup(warms_up=False) == 0
+
+
+def test_warmup_of_a_schedule_by_itself() -> None:
+    def steps(**options: int) -> int:
+        counted = count_steps(
+            100, accumulation=1, num_epochs=1, default_warmup=lambda total: total // 4, **options
+        )
+        return counted.warmup
+
+    assert steps() == 25
+    assert steps(warmup_steps=7) == 7
+    assert steps(warmup_steps=0) == 0
 
 
 @pytest.mark.parametrize(("total", "expected"), [(10, 1), (400, 2), (5000, 10), (100_000, 10)])

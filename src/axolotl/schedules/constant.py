@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-WARMS_UP = False
-
 
 class Options(BaseModel):
     """None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def default_warmup(total_steps: int) -> int:
+    """None."""
+    return 0
 
 
 def factor(step: int, total_steps: int, warmup_steps: int, options: Options) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from axolotl.schedules import short_warmup
 from axolotl.schedules.constant import Options, factor
 
-__all__ = ["WARMS_UP", "Options", "factor"]
+__all__ = ["Options", "default_warmup", "factor"]
 
-WARMS_UP = True
+default_warmup = short_warmup

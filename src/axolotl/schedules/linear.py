@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-WARMS_UP = True
+from axolotl.schedules import short_warmup
+
+default_warmup = short_warmup
 
 
 class Options(BaseModel):

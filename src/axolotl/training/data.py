@@ -18,7 +18,7 @@ from axolotl.data.store import TokenStore
 from axolotl.packing.loader import make_loader
 from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
 from axolotl.packing.sampler import PlanSampler
-from axolotl.training.schedule import warms_up
+from axolotl.training.schedule import default_warmup
 from axolotl.training.steps import Steps, count_steps
 
 
@@ -159,7 +159,7 @@ def plan_training(
         warmup_steps=schedule.warmup_steps,
         warmup_ratio=schedule.warmup_ratio,
         logging_steps=sections.logging.logging_steps,
-        warms_up=warms_up(schedule.lr_scheduler),
+        default_warmup=default_warmup(schedule.lr_scheduler),
     )
     train_loader = make_loader(
         prepared.train,

@@ -64,7 +64,7 @@ def fingerprint(
     may_change = {
         "steps": plan.steps.total,
         "warmup_steps": plan.steps.warmup,
-        **resolved.schedule.model_dump(include={"lr_scheduler", "lr_scheduler_kwargs"}),
+        **resolved.schedule.model_dump(exclude={"warmup_steps", "warmup_ratio"}),
         **resolved.optimizer.model_dump(exclude={"optimizer"}),
         **resolved.precision.model_dump(),
         **({"lora_dropout": adapter.lora_dropout} if adapter.adapter else {}),

@@ -166,7 +166,12 @@ def _build_trainer(
         model=model,
         args=arguments,
         loaders=Loaders(plan.train_loader, plan.eval_loader),
-        lr_factor=lr_factor(resolved.schedule, total=steps.total, warmup=steps.warmup),
+        lr_factor=lr_factor(
+            resolved.schedule,
+            learning_rate=resolved.optimizer.learning_rate,
+            total=steps.total,
+            warmup=steps.warmup,
+        ),
         counters=counters,
         tokenizer=tokenizer,
         callbacks=[MetricsFile(metrics, counters), stop],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from axolotl.core.console import note_once
+from axolotl.schedules import short_warmup
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def count_steps(
     warmup_steps: int | None = None,
     warmup_ratio: float | None = None,
     logging_steps: int | None = None,
-    warms_up: bool = True,
+    default_warmup: Callable[[int], int] = short_warmup,
 ) -> Steps:
     """Count the steps.
 
@@ -47,10 +49,10 @@ def count_steps(
         accumulation: Rows per optimizer step and process.
         num_epochs: Passes over the data; may be a fraction; None leaves it to `max_steps`.
         max_steps: Most steps, whatever `num_epochs` comes to.
-        warmup_steps: As the file gives it; default 3 % of all steps, at most 100.
+        warmup_steps: As the file gives it.
         warmup_ratio: Warm-up as a share of all steps.
         logging_steps: As the file gives it; default half a percent of all, from 1 to 10.
-        warms_up: False for a schedule that has no warm-up unless told.
+        default_warmup: From all steps to those of the warm-up, where the file says nothing of it.
 
     >>> count_steps(10, accumulation=4, num_epochs=2.0).total
     6
@@ -65,7 +67,7 @@ def count_steps(
     elif warmup_ratio is not None:
         warmup = math.ceil(warmup_ratio * total)
     else:
-        warmup = min(int(0.03 * total), 100) if warms_up else 0
+        warmup = default_warmup(total)
     if warmup > total:
         note_once(
             f"warmup_steps {warmup} is more than all {total} steps: it ends with the training"
