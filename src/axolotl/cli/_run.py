@@ -25,9 +25,10 @@ SETTINGS = {
     "help_option_names": ["-h", "--help"],
 }
 _OVERRIDES = (
-    "CONFIG is a YAML file, or a folder with only one. `--KEY VALUE` overrides any option of it, "
-    "also a nested one: `--datasets.0.path other.jsonl`; `--KEY` and `--no-KEY` turn a switch on "
-    "and off."
+    "CONFIG is a YAML file, a folder with some, an http(s) address, or `-` for standard input; "
+    "without it, the folder `examples`. `--KEY VALUE` overrides any option of it, also a nested "
+    "one: `--datasets.0.path other.jsonl`; `--KEY` and `--no-KEY` turn a switch on and off. "
+    "`--allow_unknown` makes warnings of keys that are no options."
 )
 
 Body = Callable[..., None]

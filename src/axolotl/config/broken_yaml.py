@@ -17,7 +17,7 @@ _ADVICE: list[tuple[str, str, str, bool]] = [
     (
         r"found character '\\t'",
         "a tab stands where only spaces may",
-        "indent with spaces",
+        "write spaces instead",
         False,
     ),
     (
@@ -63,6 +63,7 @@ _ADVICE: list[tuple[str, str, str, bool]] = [
         "put the whole value in quotes",
         False,
     ),
+    (r"expected <block end>, but found ':'", "a colon stands without a key", _QUOTE, False),
     (
         r"expected <block end>",
         "this line is not indented like the ones it belongs to",
@@ -87,10 +88,33 @@ _ADVICE: list[tuple[str, str, str, bool]] = [
         "put the value in quotes if it is text",
         False,
     ),
+    (
+        r"expected '<document start>'",
+        "this line cannot follow what stands before it",
+        "begin with a line `base_model: …`, without brackets or lines with % before it",
+        False,
+    ),
+    (
+        r"incompatible YAML document|a digit|directive",
+        "the lines before `---` are none that a configuration needs",
+        "remove what stands before the first key",
+        False,
+    ),
+    (
+        r"tag",
+        "a text that begins with ! is a tag, and tags have no meaning here",
+        _QUOTE,
+        False,
+    ),
     (r"sequence entries are not allowed", "a list cannot begin here", "begin a new line", False),
     (r"expected alphabetic or numeric", "* and & have a meaning of their own", _QUOTE, True),
     (r"expected the node content", "a value is missing, or a bracket too many", _QUOTE, False),
-    (r"chomping or indentation", "text cannot follow | or > on the same line", _QUOTE, False),
+    (
+        r"chomping or indentation|a comment or a line break",
+        "text cannot follow | or > on the same line",
+        _QUOTE,
+        False,
+    ),
 ]
 
 
@@ -110,7 +134,10 @@ def explain(error: yaml.YAMLError, text: str, name: str) -> ConfigError:
     what, hint, where_it_began = _advice(said)
     mark = (began or at) if where_it_began else (at or began)
     line = mark.line if mark else 0
-    if glued := _without_space(text, line):
+    if at and _bracketed_variable(text, at.line):
+        line = at.line
+        what, hint = "in brackets, braces have a meaning of their own", 'write "${NAME}" in quotes'
+    elif glued := _without_space(text, line):
         line, key = glued
         what, hint = f"no space behind the colon of '{key}'", f"write `{key}: …`"
     elif said.startswith("mapping values") and mark and _second_colon(text, mark):
@@ -135,6 +162,12 @@ def _without_space(text: str, line: int) -> tuple[int, str] | None:
     return None
 
 
+def _bracketed_variable(text: str, line: int) -> bool:
+    """Whether a line has `[${NAME}]`, which would be fine outside of brackets."""
+    lines = text.splitlines()[line : line + 1]
+    return any(re.search(r"[\[{].*\$\{", part) for part in lines)
+
+
 def _second_colon(text: str, mark: Mark) -> bool:
     lines = text.splitlines()[mark.line : mark.line + 1]
     return any(": " in line[: mark.column] for line in lines)
@@ -148,5 +181,5 @@ def _bad_character(error: ReaderError, text: str, name: str) -> ConfigError:
         "",
         f"not valid YAML: the character U+{code:04X} is not allowed in it",
         where=f"{name}:{line}",
-        hint="remove it; is this a text file?",
+        hint="remove it; is this a text file, saved as UTF-8?",
     )

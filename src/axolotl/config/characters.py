@@ -8,11 +8,13 @@ from axolotl.config.tree import Branch, Leaf, Node, Row, join
 from axolotl.errors import ConfigError
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-_LONGEST_MESSAGE = 600
+_ENDLESS = re.compile(r"\S{200,}")
+_LONGEST_MESSAGE = 2000
+_LONGEST_KEY = 200
 
 
 def refuse_characters(tree: Branch) -> list[ConfigError]:
-    r"""Tell of values and keys with NUL or half a character (`"\ud800"`), and leave them unset.
+    r"""Tell of texts with NUL or half a character (`"\ud800"`) and of endless keys; leave them out.
 
     Args:
         tree: What was written; it is changed.
@@ -31,7 +33,12 @@ def _refuse(node: Node, path: str) -> list[ConfigError]:
         return [p for n, item in enumerate(node.items) for p in _refuse(item, join(path, n))]
     problems: list[ConfigError] = []
     for key, item in list(node.items.items()):
-        if found := _NO_TEXT.search(key):
+        if len(key) > _LONGEST_KEY:
+            del node.items[key]
+            what = f"a key of {len(key):,} characters is none: {key[:40]!r}…"
+            hint = "is a quote or a colon missing here?"
+            problems.append(ConfigError(join(path, key[:40]), what, where=item.where, hint=hint))
+        elif found := _NO_TEXT.search(key):
             del node.items[key]
             problems.append(_problem(join(path, key), found[0], item.where))
         else:
@@ -50,6 +57,7 @@ def printable(text: str) -> str:
     >>> printable("a\nb\x1b[31m é")
     'a\\nb\\x1b[31m é'
     """
+    text = _ENDLESS.sub(lambda word: f"{word[0][:60]}…", text)
     if len(text) > _LONGEST_MESSAGE:
         half = _LONGEST_MESSAGE // 2
         text = f"{text[:half]} … {text[-half:]}"

@@ -20,7 +20,8 @@ EXAMPLES = Path("examples")
 """The folder that is looked into when nothing is named."""
 
 _LISTED = 8
-_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""How texts of two or four bytes a character begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,9 @@ def _decode(content: bytes, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        mark = _MARKS.get(content[:2])
-        what = (
-            f"this is {mark} text"
-            if mark
-            else f"byte {content[error.start]:#04x} is not UTF-8 text"
-        )
-        where = name if mark else f"{name}:{line}"
+        what, where = f"byte {content[error.start]:#04x} is not UTF-8 text", f"{name}:{line}"
+        if content.startswith(_MARKS):
+            what, where = "this is UTF-16 text, not UTF-8", name
         raise ConfigError("", what, where=where, hint="save the file as UTF-8") from error
 
 

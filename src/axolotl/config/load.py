@@ -12,9 +12,10 @@ from axolotl.config.characters import printable, refuse_characters
 from axolotl.config.config import SECTIONS, Config, options
 from axolotl.config.environment import expand, take_unread
 from axolotl.config.find import default_source, find_source
-from axolotl.config.inherit import ARGUMENT, Written, read_files, read_mapping, same_thing
+from axolotl.config.inherit import ARGUMENT, BASE, Written, read_files, read_mapping, same_thing
 from axolotl.config.legacy import modernise
 from axolotl.config.overrides import (
+    ALLOW_UNKNOWN,
     Override,
     apply_overrides,
     split_arguments,
@@ -25,6 +26,11 @@ from axolotl.config.tree import TOO_DEEP, Branch, Leaf, from_python
 from axolotl.config.typed import Reader
 from axolotl.errors import ConfigError, ConfigErrors
 from axolotl.records import Finding
+
+_MISPLACED = {
+    BASE: "it belongs into a file: `base: other.yml`",
+    ALLOW_UNKNOWN: f"write `--{ALLOW_UNKNOWN}` on the command line",
+}
 
 
 def load_config(
@@ -110,6 +116,7 @@ def _load(written: Written, changes: list[Override], *, allow_unknown: bool = Fa
     for change in changes:
         expand(change.node)
     problems = [*written.problems, *apply_overrides(tree, changes, options())]
+    problems += _take_misplaced(tree)
     lost = [*take_unread(tree), *refuse_characters(tree)]
     notes += modernise(tree)
     reader = Reader(written.name, problems, allow_unknown=allow_unknown or asked)
@@ -163,6 +170,15 @@ def _deal(reader: Reader, values: Mapping[str, Any], failed: set[str]) -> dict[s
         own = {key: value for key, value in values.items() if key in section.model_fields}
         sections[name] = reader.build(section, own, failed & section.model_fields.keys())
     return sections
+
+
+def _take_misplaced(tree: Branch) -> list[ConfigError]:
+    """What is about reading files, and stands where it cannot be meant."""
+    return [
+        ConfigError(key, f"{key} has no place here", where=node.where, hint=hint)
+        for key, hint in _MISPLACED.items()
+        if (node := tree.items.pop(key, None))
+    ]
 
 
 def _is_strict(tree: Branch) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from axolotl.config.tree import Branch, Leaf, Node, Row
+from axolotl.config.tree import Branch, Leaf, Node, Row, read_float
 from axolotl.errors import ConfigError
 from axolotl.registry import nearest
 
@@ -109,9 +110,30 @@ def _value_hint(node: Node, wanted: Any) -> str | None:
         return f"write [{text}]"
     if choices and (guess := nearest(text, choices)):
         return f"did you mean '{guess}'?"
-    if "number" in words[-1] and text.replace(",", ".", 1).replace(".", "", 1).isdigit():
-        return "write the decimal point as a point, and no thousands separators"
+    if any(word.endswith("number") for word in words):
+        return _number_hint(text, shares="a number" in words)
     return None
+
+
+def _number_hint(text: str, *, shares: bool) -> str | None:
+    """What to write instead of a text that was meant as a number."""
+    if read_float(text) is not None:
+        return None
+    if text.replace(",", ".", 1).replace(".", "", 1).isdigit():
+        return "write the decimal point as a point, and no thousands separators"
+    if text.lower().strip("+-.") in ("nan", "inf", "infinity"):
+        return "write a finite number, or leave it out"
+    if not (match := re.match(r"([+-]?\d{1,15}(?:\.\d{1,15})?)\s*(.*)", text, re.DOTALL)):
+        return None
+    number, unit = match[1], match[2]
+    if unit == "%" and shares:
+        return f"write the number itself: {float(number) / 100:g}"
+    if unit in ("k", "K", "M"):  # a small m may be minutes
+        factor = 10**6 if unit == "M" else 1000
+        return f"write the number itself, such as {float(number) * factor:.0f}"
+    if unit.isalpha() or unit == "%":
+        return f"write the number alone, without '{unit}'"
+    return "write the number itself, as in 1000, 0.001 or 1e-3"
 
 
 def bound_problem(detail: Mapping[str, Any], path: str, where: str) -> ConfigError:

@@ -105,6 +105,10 @@ def _no_mapping(root: YamlNode, where: str) -> ConfigError:
     return ConfigError("", "expected lines of the form `key: value`", where=where, hint=hint)
 
 
+def _typed_tag(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!", 1)
+
+
 def _short(node: ScalarNode) -> str:
     words = " ".join(str(node.value).split())
     return words if len(words) <= 40 else f"{words[:40]}…"
@@ -137,7 +141,7 @@ class _Reader:
             self.problems.append(
                 ConfigError(
                     path,
-                    f"{path}: tags such as '{node.tag}' have no meaning here",
+                    f"{path}: tags such as '{_typed_tag(node.tag)}' have no meaning here",
                     where=where,
                     hint="write the value itself; a text that begins with ! goes in quotes",
                 )
@@ -207,7 +211,7 @@ class _Reader:
 def _no_key(path: str, where: str) -> ConfigError:
     return ConfigError(
         path,
-        f"{path or 'the file'}: a list or mapping cannot be a key",
+        f"{f'{path}: ' if path else ''}a list or mapping cannot be a key",
         where=where,
         hint="text with braces goes in quotes, as in '{name}'",
     )
