@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axolotl.config import Config, load_config
-from axolotl.errors import AxolotlError, ConfigErrors
+from axolotl.errors import ConfigErrors
 
 SMALL = "base_model: m\ndatasets:\n  - path: d.jsonl\n    type: alpaca\n"
 
@@ -230,50 +229,6 @@ def test_an_empty_file_and_a_file_of_comments_are_refused(write: Any) -> None:
     for text in ("", "# nothing yet\n", "---\n"):
         (problem,) = problems(write(text))
         assert problem.startswith("f.yml: the file is empty")
-
-
-def test_a_missing_file_names_the_nearest_one(write: Any) -> None:
-    write(SMALL)
-    Path("other.yaml").write_text(SMALL)
-    assert problems("ff.yml") == ["ff.yml: no such file\n  hint: did you mean 'f.yml'?"]
-    assert "there are: f.yml, other.yaml" in problems("nothing-like-it.yml")[0]
-    assert "there is no folder 'no/folder'" in problems("no/folder/f.yml")[0]
-
-
-def test_a_folder_stands_for_its_only_file(write: Any) -> None:
-    write(SMALL)
-    assert load_config(".").origin("base_model") == "f.yml:1"
-    Path("g.yaml").write_text(SMALL)
-    assert problems(".") == [
-        ".: this folder has 2 configuration files\n  hint: name one of: f.yml, g.yaml"
-    ]
-    Path("empty").mkdir()
-    assert problems("empty") == ["empty: no .yml file in this folder"]
-
-
-def test_a_file_that_is_no_utf8_names_the_line(write: Any) -> None:
-    write(SMALL)
-    Path("f.yml").write_bytes(b"base_model: m\nname: caf\xe9\n")
-    (problem,) = problems("f.yml")
-    assert problem == "f.yml:2: byte 0xe9 is not UTF-8 text\n  hint: save the file as UTF-8"
-
-
-def test_a_byte_order_mark_does_not_matter(write: Any) -> None:
-    assert load_config(write("\ufeff" + SMALL)).model.base_model == "m"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(write: Any) -> None:
-    Path(write(SMALL)).chmod(0)
-    with pytest.raises(AxolotlError, match="cannot be read"):
-        load_config("f.yml")
-
-
-def test_a_huge_file_is_refused_without_being_read(write: Any) -> None:
-    write(SMALL)
-    with Path("f.yml").open("wb") as stream:
-        stream.truncate(2**33)
-    assert "too large for a configuration" in problems("f.yml")[0]
 
 
 def test_values_that_no_configuration_can_hold_are_refused() -> None:

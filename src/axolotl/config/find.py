@@ -20,6 +20,7 @@ EXAMPLES = Path("examples")
 """The folder that is looked into when nothing is named."""
 
 _LISTED = 8
+_LONGEST_NAME = 255
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 """How texts of two or four bytes a character begin."""
 
@@ -149,10 +150,11 @@ def _kind(path: Path) -> int | None:
 
 def _yaml_files(folder: Path) -> list[Path]:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+        names = sorted(os.listdir(folder))  # noqa: PTH208  only the names are needed
     except (OSError, ValueError):
         return []  # the message that lists them does without
-    return [folder / name for name in names if name.endswith(SUFFIXES) and name[0] != "."]
+    found = [folder / name for name in names if name.endswith(SUFFIXES) and name[0] != "."]
+    return [file for file in found if os.path.isfile(file)]  # noqa: PTH113  a bad link is none
 
 
 def _one_of(folder: Path, *, ask: bool) -> Path:
@@ -199,7 +201,8 @@ def _nearby(missing: Path) -> str:
     if not files:
         return f"'{folder}' has no .yml files (from {Path.cwd()})"
     names = [file.name for file in files]
-    if guess := nearest(missing.name, names) or nearest(missing.stem, names):
+    name = missing.name[:_LONGEST_NAME]
+    if guess := nearest(name, names) or nearest(Path(name).stem, names):
         return f"did you mean '{folder / guess}'?"
     return f"there are: {_listed(files)}"
 

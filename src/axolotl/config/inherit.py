@@ -115,6 +115,8 @@ def _with_bases(top: Written, source: Source | None) -> Written:
             chain.append(source)
             layers.append(_read(source))
         except ConfigError as error:
+            if source and source.url and error.where == source.name:  # it could not be fetched
+                error = _at_base(error, leaf.where)
             raise ConfigErrors([*problems, *_each(error)]) from error
         problems += layers[-1].problems
     tree = layers[-1].tree
@@ -162,8 +164,12 @@ def _base_source(named: str, where: str, upper: Source | None) -> Source:
     try:
         return find_source(path)
     except ConfigError as error:
-        what = f"base: {error.what}: '{error.where}'"
-        raise ConfigError(BASE, what, where=where, hint=error.hint) from error
+        raise _at_base(error, where) from error
+
+
+def _at_base(error: ConfigError, where: str) -> ConfigError:
+    """The error of a file that could not be had, at the line that asks for it."""
+    return ConfigError(BASE, f"base: {error.what}: '{error.where}'", where=where, hint=error.hint)
 
 
 def _check_chain(chain: Sequence[Source], where: str) -> None:

@@ -114,7 +114,8 @@ def _load(written: Written, changes: list[Override], *, allow_unknown: bool = Fa
         changes, refused = _only_written(tree, changes)
         notes += refused
     for change in changes:
-        expand(change.node)
+        if isinstance(change.node, Leaf) and change.node.plain:  # typed, and not from Python
+            expand(change.node)
     problems = [*written.problems, *apply_overrides(tree, changes, options())]
     problems += _take_misplaced(tree)
     lost = [*take_unread(tree), *refuse_characters(tree)]

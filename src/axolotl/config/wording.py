@@ -108,7 +108,7 @@ def _value_hint(node: Node, wanted: Any) -> str | None:
     text = str(node.value)
     if "a list of texts" in words and text:
         return f"write [{text}]"
-    if choices and (guess := nearest(text, choices)):
+    if choices and (guess := nearest(text[:_LONGEST_SHOWN], choices)):
         return f"did you mean '{guess}'?"
     if any(word.endswith("number") for word in words):
         return _number_hint(text, shares="a number" in words)
