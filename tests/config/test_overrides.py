@@ -44,11 +44,33 @@ SMALL = {
         (["--lora_target_modules", ".*proj"], "lora_target_modules", ".*proj"),
         (["--lora_r", "null"], "lora_r", 8),
         (["--adapter="], "adapter", None),
+        (["--no-bf16"], "bf16", False),
+        (["--no_bf16"], "bf16", False),
+        (["--datasets.0.path=--x"], "datasets.0.path", "--x"),
+        (["--lora_target_modules", "[]"], "lora_target_modules", []),
+        (
+            ["--lora_target_modules", '["q_proj", "v_proj"]'],
+            "lora_target_modules",
+            ["q_proj", "v_proj"],
+        ),
+        (["--lora_target_modules.0", "q_proj"], "lora_target_modules", ["q_proj"]),
+        (["--special_tokens", '{"pad_token": "<pad>"}'], "special_tokens", {"pad_token": "<pad>"}),
+        (
+            ["--lr_scheduler_kwargs", "{a: 1, b: [x, {c: 2e-1}]}"],
+            "lr_scheduler_kwargs",
+            {"a": 1, "b": ["x", {"c": 0.2}]},
+        ),
+        (["--lr_scheduler_kwargs.a.b", "1"], "lr_scheduler_kwargs", {"a": {"b": 1}}),
+        (["--output_dir", "a=b --c"], "output_dir", "a=b --c"),
     ],
 )
 def test_an_override_replaces_the_value(arguments: list[str], key: str, value: Any) -> None:
     config = load_config({**SMALL, "lora_r": 2}, arguments)
-    assert config.as_dict()[key] == value
+    found: Any = config.as_dict()
+    for part in key.split("."):
+        found = found[int(part) if part.isdecimal() else part]
+    assert found == value
+    assert type(found) is type(value)
     assert config.origin(key).startswith("--")
 
 
@@ -59,6 +81,17 @@ def test_nested_overrides_reach_into_lists() -> None:
     assert (second.path, second.type) == ("b.jsonl", "completion")
     assert config.origin("datasets.0.path") == "--datasets.0.path"
     assert config.origin("datasets.0.type") == "argument"
+    config = load_config(SMALL, ["--datasets[0].path", "y.jsonl"])
+    assert config.data.datasets[0].path == "y.jsonl"
+    assert config.origin("datasets.0.path") == "--datasets[0].path"
+
+
+def test_a_key_of_a_mapping_is_overridden_alone() -> None:
+    source = {**SMALL, "special_tokens": {"pad_token": "<p>", "eos_token": "<e>"}}
+    config = load_config(source, ["--special_tokens.pad_token", "<pad>"])
+    assert config.model.special_tokens == {"pad_token": "<pad>", "eos_token": "<e>"}
+    assert config.origin("special_tokens.pad_token") == "--special_tokens.pad_token"
+    assert config.origin("special_tokens.eos_token") == "argument"
 
 
 def test_a_list_can_grow_by_one_but_has_no_holes() -> None:
@@ -91,12 +124,31 @@ def test_overrides_may_come_as_a_mapping() -> None:
         (["--lora_r"], r"--lora_r: lora_r needs a value\n  hint: write --lora_r=…"),
         (["--lora_r", "--seed", "1"], r"--lora_r: lora_r needs a value"),
         (["--no-lora_r"], r"--no-lora_r: unknown key 'no_lora_r'"),
-        (["--lora_r.x", "1"], r"--lora_r\.x: lora_r\.x: 'lora_r' is a single value, .*\n.*`--lora_r VALUE`"),
-        (["--datasets.path", "x"], r"'datasets' is a list, whose entries have numbers\n  hint: write --datasets\.0\.path"),
+        (
+            ["--lora_r.x", "1"],
+            r"--lora_r\.x: lora_r\.x: 'lora_r' is a single value, .*\n.*`--lora_r VALUE`",
+        ),
+        (
+            ["--datasets.path", "x"],
+            r"'datasets' is a list, whose entries have numbers\n  hint: write --datasets\.0\.path",
+        ),
         (["--=x"], r"--: unknown key ''"),
         (["--chat_template", "x"], r"--chat_template: .*'chat_template' is known"),
         (["--tokens", "[a"], r"--tokens: tokens: '\[a' cannot be read as a list"),
         (["-x"], r"-x: no such option"),
+        (["--max_steps", "-1"], r"--max_steps: max_steps: must be at least 1, got -1"),
+        (["--learning_rate", "-1e-4"], r"--learning_rate: learning_rate: must be .*got -0\.0001"),
+        (["--datasets.7.path", "x"], r"--datasets\.7\.path: .*has entries 0 to 1\n"),
+        (["--datasets.-1.path", "x"], r"'datasets' is a list, whose entries have numbers"),
+        (["--datasets.²", "x"], r"'datasets' is a list, whose entries have numbers"),
+        (["--seed.0", "1"], r"--seed\.0: .*'seed' is a single value, .*\n.*write `--seed VALUE`"),
+        (["--special_tokens.pad", "x"], r"did you mean 'special_tokens\.pad_token'"),
+        (["--tokens", "{a: 1, a: 2}"], r"key 'tokens\.a' is written twice"),
+        (["--tokens" + ".0" * 60, "x"], r"nested too deeply"),
+        (["--tokens", "[" * 60 + "]" * 60], r"nested too deeply"),
+        (["--" + "k" * 5000, "x"], r"a key of 5,000 characters is none"),
+        (["--output_dir", "a\udcff"], r"--output_dir: output_dir: the character U\+DCFF cannot"),
+        (["--allow_unknown=maybe"], r"--allow_unknown: allow_unknown: expected true or false"),
         (["x.yml"], r"'x\.yml' is no override"),
     ],
 )
@@ -132,6 +184,30 @@ def test_a_strict_file_takes_overrides_only_for_what_it_has() -> None:
 )
 def test_a_file_name_is_told_from_values(arguments: list[str], others: list[str]) -> None:
     assert split_arguments(arguments, options())[0] == others
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["--allow_unknown"], True),
+        (["--allow-unknown"], True),
+        (["--allow_unknown", "true"], True),
+        (["--allow_unknown=Yes"], True),
+        (["--allow_unknown", "--no-allow_unknown"], False),
+        (["--allow_unknown", "false"], False),
+        ([], False),
+    ],
+)
+def test_unknown_keys_can_be_allowed(arguments: list[str], allowed: bool) -> None:
+    arguments = [*arguments, "--lora_rr", "4"]
+    if not allowed:
+        with pytest.raises(ConfigErrors, match="unknown key 'lora_rr'"):
+            load_config(SMALL, arguments)
+        return
+    (note,) = load_config(SMALL, arguments).notes
+    assert (note.level, note.rule, note.key) == ("warning", "unknown-key", "lora_rr")
+    assert (note.where, note.hint) == ("--lora_rr", "did you mean 'lora_r'?")
+    assert split_arguments(["--allow_unknown", "c.yml"], options())[0] == ["c.yml"]
 
 
 WORDS = st.sampled_from(
