@@ -52,6 +52,8 @@ def test_the_function_gets_the_configuration_and_its_own_options() -> None:
     help_text = CliRunner().invoke(command, ["--help"]).stdout
     assert "Help text." in help_text
     assert "CONFIG [--KEY VALUE]..." in help_text
+    for word in ("http(s)", "`-` for standard input", "`examples`", "`--allow_unknown`"):
+        assert word in " ".join(help_text.split())
 
 
 def test_findings_go_to_standard_error_and_only_from_the_first_process(
@@ -79,6 +81,32 @@ def test_a_wrong_configuration_does_not_reach_the_function() -> None:
     result = run(failing(AssertionError("reached")), "f.yml", "--lora_rank=3")
     assert result.exit_code == 2
     assert "did you mean 'lora_r'?" in result.stderr
+
+
+def test_unknown_keys_can_be_allowed() -> None:
+    def main(resolved: Resolved) -> None:
+        click.echo(f"ran with {resolved.adapter.lora_r}")
+
+    for typed in (("--allow_unknown", "f.yml"), ("f.yml", "--allow-unknown")):
+        result = run(main, *typed, "--lora_rr", "3")
+        assert (result.exit_code, result.stdout) == (0, "ran with 8\n")
+        assert "--lora_rr: warning: unknown key 'lora_rr'\n  hint: did you mean" in result.stderr
+
+
+def test_the_file_may_come_from_standard_input() -> None:
+    def main(resolved: Resolved) -> None:
+        click.echo(resolved.origin("base_model"))
+
+    command = config_command("try")(main)
+    assert CliRunner().invoke(command, ["-"], input=GOOD).stdout == "<stdin>:1\n"
+
+
+def test_without_a_file_there_is_one_message() -> None:
+    result = run(failing(AssertionError("reached")))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: no configuration file is named\n  hint: there are: f.yml\n",
+    )
 
 
 def test_what_the_machine_lacks_stops_only_what_trains() -> None:

@@ -231,6 +231,104 @@ def test_an_empty_file_and_a_file_of_comments_are_refused(write: Any) -> None:
         assert problem.startswith("f.yml: the file is empty")
 
 
+def test_unknown_keys_can_be_noted_instead_of_refused(write: Any) -> None:
+    text = (
+        "base_model: m\ndatasets:\n  - path: d.jsonl\n    type: alpaca\n    pth: x\n"
+        "special_tokens: {pad_token: <pad>, pad: x}\nsede: 1\nvllm: {a: 1}\n"
+    )
+    found = problems(write(text))
+    assert [line.partition(": ")[0] for line in found] == [
+        "f.yml:5",
+        "f.yml:6",
+        "f.yml:7",
+        "f.yml:8",
+    ]
+    config = load_config("f.yml", allow_unknown=True)
+    assert config.model.special_tokens == {"pad_token": "<pad>"}
+    assert config.data.datasets[0].path == "d.jsonl"
+    assert {(note.level, note.rule) for note in config.notes} == {("warning", "unknown-key")}
+    assert sorted((note.key, note.where) for note in config.notes) == [
+        ("datasets.0.pth", "f.yml:5"),
+        ("sede", "f.yml:7"),
+        ("special_tokens.pad", "f.yml:6"),
+        ("vllm", "f.yml:8"),
+    ]
+    assert {note.key: note.hint for note in config.notes}["sede"] == "did you mean 'seed'?"
+    (problem,) = problems(write(f"{text}lora_r: x\n".replace("sede", "seed")), ["--allow_unknown"])
+    assert problem.startswith("f.yml:9: lora_r: expected")
+
+
+def test_a_key_of_special_tokens_that_asks_for_nothing_may_stand(write: Any) -> None:
+    text = f"{SMALL}special_tokens:\n  pad_token: <pad>\n  additional_special_tokens:\n"
+    assert load_config(write(text)).model.special_tokens == {"pad_token": "<pad>"}
+
+
+def test_allowing_is_no_matter_of_the_file(write: Any) -> None:
+    (problem,) = problems(write(SMALL + "allow_unknown: true\n"))
+    assert problem.startswith("f.yml:5: allow_unknown has no place here\n  hint: write `--allow_un")
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("sequence_len: 2k", "write the number itself, such as 2000"),
+        ("sequence_len: 1.5 K", "write the number itself, such as 1500"),
+        ("sequence_len: 1M", "write the number itself, such as 1000000"),
+        ("sequence_len: 4GB", "write the number alone, without 'GB'"),
+        ("sequence_len: 5%", "write the number alone, without '%'"),
+        ("val_set_size: 5%", "write the number itself: 0.05"),
+        ("lora_dropout: 12.5 %", "write the number itself: 0.125"),
+        ("save_steps: 30m", "write the number alone, without 'm'"),
+        ("num_epochs: 3 epochs", "write the number alone, without 'epochs'"),
+        ("learning_rate: 1/1000", "write the number itself, as in 1000, 0.001 or 1e-3"),
+        ("learning_rate: 10^-4", "write the number itself, as in 1000, 0.001 or 1e-3"),
+        ("learning_rate: .nan", "write a finite number, or leave it out"),
+        ("learning_rate: -.inf", "write a finite number, or leave it out"),
+        ("learning_rate: NaN", "write a finite number, or leave it out"),
+        ("seed: 1.5", None),
+        ("seed: 2023-10-01", "write the number itself"),
+    ],
+)
+def test_a_number_with_a_unit_is_told_as_a_number(write: Any, line: str, hint: str | None) -> None:
+    (problem,) = problems(write(f"{SMALL}{line}\n"))
+    assert problem.startswith("f.yml:5: ")
+    assert (hint in problem) if hint else ("hint" not in problem)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sequence_len: -5", "sequence_len: must be at least 2, got -5"),
+        ("val_set_size: -0.1", "val_set_size: must be at least 0, got -0.1"),
+        ("special_tokens: [a]", "special_tokens: expected a mapping, got a list"),
+        ("lora_r: {a: b}", "lora_r: expected a whole number, got a mapping"),
+        ('output_dir: "a\\0b"', "output_dir: the character U+0000 cannot be part of a text"),
+        ('tokens: [a, "\\ud800"]', "tokens.1: the character U+D800 cannot be part of a text"),
+        ('"\\ud800": 1', "the character U+D800 cannot be part of a text"),
+        ('"\\e[31m\\n": 1', "unknown key '\\x1b[31m\\n'"),
+        ('seed: "\\e[31m\\n"', "seed: expected a whole number, got '\\x1b[31m\\n'"),
+        (f"{'k' * 900}: 1", f"a key of 900 characters is none: '{'k' * 40}'…\n"),
+        (f"seed: {'v' * 9000}", f"seed: expected a whole number, got '{'v' * 59}…'"),
+        (f"seed: !{'x' * 900} 1", f"tags such as '!{'x' * 58}… have no meaning"),
+        (f"save_strategy: {'v' * 100_000}", "save_strategy: expected"),
+    ],
+)
+def test_awkward_values_are_told_in_one_short_line(write: Any, line: str, message: str) -> None:
+    (problem,) = problems(write(f"{SMALL}{line}\n"))
+    first = problem.partition("\n  hint: ")[0]
+    assert first.startswith("f.yml:5: ")
+    assert message in problem
+    assert first.isprintable()
+    assert len(first) < 250
+
+
+def test_a_date_stays_the_text_that_was_written(write: Any) -> None:
+    text = f"{SMALL}model_revision: 2023-10-01\noutput_dir: 2001-12-14t21:59:43.10-05:00\n"
+    config = load_config(write(text))
+    assert config.model.model_revision == "2023-10-01"
+    assert config.saving.output_dir == "2001-12-14t21:59:43.10-05:00"
+
+
 def test_values_that_no_configuration_can_hold_are_refused() -> None:
     assert problems({"base_model": object(), "datasets": []}) == [
         "argument: base_model: a object is no configuration value\n"

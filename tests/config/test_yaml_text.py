@@ -12,7 +12,7 @@ from axolotl.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "line", "hint"),
     [
-        ("a: 1\nb:\n\tc: 2\n", 3, "indent with spaces"),
+        ("a: 1\nb:\n\tc: 2\n", 3, "write spaces instead"),
         ("a: 1\nlora_r:8\nb: 2\n", 2, "write `lora_r: …`"),
         ("lora_r:8\nb: 2\n", 1, "write `lora_r: …`"),
         ("a: 1\nfoo\nb: 2\n", 2, "put a colon and a space behind the key"),
@@ -27,10 +27,25 @@ from axolotl.errors import ConfigError
         ("a: 1\n---\nb: 2\n", 2, "one file is one configuration"),
         ("a: *x\n", 1, "in quotes if it is text"),
         ("a: &x 1\nb: &x 2\n", 2, "each `&name` once"),
-        ("a: 1\nb: \x01\n", 2, "is this a text file?"),
+        ("a: 1\nb: \x01\n", 2, "is this a text file"),
         ("a\nb\n", 1, "begin with a line `base_model: …`"),
         ("- a\n", 1, "the file as a whole is a list"),
         ("a: &x [*x]\n", 1, "without the alias"),
+        ("a: 1\nb: &x\n  <<: *x\n", 3, "without the alias"),
+        ("--- &x\na: *x\n", 2, "without the alias"),
+        ("a: 1\nb:\t2\n", 2, "write spaces instead"),
+        ("a: 1\n: 2\n", 2, "put the value in quotes"),
+        ("%YAML 2.0\n---\na: 1\n", 1, "remove what stands before the first key"),
+        ("%YAML x\n---\na: 1\n", 1, "remove what stands before the first key"),
+        ("%YAML 1.1\na: 1\n", 2, "without brackets or lines with %"),
+        ("[a]\nb = 1\n", 2, "without brackets or lines with %"),
+        ("a: !x!y 1\n", 1, "put the value in quotes"),
+        ("a: | b\n", 1, "put the value in quotes"),
+        ("a: 1\nb: [${R}]\n", 2, 'write "${NAME}" in quotes'),
+        ("a: 1\nb: {c: ${R}}\n", 2, 'write "${NAME}" in quotes'),
+        ("a: 1\nb: a\0b\n", 2, "saved as UTF-8?"),
+        ("a\0:\0", 1, "saved as UTF-8?"),
+        ("<html>\n", 1, "this is no key with a value: '<html>'"),
     ],
 )
 def test_broken_yaml_names_the_line_and_the_way_out(text: str, line: int, hint: str) -> None:
@@ -47,6 +62,10 @@ def test_broken_yaml_names_the_line_and_the_way_out(text: str, line: int, hint: 
         ("d:\n  - p: 1\n    p: 2\n", 3, "key 'd.0.p' is written twice: here and on line 2"),
         ("a: !!python/object/apply:os.system [echo]\n", 1, "have no meaning here"),
         ("a: {{ x }}\n", 1, "cannot be a key"),
+        ("a: 1\n[b]: 2\n", 2, "a list or mapping cannot be a key"),
+        ("a: 1\n? {b: c}\n", 2, "a list or mapping cannot be a key"),
+        ("a: !!python/name:os.system x\n", 1, "tags such as '!!python/name:os.system'"),
+        ("a: !b 1\n", 1, "tags such as '!b' have no meaning here"),
         ("a: &x 1\nb:\n  <<: *x\n", 3, "`<<` takes over the keys of a mapping"),
     ],
 )
@@ -71,6 +90,38 @@ def test_aliases_cannot_fill_the_memory() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     with pytest.raises(ConfigError, match="more than 100,000 values"):
         read_yaml("\n".join(lines), "f.yml")
+
+
+def test_a_file_far_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axolotl.config.yaml_text.MAX_NODES", 100)
+    text = "a: [" + "1, " * 400
+    with pytest.raises(ConfigError, match="more than 100 values"):
+        read_yaml(text, "f.yml")  # that its bracket is not closed stands at the end
+
+
+@pytest.mark.parametrize(("depth", "fine"), [(49, True), (52, False), (300, False)])
+def test_nesting_has_a_bound(depth: int, fine: bool) -> None:
+    for opened, closed in ("[]", ("{a: ", "}")):
+        text = f"a: {opened * depth}1{closed * depth}\n"
+        if fine:
+            read_yaml(text, "f.yml")
+        else:
+            with pytest.raises(ConfigError, match="nested too deeply"):
+                read_yaml(text, "f.yml")
+
+
+@pytest.mark.parametrize("key", ["1", "null", "true", "~", "2023-10-01", "1.5"])
+def test_a_key_is_the_text_that_was_written(key: str) -> None:
+    tree, problems = read_yaml(f"{key}: x\n", "f.yml")
+    assert (list(tree.items), problems) == ([key], [])
+
+
+@pytest.mark.parametrize("text", ["%YAML 1.2\n---\na: 1\n", "a: 1\r\n", "a: 1\n...\n", '{"a": 1}'])
+def test_other_ways_to_write_yaml(text: str) -> None:
+    tree, problems = read_yaml(text, "f.yml")
+    value = tree.items["a"]
+    assert isinstance(value, Leaf)
+    assert (value.value, problems) == ("1", [])
 
 
 def test_items_of_a_list_have_their_own_lines() -> None:
