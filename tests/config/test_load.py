@@ -263,6 +263,15 @@ def test_a_key_of_special_tokens_that_asks_for_nothing_may_stand(write: Any) -> 
     assert load_config(write(text)).model.special_tokens == {"pad_token": "<pad>"}
 
 
+def test_of_very_many_unknown_keys_only_the_first_get_a_hint() -> None:
+    source = {f"sede{number}": 1 for number in range(300)}
+    found = [problem for problem in problems(source) if "unknown key" in problem]
+    assert ["hint: " in problem for problem in found] == [True] * 200 + [False] * 100
+    source = {**source, "base_model": "m", "datasets": [{"path": "d"}]}
+    notes = load_config(source, allow_unknown=True).notes
+    assert [bool(note.hint) for note in notes] == [True] * 200 + [False] * 100
+
+
 def test_allowing_is_no_matter_of_the_file(write: Any) -> None:
     (problem,) = problems(write(SMALL + "allow_unknown: true\n"))
     assert problem.startswith("f.yml:5: allow_unknown has no place here\n  hint: write `--allow_un")

@@ -34,6 +34,7 @@ from axolotl.records import Finding
 M = TypeVar("M", bound=BaseModel)
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _LARGEST = 2**63 - 1
+_MOST_HINTS = 200
 
 
 class _WrongTypeError(Exception):
@@ -121,7 +122,10 @@ class Reader:
 
     def _report_unknown(self, at: str, node: Node, known: Iterable[str]) -> bool:
         """Say that a key is no option, and whether that hinders."""
-        problem = unknown_key(at, node, known)
+        if len(self.problems) + len(self.notes) < _MOST_HINTS:
+            problem = unknown_key(at, node, known)
+        else:  # this is no configuration, and names of thousands of keys take long to compare
+            problem = ConfigError(at, f"unknown key {at!r}", where=node.where)
         if problem is None:
             return False
         if not self.allow_unknown:
