@@ -55,6 +55,7 @@ def prepare(config: Source) -> Prepared:
         settings.sequence,
         seed=settings.training.seed,
         tokenizer=load_tokenizer(settings),
+        hub_token=settings.model.hf_use_auth_token,
     )
 
 

@@ -60,6 +60,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any) -> Prep
             SequenceSection.model_validate({"sequence_len": length}),
             seed=options.get("seed", 42),
             tokenizer=options.get("tokenizer", tokenizer),
+            hub_token=options.get("hub_token"),
         )
 
     return run_prepare

@@ -70,12 +70,40 @@ def test_ds_type_says_what_a_file_is(run: Run, tokenizer: Any, write: Write) -> 
     assert len(run({**entry, "ds_type": "text"}).train) == 2
 
 
-def test_name_and_revision_choose_among_what_the_hub_has(
-    run: Run, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load(path: str, name: str | None, *, revision: str | None, **_: Any) -> datasets.Dataset:
-        return datasets.Dataset.from_list([{"text": f"{path} {name} {revision}"}])
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is asked of the `datasets` library, which has one row, naming what it is, in every set."""
+    calls: list[dict[str, Any]] = []
+
+    def load(path: str, name: str | None, **options: Any) -> datasets.Dataset:
+        calls.append(options)
+        return datasets.Dataset.from_list([{"text": f"{path} {name} {options['revision']}"}])
 
     monkeypatch.setattr(datasets, "load_dataset", load)
+    return calls
+
+
+@pytest.mark.usefixtures("asked")
+def test_name_and_revision_choose_among_what_the_hub_has(run: Run, tokenizer: Any) -> None:
     entry = {"path": "owner/set", "type": "completion", "name": "en", "revision": "v1"}
     assert only_text(run(entry), tokenizer) == "owner/set en v1"
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_list_of_names_is_a_source_of_each(run: Run, tokenizer: Any) -> None:
+    both = run({"path": "owner/set", "type": "completion", "name": ["en", "de"]})
+    rows = [both.train[i].input_ids for i in range(len(both.train))]
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in rows]
+    assert sorted(texts) == ["owner/set de None", "owner/set en None"]
+    one = run({"path": "owner/set", "type": "completion", "name": ["en"]})
+    assert one.summary.key != both.summary.key
+
+
+@pytest.mark.parametrize("hf_use_auth_token", [None, True, False])
+def test_the_hub_token_is_sent_as_told(
+    run: Run, asked: list[dict[str, Any]], hf_use_auth_token: bool | None
+) -> None:
+    run({"path": "owner/set", "type": "completion"}, hub_token=hf_use_auth_token)
+    assert [call.get("token", "unset") for call in asked] == [
+        "unset" if hf_use_auth_token is None else hf_use_auth_token
+    ]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 import transformers
 from peft.tuners.lora import LoraLayer
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaTokenizer
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
+from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new
 from axolotl.models.load import model_config, open_model, weight_dtype
 from axolotl.models.tokenizer import load_tokenizer
@@ -69,35 +71,143 @@ def test_the_tokenizer_comes_from_tokenizer_config(tiny_model: Path, elsewhere: 
     assert load_tokenizer(other)("blue").input_ids[0] == 1
 
 
-def test_what_is_asked_of_the_library(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[Any, dict[str, Any]] = {}  # the last call of each: the library asks itself, too
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """The options of the last call of each loader of the library: it asks itself, too."""
+    calls: dict[str, dict[str, Any]] = {}
 
-    def listen(loader: Any) -> None:
+    def listen(name: str) -> None:
+        loader = getattr(transformers, name)
         plain = loader.from_pretrained
 
         def from_pretrained(*args: Any, **options: Any) -> Any:
-            asked[loader] = options
+            calls[name] = options
             return plain(*args, **options)
 
         monkeypatch.setattr(loader, "from_pretrained", from_pretrained)
 
     for name in ("AutoConfig", "AutoTokenizer", "LlamaForCausalLM"):
-        listen(getattr(transformers, name))
-    model = ModelSection(
-        base_model=str(tiny_model),
-        model_revision="v2",
-        model_type="LlamaForCausalLM",
-        trust_remote_code=True,
-    )
+        listen(name)
+    return calls
+
+
+def open_all(model: ModelSection) -> None:
+    """Configuration, tokenizer and weights."""
     open_model(
         model,
         dtype=torch.float32,
         attn_implementation="sdpa",
         tokenizer=load_tokenizer(model),
     )
+
+
+def test_what_is_asked_of_the_library(tiny_model: Path, asked: dict[str, dict[str, Any]]) -> None:
+    model = ModelSection(
+        base_model=str(tiny_model),
+        model_revision="v2",
+        model_type="LlamaForCausalLM",
+        trust_remote_code=True,
+    )
+    open_all(model)
     assert len(asked) == 3
     assert {options["revision"] for options in asked.values()} == {"v2"}
     assert {options["trust_remote_code"] for options in asked.values()} == {True}
+
+
+@pytest.mark.parametrize("hf_use_auth_token", [None, True, False])
+def test_the_hub_token_is_sent_as_told(
+    tiny_model: Path, asked: dict[str, dict[str, Any]], hf_use_auth_token: bool | None
+) -> None:
+    model = ModelSection(
+        base_model=str(tiny_model),
+        model_type="LlamaForCausalLM",
+        hf_use_auth_token=hf_use_auth_token,
+    )
+    open_all(model)
+    assert len(asked) == 3
+    tokens = [options.get("token", "unset") for options in asked.values()]
+    assert tokens == ["unset" if hf_use_auth_token is None else hf_use_auth_token] * 3
+
+
+@pytest.fixture
+def fetched(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is asked of the hub, which has the tiny model under every name."""
+    calls: list[Any] = []
+
+    def snapshot_download(name: str, **options: Any) -> str:
+        calls.append((name, options))
+        return str(tiny_model)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return calls
+
+
+@pytest.mark.parametrize("patterns", ["pytorch*", ["pytorch*", "*.onnx"]])
+def test_base_model_ignore_patterns_are_not_fetched(
+    fetched: list[Any], patterns: str | list[str]
+) -> None:
+    model = ModelSection(
+        base_model="owner/model",
+        base_model_ignore_patterns=patterns,
+        model_revision="v2",
+        hf_use_auth_token=True,
+    )
+    open_all(model)
+    assert len(fetched) == 3, "configuration, tokenizer and weights"
+    options = {"revision": "v2", "ignore_patterns": patterns, "token": True}
+    assert all(call == ("owner/model", options) for call in fetched)
+
+
+def test_base_model_ignore_patterns_of_a_folder(
+    tiny_model: Path, fetched: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_all(ModelSection(base_model=str(tiny_model), base_model_ignore_patterns="pytorch*"))
+    assert fetched == []
+    assert "base_model_ignore_patterns has no effect" in capsys.readouterr().err
+
+
+def test_a_repository_that_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot_download(*_: Any, **__: Any) -> str:
+        raise FileNotFoundError("no such repository")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(ModelError, match="no such repository"):
+        load_tokenizer(ModelSection(base_model="a/b", base_model_ignore_patterns="pytorch*"))
+
+
+@pytest.fixture
+def llama_tokenizer(tmp_path: Path) -> Path:
+    """A folder with a LlamaTokenizer of a few letters."""
+    texts = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *"ab▁", "▁a", "ab"]
+    vocabulary = {text: number for number, text in enumerate(texts)}
+    made = LlamaTokenizer(vocab=vocabulary, merges=[("▁", "a"), ("a", "b")])
+    made.save_pretrained(tmp_path / "llama")
+    return tmp_path / "llama"
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_legacy", "behind"), [(None, ["ab"]), (False, ["ab"]), (True, ["▁a", "b"])]
+)
+def test_text_behind_a_special_token(
+    llama_tokenizer: Path, tmp_path: Path, tokenizer_legacy: bool | None, behind: list[str]
+) -> None:
+    model = ModelSection(
+        base_model="a/b", tokenizer_config=str(llama_tokenizer), tokenizer_legacy=tokenizer_legacy
+    )
+    tokenizer = load_tokenizer(model)
+    assert tokenizer.tokenize("ab</s>ab") == ["▁a", "b", "</s>", *behind]
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = load_tokenizer(
+        ModelSection(base_model=str(tmp_path), tokenizer_config=str(tmp_path / "saved"))
+    )
+    assert again.tokenize("ab</s>ab") == tokenizer.tokenize("ab</s>ab")
+
+
+def test_tokenizer_legacy_of_another_class(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_tokenizer(ModelSection(base_model=str(tiny_model), tokenizer_legacy=True))
+    assert "tokenizer_legacy has no effect" in capsys.readouterr().err
 
 
 def test_the_tokenizer_class_is_the_one_of_tokenizer_type(tiny_model: Path) -> None:

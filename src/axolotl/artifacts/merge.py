@@ -195,7 +195,11 @@ def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
 
     try:
         prepared = prepare(
-            resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+            resolved.data,
+            resolved.sequence,
+            seed=resolved.training.seed,
+            tokenizer=tokenizer,
+            hub_token=resolved.model.hf_use_auth_token,
         )
     except AxolotlError as error:
         note(f"compared on fixed token ids, because the data cannot be read: {error.what}")

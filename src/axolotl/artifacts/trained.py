@@ -138,6 +138,7 @@ def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> 
         _say_if_unfinished(folder, run)
     there = {
         "base_model": str(folder),
+        "base_model_ignore_patterns": None,
         "base_model_config": None,
         "model_revision": None,
         "resize_token_embeddings_to_32x": False,

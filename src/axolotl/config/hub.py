@@ -1,4 +1,4 @@
-"""What is read from the Hugging Face hub with the user's own rights, and what is sent there."""
+"""What is sent to the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from axolotl.config.section import Section
 
 
 class HubSection(Section):
-    """What is read from the Hugging Face hub with the user's own rights, and what is sent there."""
+    """What is sent to the Hugging Face hub."""
 
-    hf_use_auth_token: bool | None = Field(
-        default=None,
-        description="Send the stored hub token when models and data are fetched: `true` insists on "
-        "one, `false` sends none, unset sends one if there is one.",
-    )
     hub_model_id: str | None = Field(
         default=None,
         min_length=1,

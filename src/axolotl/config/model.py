@@ -40,6 +40,11 @@ class ModelSection(Section):
     model_revision: str | None = Field(
         default=None, description="Branch, tag or commit of the model's hub repository."
     )
+    hf_use_auth_token: bool | None = Field(
+        default=None,
+        description="Send the stored hub token when models and data are fetched: `true` insists on "
+        "one, `false` sends none, unset sends one if there is one.",
+    )
     model_type: str = Field(
         default="AutoModelForCausalLM",
         description="Class of transformers that loads the model; the default picks it from the "
@@ -65,8 +70,8 @@ class ModelSection(Section):
     )
     tokenizer_legacy: bool | None = Field(
         default=None,
-        description="How Llama and T5 tokenizers treat text behind a special token: `true` as older "
-        "releases did, with a space added; unset leaves it to the tokenizer's files.",
+        description="How a `LlamaTokenizer` treats text behind a special token: `true` as older releases "
+        "did, with a space added; unset leaves it to the tokenizer's files, as other classes always do.",
     )
     special_tokens: dict[SpecialTokenName, str] = Field(
         default_factory=dict[SpecialTokenName, str],

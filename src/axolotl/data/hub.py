@@ -53,6 +53,7 @@ def open_hub(
     revision: str | None = None,
     data_files: Any = None,
     data_dir: str | None = None,
+    token: bool | None = None,
 ) -> HubSource:
     """Open a dataset of the hub, from the local cache when it is there.
 
@@ -64,6 +65,7 @@ def open_hub(
         revision: Branch, tag or commit.
         data_files: Files of the repository.
         data_dir: Folder of the repository.
+        token: Whether to send the user's token; None leaves it to the library.
 
     Raises:
         DataError: there is no such dataset or split, or it cannot be reached.
@@ -71,9 +73,16 @@ def open_hub(
     import datasets
     from datasets.exceptions import DatasetsError
 
+    options: dict[str, Any] = {} if token is None else {"token": token}
     try:
         table = datasets.load_dataset(
-            path, name, data_files=data_files, data_dir=data_dir, split=split, revision=revision
+            path,
+            name,
+            data_files=data_files,
+            data_dir=data_dir,
+            split=split,
+            revision=revision,
+            **options,
         )
     except (OSError, ValueError, DatasetsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]

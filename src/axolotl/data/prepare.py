@@ -54,7 +54,14 @@ class Prepared:
     summary: PrepareSummary
 
 
-def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenizer: Any) -> Prepared:
+def prepare(
+    data: DataSection,
+    sequence: SequenceSection,
+    *,
+    seed: int,
+    tokenizer: Any,
+    hub_token: bool | None = None,
+) -> Prepared:
     """Tokenize the datasets, or find them tokenized, and hold out the evaluation rows.
 
     Args:
@@ -62,6 +69,7 @@ def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenize
         sequence: The longest row allowed.
         seed: Seed of the shuffle that joins several datasets.
         tokenizer: A tokenizer of transformers; it is not changed.
+        hub_token: Whether the hub gets the user's token; None leaves it to the library.
 
     Raises:
         DataError: a file, row or field cannot be used, or no row is left.
@@ -70,7 +78,7 @@ def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenize
     """
     began = time.perf_counter()
     encoder = Encoder(tokenizer)
-    parts = open_parts(data)
+    parts = open_parts(data, hub_token=hub_token)
     key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
     folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
     files, from_cache = _find_or_build(
@@ -91,8 +99,12 @@ def prepare(data: DataSection, sequence: SequenceSection, *, seed: int, tokenize
     return Prepared(TokenStore(folder, train), held_out_store, summary)
 
 
-def open_parts(data: DataSection) -> list[Part]:
+def open_parts(data: DataSection, *, hub_token: bool | None = None) -> list[Part]:
     """The files of every dataset with their format, in the order of the YAML file.
+
+    Args:
+        data: The datasets.
+        hub_token: Whether the hub gets the user's token; None leaves it to the library.
 
     Raises:
         DataError: a file is not there.
@@ -121,6 +133,7 @@ def open_parts(data: DataSection) -> list[Part]:
                 name=name,
                 split=entry.train_on_split,
                 revision=entry.revision,
+                token=hub_token,
             )
             parts += [Part(source, bound, key) for source in sources]
     return parts

@@ -60,6 +60,7 @@ def find_sources(
     name: str | None = None,
     split: str = "train",
     revision: str | None = None,
+    token: bool | None = None,
 ) -> list[Source]:
     """The files or the table that one entry of `datasets` stands for, in a fixed order.
 
@@ -73,6 +74,7 @@ def find_sources(
         name: Configuration of a hub dataset.
         split: The split to read, where there are several.
         revision: Revision of a hub dataset.
+        token: Whether the hub gets the user's token; None leaves it to the library.
 
     Raises:
         DataError: nothing is there.
@@ -103,6 +105,7 @@ def find_sources(
             revision=revision,
             data_files=files or None,
             data_dir=data_dir,
+            token=token,
         )
     ]
 

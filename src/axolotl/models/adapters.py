@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.errors import ModelError, located
-from axolotl.models.load import first_line
+from axolotl.models.sources import first_line
 
 
 def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:

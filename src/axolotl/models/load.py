@@ -19,7 +19,7 @@ from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
-from axolotl.models.sources import local_source
+from axolotl.models.sources import base_source, first_line, hub_token, local_source
 
 
 def weight_dtype(precision: PrecisionSection) -> torch.dtype:
@@ -55,7 +55,7 @@ def open_model(
     Raises:
         ModelError: nothing loads from there.
     """
-    source = local_source(model.base_model)
+    source = base_source(model)
     config = model_config(model)
     if sequence_len is not None:
         _check_positions(config, sequence_len, source)
@@ -69,6 +69,7 @@ def open_model(
                 attn_implementation=attn_implementation,
                 revision=model.model_revision or "main",
                 trust_remote_code=model.trust_remote_code,
+                **hub_token(model),
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
@@ -106,13 +107,15 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
     Raises:
         ModelError: none loads from there.
     """
-    place = local_source(model.base_model_config or model.base_model)
-    revision = None if model.base_model_config else model.model_revision
+    other = model.base_model_config
+    place = local_source(other) if other else base_source(model)
+    revision = None if other else model.model_revision
     try:
         return AutoConfig.from_pretrained(
             place,
             revision=revision or "main",
             trust_remote_code=model.trust_remote_code,
+            **hub_token(model),
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -157,12 +160,6 @@ def _no_language_model(model_type: str | None, why: str) -> ModelError:
         hint="name a class such as LlamaForCausalLM, or leave model_type out: it is read from the "
         "model's config.json",
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message that is not empty, or its kind."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _load_hint(error: BaseException) -> str:

@@ -12,9 +12,11 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
+from axolotl.config.model import ModelSection
 from axolotl.core.cache import cache_folder, made_once
-from axolotl.core.console import note
+from axolotl.core.console import note, note_once
 from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.models.gguf import converted
 
@@ -51,6 +53,57 @@ def local_source(base_model: str) -> str:
     if path.is_absolute() or base_model.startswith((".", "~")) or base_model.count("/") > 1:
         raise ModelError(f"no folder '{base_model}'", hint=_neighbours(path))
     return base_model
+
+
+def base_source(model: ModelSection) -> str:
+    """What `from_pretrained` is to be given for the base model.
+
+    With `base_model_ignore_patterns`, a hub repository is fetched here, without the files that match.
+
+    Raises:
+        ModelError: nothing usable stands there.
+        EnvironmentFault: fetching failed, or the `gguf` extra is missing.
+    """
+    source = local_source(model.base_model)
+    patterns = model.base_model_ignore_patterns
+    if not patterns:
+        return source
+    if Path(source).is_dir():
+        note_once(
+            "base_model_ignore_patterns has no effect: the files of "
+            f"'{model.base_model}' are not fetched from the hub"
+        )
+        return source
+    return _snapshot(model, patterns)
+
+
+def hub_token(model: ModelSection) -> dict[str, Any]:
+    """The argument that says whether the hub is read with the user's token; none if left open."""
+    return {} if model.hf_use_auth_token is None else {"token": model.hf_use_auth_token}
+
+
+def _snapshot(model: ModelSection, patterns: str | list[str]) -> str:
+    """The folder in the hub's cache with the files of the repository that match none of the patterns."""
+    import huggingface_hub
+
+    try:
+        return huggingface_hub.snapshot_download(
+            model.base_model,
+            revision=model.model_revision,
+            ignore_patterns=patterns,
+            **hub_token(model),
+        )
+    except (OSError, ValueError) as error:  # what the hub refuses is an OSError, too
+        raise ModelError(
+            f"'{model.base_model}' is not to be had from the hub: {first_line(error)}",
+            hint="is the name right, and can this machine reach the hub? a local folder works too",
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty, or its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def _from_package(base_model: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
-from axolotl.models.load import first_line
-from axolotl.models.sources import local_source
+from axolotl.models.sources import base_source, first_line, hub_token, local_source
 
 
 def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
@@ -49,7 +49,7 @@ def _source(model: ModelSection) -> str:
     folder = Path(model.tokenizer_config or "").expanduser()
     if model.tokenizer_config and folder.is_dir():
         return str(folder)
-    return local_source(model.tokenizer_config or model.base_model)
+    return local_source(model.tokenizer_config) if model.tokenizer_config else base_source(model)
 
 
 def new_tokens(model: ModelSection) -> list[str]:
@@ -62,38 +62,58 @@ def new_tokens(model: ModelSection) -> list[str]:
 
 
 def _load(model: ModelSection) -> PreTrainedTokenizerBase:
-    import transformers
-
     source = _source(model)
     revision = None if model.tokenizer_config else model.model_revision
-    loader: Any = AutoTokenizer
-    if model.tokenizer_type:
-        loader = getattr(transformers, model.tokenizer_type, None)
-        if loader is None:
-            raise ModelError(
-                f"transformers has no tokenizer class '{model.tokenizer_type}'",
-                where="tokenizer_type",
-                hint="leave tokenizer_type out to let the model folder decide",
-            )
-        kinds = (PreTrainedTokenizerBase, AutoTokenizer)
-        if not (isinstance(loader, type) and issubclass(loader, kinds)):
-            raise ModelError(
-                f"the class '{model.tokenizer_type}' is no tokenizer",
-                where="tokenizer_type",
-                hint="leave tokenizer_type out to let the model folder decide",
-            )
+    legacy = {} if model.tokenizer_legacy is None else {"legacy": model.tokenizer_legacy}
     try:
-        return loader.from_pretrained(
+        tokenizer = _loader(model).from_pretrained(
             source,
             revision=revision or "main",
             trust_remote_code=model.trust_remote_code,
             use_fast=model.tokenizer_use_fast,
+            **legacy,
+            **hub_token(model),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"no tokenizer loads from '{source}': {first_line(error)}",
             hint="tokenizer_config may name another folder or hub id with the tokenizer",
         ) from error
+    if legacy:
+        _keep_legacy(tokenizer, legacy)
+    return tokenizer
+
+
+def _keep_legacy(tokenizer: PreTrainedTokenizerBase, legacy: dict[str, bool]) -> None:
+    """Have it saved with the tokenizer, which else forgets it; say where it changes nothing."""
+    kind = type(tokenizer)
+    if "legacy" in inspect.signature(kind.__init__).parameters:
+        tokenizer.init_kwargs |= legacy
+    else:
+        note_once(
+            f"tokenizer_legacy has no effect: a {kind.__name__} is what its files say; "
+            "it matters to a LlamaTokenizer"
+        )
+
+
+def _loader(model: ModelSection) -> Any:
+    import transformers
+
+    if not model.tokenizer_type:
+        return AutoTokenizer
+    loader = getattr(transformers, model.tokenizer_type, None)
+    kinds = (PreTrainedTokenizerBase, AutoTokenizer)
+    if loader is None:
+        problem = f"transformers has no tokenizer class '{model.tokenizer_type}'"
+    elif not (isinstance(loader, type) and issubclass(loader, kinds)):
+        problem = f"the class '{model.tokenizer_type}' is no tokenizer"
+    else:
+        return loader
+    raise ModelError(
+        problem,
+        where="tokenizer_type",
+        hint="leave tokenizer_type out to let the model folder decide",
+    )
 
 
 def _exact(text: str, *, special: bool) -> AddedToken:

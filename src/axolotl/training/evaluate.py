@@ -39,7 +39,11 @@ def run_evaluation(
     """
     tokenizer = load_tokenizer(model)
     prepared = prepare(
-        resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+        resolved.data,
+        resolved.sequence,
+        seed=resolved.training.seed,
+        tokenizer=tokenizer,
+        hub_token=resolved.model.hf_use_auth_token,
     )
     if prepared.eval is None:
         raise DataError(

@@ -99,7 +99,11 @@ def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Train
     with located(model_place):
         tokenizer = load_tokenizer(resolved.model)
     prepared = prepare(
-        resolved.data, resolved.sequence, seed=resolved.training.seed, tokenizer=tokenizer
+        resolved.data,
+        resolved.sequence,
+        seed=resolved.training.seed,
+        tokenizer=tokenizer,
+        hub_token=resolved.model.hf_use_auth_token,
     )
     device = state.device or torch.device("cpu")
     set_seed(resolved.training.seed)

@@ -119,8 +119,8 @@ def one_part_of_the_rows(case: Case) -> Iterator[Found]:
 
 def token_for_the_hub(case: Case) -> Iterator[Found]:
     """What is sent to the hub needs the user's token."""
-    hub = case.config.hub
-    if hub.push_dataset_to_hub and hub.hf_use_auth_token is not True:
+    config = case.config
+    if config.hub.push_dataset_to_hub and config.model.hf_use_auth_token is not True:
         yield Found(
             "error",
             "push_dataset_to_hub",
