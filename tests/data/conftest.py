@@ -53,6 +53,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any) -> Prep
 
     def run_prepare(*entries: dict[str, Any], **options: Any) -> Prepared:
         data = {"val_set_size", "train_on_inputs", "dataset_prepared_path", "dataset_processes"}
+        data |= {"dataset_shard_num", "dataset_shard_idx"}
         given = {k: v for k, v in options.items() if k in data}
         length = options.get("sequence_len", 2048)
         return prepare(

@@ -222,7 +222,7 @@ def test_few_long_rows_fill_a_batch(
     write: Write, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     entry = {"path": write("a.jsonl", json_lines(alpaca_rows(6))), "type": "alpaca"}
-    (part,) = open_parts(DataSection.model_validate({"datasets": [entry]}))
+    (part,) = open_parts(DataSection.model_validate({"datasets": [entry]}), seed=42)
     monkeypatch.setattr(batches, "BATCH_CHARACTERS", 300)
     found = list(batches.batches(part, Encoder(tokenizer)))
     assert [batch.numbers.tolist() for batch in found] == [[1, 2], [3, 4], [5, 6]]

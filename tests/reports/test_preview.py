@@ -31,7 +31,7 @@ def shown(
     for name, rows, kind in entries:
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         datasets.append({"path": str(folder / name), "type": kind})
-    parts = open_parts(DataSection.model_validate({"datasets": datasets}))
+    parts = open_parts(DataSection.model_validate({"datasets": datasets}), seed=42)
     limits = {"capacity_tokens": 2048, "first_rows": 5} | options
     return preview_rows(parts, Encoder(tokenizer), **limits)
 

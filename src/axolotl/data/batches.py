@@ -14,6 +14,7 @@ from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.pretokenized import TokenBatch, is_pretokenized
 from axolotl.data.rows import RowChunk
+from axolotl.data.shard import Shard
 from axolotl.data.sources import Source
 from axolotl.data.tokenize import SegmentBatch, TokenRows, tokenize
 from axolotl.errors import DataError
@@ -32,11 +33,22 @@ class Part:
         source: Where the rows come from.
         bound: Their format; None when the entry has no `type`.
         key: The entry in the YAML file, such as `datasets.0`.
+        shard: Which of the rows are taken; None for all.
     """
 
     source: Source
     bound: BoundFormat | None
     key: str
+    shard: Shard | None = None
+
+    def chunks(self) -> Iterator[RowChunk]:
+        """The rows that are taken, a bounded number at a time."""
+        return self.shard.chunks(self.source) if self.shard else self.source.chunks()
+
+    def identity(self) -> list[Any]:
+        """Everything that decides which rows there are and what they become."""
+        what = [self.source.identity(), self.bound.identity() if self.bound else None]
+        return [*what, self.shard.identity()] if self.shard else what
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ def batches(
     Raises:
         DataError: a row cannot be read or used; names it.
     """
-    chunks = _metered(_first(part.source.chunks(), first_rows), meter)
+    chunks = _metered(_first(part.chunks(), first_rows), meter)
     first = next(chunks, None)
     if first is None:
         return
@@ -92,25 +104,28 @@ def _text_batches(
     part: Part, bound: BoundFormat, first: RowChunk, chunks: Iterator[RowChunk], encoder: Encoder
 ) -> Iterator[Batch]:
     label = part.source.label
-    batch, rows, held = SegmentBatch(), [], []
+    batch, rows, numbers, held = SegmentBatch(), [], [], []
     for chunk in chain([first], chunks):
         held.append((len(rows), chunk))
+        numbers_here = chunk.numbers
         for i, row in enumerate(chunk.rows):
             try:
                 batch.add(bound.segments(row))
             except DataError as error:
                 raise _placed(error, chunk.place(label, i)) from None
             rows.append(row)
+            numbers.append(numbers_here[i])
             if len(batch) >= BATCH_ROWS or batch.characters >= BATCH_CHARACTERS:
-                yield _tokenized(batch, rows, held, label, encoder)
-                batch, rows, held = SegmentBatch(), [], [(-i - 1, chunk)]
+                yield _tokenized(batch, rows, numbers, held, label, encoder)
+                batch, rows, numbers, held = SegmentBatch(), [], [], [(-i - 1, chunk)]
     if rows:
-        yield _tokenized(batch, rows, held, label, encoder)
+        yield _tokenized(batch, rows, numbers, held, label, encoder)
 
 
 def _tokenized(
     batch: SegmentBatch,
     rows: list[Mapping[str, Any]],
+    numbers: list[int],
     held: list[tuple[int, RowChunk]],
     label: str,
     encoder: Encoder,
@@ -128,9 +143,7 @@ def _tokenized(
             where=chunk.place(label, bad - start),
             hint=r"take escapes such as \ud800 out of the row, or write both halves",
         ) from None
-    start, chunk = held[0]
-    first = chunk.first_row - min(start, 0)
-    return Batch(tokens, rows, np.arange(first, first + len(rows)), control)
+    return Batch(tokens, rows, np.array(numbers, np.int64), control)
 
 
 def _token_batches(
@@ -143,7 +156,7 @@ def _token_batches(
                 batch.add(row)
             except DataError as error:
                 raise _placed(error, chunk.place(part.source.label, i)) from None
-        numbers = np.arange(chunk.first_row, chunk.first_row + len(batch))
+        numbers = np.array(chunk.numbers, np.int64)
         yield Batch(batch.rows(), chunk.rows, numbers, np.empty(0, np.int64), batch.padded, True)
 
 
@@ -179,7 +192,8 @@ def _first(chunks: Iterator[RowChunk], first_rows: int | None) -> Iterator[RowCh
         yield from chunks
         return
     for chunk in chunks:
-        yield replace(chunk, rows=chunk.rows[:first_rows])
+        picked = chunk.picked and chunk.picked[:first_rows]
+        yield replace(chunk, rows=chunk.rows[:first_rows], picked=picked)
         first_rows -= len(chunk.rows)
         if first_rows <= 0:
             return

@@ -82,6 +82,10 @@ def fill(
                 counts.kept[number] += kept.origin.size
                 padded += batch.padded
                 _count(counts, number, part.bound, batch, kept, dropped, encoder)
+            if part.shard is not None:
+                left_out = part.shard.left_out(part.source)
+                counts.read[number] += left_out.size
+                counts.note(part.shard.reason, number, left_out)
     _check_rows(parts, counts, capacity_tokens)
     return {
         "rows_read": counts.read,

@@ -22,6 +22,7 @@ from axolotl.core.hashing import hash_values
 from axolotl.data.batches import Part
 from axolotl.data.build import CONTROL, SPLIT, fill
 from axolotl.data.encoder import Encoder
+from axolotl.data.shard import Shard
 from axolotl.data.sources import find_sources
 from axolotl.data.split import split_rows
 from axolotl.data.store import (
@@ -78,7 +79,7 @@ def prepare(
     """
     began = time.perf_counter()
     encoder = Encoder(tokenizer)
-    parts = open_parts(data, hub_token=hub_token)
+    parts = open_parts(data, seed=seed, hub_token=hub_token)
     key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
     folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
     files, from_cache = _find_or_build(
@@ -86,12 +87,17 @@ def prepare(
     )
     several = len({part.key for part in parts}) > 1
     train, held_out = split_rows(
-        len(files.rows), val_set_size=data.val_set_size or 0, seed=seed, shuffle=several
+        len(files.rows),
+        val_set_size=data.val_set_size or 0,
+        seed=seed,
+        shuffle=several,
+        part=_part(data),
     )
     summary = _summary(
         files,
         parts,
         split=(train, held_out),
+        part=_part(data),
         from_cache=from_cache,
         seconds=time.perf_counter() - began,
     )
@@ -99,11 +105,17 @@ def prepare(
     return Prepared(TokenStore(folder, train), held_out_store, summary)
 
 
-def open_parts(data: DataSection, *, hub_token: bool | None = None) -> list[Part]:
+def _part(data: DataSection) -> tuple[int, int]:
+    """Which of how many parts of the prepared rows is used."""
+    return data.dataset_shard_idx or 0, data.dataset_shard_num or 1
+
+
+def open_parts(data: DataSection, *, seed: int, hub_token: bool | None = None) -> list[Part]:
     """The files of every dataset with their format, in the order of the YAML file.
 
     Args:
         data: The datasets.
+        seed: Seed of the shuffle that decides the rows of `shards`.
         hub_token: Whether the hub gets the user's token; None leaves it to the library.
 
     Raises:
@@ -135,24 +147,24 @@ def open_parts(data: DataSection, *, hub_token: bool | None = None) -> list[Part
                 revision=entry.revision,
                 token=hub_token,
             )
-            parts += [Part(source, bound, key) for source in sources]
+            shards = entry.shards or 1
+            shard = Shard(sources, shards, seed) if shards > 1 else None
+            parts += [Part(source, bound, key, shard) for source in sources]
     return parts
 
 
 def store_key(parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int) -> str:
     """Name of the store that holds these rows: equal exactly when the rows must be equal.
 
-    Neither the names of the files nor the seed nor the size of the evaluation set take part.
+    The names of the files and the size of the evaluation set take no part, and the seed only with
+    `shards`.
     """
     return hash_values(
         {
             "version": STORE_VERSION,
             "tokenizer": encoder.identity(),
             "capacity_tokens": capacity_tokens,
-            "parts": [
-                [part.source.identity(), part.bound.identity() if part.bound else None]
-                for part in parts
-            ],
+            "parts": [part.identity() for part in parts],
         }
     )[:32]
 
@@ -214,6 +226,7 @@ def _build(folder: Path, parts: Sequence[Part], encoder: Encoder, *, capacity_to
                         "file": part.source.label,
                         "content": part.source.identity(),
                         "format": part.bound.identity() if part.bound else None,
+                        "shards": part.shard.shards if part.shard else None,
                     }
                     for part in parts
                 ],
@@ -230,12 +243,14 @@ def _summary(
     parts: Sequence[Part],
     *,
     split: tuple[np.ndarray, np.ndarray],
+    part: tuple[int, int],
     from_cache: bool,
     seconds: float,
 ) -> PrepareSummary:
     facts, rows = files.facts, files.rows
     groups = {name: _rows(group, parts) for name, group in facts["groups"].items()}
     train, held_out = split
+    used = rows[np.concatenate(split)] if part[1] > 1 else rows
     sources = [
         {
             "file": part.source.label,
@@ -255,9 +270,10 @@ def _summary(
         },
         train_rows=train.size,
         eval_rows=held_out.size,
-        tokens=int(rows["tokens"].sum(dtype=np.int64)),
-        trained_tokens=int(rows["trained"].sum(dtype=np.int64)),
-        longest_tokens=int(rows["tokens"].max()),
+        part=part,
+        tokens=int(used["tokens"].sum(dtype=np.int64)),
+        trained_tokens=int(used["trained"].sum(dtype=np.int64)),
+        longest_tokens=int(used["tokens"].max()),
         sources=sources,
         warnings=tuple(_warnings(facts, groups, rows["hash"][train], rows["hash"][held_out])),
         seconds=seconds,

@@ -17,24 +17,31 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RowChunk:
-    """Some consecutive rows of one file.
+    """Some consecutive rows of one file, or some picked from these.
 
     Args:
         rows: The rows.
         first_row: Number of the first of them in the file, from 1.
         lines: The line on which each begins, from 1; None for files without lines.
         done: Share of the file that has been read, 0 to 1.
+        picked: Number of each row in the file, where not all were taken.
     """
 
     rows: list[dict[str, Any]]
     first_row: int
     lines: Sequence[int] | None
     done: float
+    picked: Sequence[int] | None = None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Number of each row in the file, from 1."""
+        return self.picked or range(self.first_row, self.first_row + len(self.rows))
 
     def place(self, label: str, index: int) -> str:
         """Where row `index` of the chunk stands, such as `data.jsonl row 17 (line 17)`."""
         line = self.lines[index] if self.lines is not None else None
-        return row_place(label, self.first_row + index, line)
+        return row_place(label, self.numbers[index], line)
 
 
 def row_place(label: str, row: int, line: int | None = None) -> str:

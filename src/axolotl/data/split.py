@@ -15,7 +15,12 @@ from axolotl.errors import DataError
 
 
 def split_rows(
-    count: int, *, val_set_size: float, seed: int, shuffle: bool
+    count: int,
+    *,
+    val_set_size: float,
+    seed: int,
+    shuffle: bool,
+    part: tuple[int, int] = (0, 1),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the held-out rows, int64; none is in both.
 
@@ -23,15 +28,28 @@ def split_rows(
         count: Number of rows.
         val_set_size: Share of the rows, below 1, rounded up; or their number; 0 for none.
         seed: Seed of the shuffle.
-        shuffle: Shuffle before the last rows are taken off.
+        shuffle: Shuffle first.
+        part: Which part of the rows, from 0, and of how many; row by row they are dealt out to the
+            parts, and the last rows of the part are held out.
 
     Raises:
         DataError: no row would be left to train on.
 
     >>> split_rows(5, val_set_size=0.3, seed=42, shuffle=False)
     (array([0, 1, 2]), array([3, 4]))
+    >>> split_rows(9, val_set_size=1, seed=42, shuffle=False, part=(1, 3))
+    (array([1, 4]), array([7]))
     """
     order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
+    index, parts = part
+    order = order[index::parts]
+    if parts > 1 and not order.size:
+        raise DataError(
+            f"{count} rows are too few for {parts} parts",
+            where="dataset_shard_num",
+            hint=f"part {index} would be empty; make fewer parts",
+        )
+    count = order.size
     held_out = held_out_rows(count, val_set_size)
     if held_out >= count:
         raise DataError(

@@ -43,9 +43,11 @@ class PrepareSummary:
         dropped_rows: Source rows that are not in the store, by reason.
         train_rows: Rows to train on.
         eval_rows: Rows held out.
-        tokens: Tokens of all rows kept.
+        part: Which part of the rows kept is used, from 0, and of how many: `dataset_shard_idx` and
+            `dataset_shard_num`. Training and held-out rows and the tokens are those of the part.
+        tokens: Tokens of all rows used.
         trained_tokens: Tokens that carry a label.
-        longest_tokens: Length of the longest row kept.
+        longest_tokens: Length of the longest row used.
         sources: Per file: name, format, hash of its content, rows read and kept.
         warnings: What is worth a look.
         seconds: How long it took, this time.
@@ -60,6 +62,7 @@ class PrepareSummary:
     dropped_rows: Mapping[str, Rows]
     train_rows: int
     eval_rows: int
+    part: tuple[int, int]
     tokens: int
     trained_tokens: int
     longest_tokens: int
@@ -97,8 +100,16 @@ class PrepareSummary:
         if self.rows_split.count:
             lines.append(("cut into several", str(self.rows_split)))
         held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"
+        index, number = self.part
+        others = self.rows_kept - self.train_rows - self.eval_rows
+        if number > 1:
+            which = f"dataset_shard_num: {number}, dataset_shard_idx: {index}"
+            lines.append(("left to other parts", f"{others:,} ({which})"))
         lines += [
-            ("rows kept", f"{self.rows_kept:,}: {self.train_rows:,} to train on{held_out}"),
+            (
+                "rows kept",
+                f"{self.rows_kept - others:,}: {self.train_rows:,} to train on{held_out}",
+            ),
             ("tokens", f"{self.tokens:,}, {share:.0%} of them trained"),
             ("longest row", f"{self.longest_tokens:,} tokens"),
             ("time", f"{self.seconds:.1f} s{speed}{', from the store' if self.from_cache else ''}"),

@@ -51,6 +51,7 @@ def fingerprint(
         "adapter": None,
         **shape,
         "data": prepared.summary.key,
+        **({"part_of_data": prepared.summary.part} if prepared.summary.part[1] > 1 else {}),
         "train_rows": len(prepared.train),
         "eval_rows": len(prepared.eval) if prepared.eval is not None else 0,
         "packed": rows.packed,

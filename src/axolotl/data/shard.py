@@ -1,0 +1,65 @@
+"""One of so many equal parts of a source, chosen by the seed: `datasets[].shards`.
+
+The rows are those of `Dataset.shuffle(seed).shard(shards, 0, contiguous=False)`; they stay in the order
+of their files. Only a reader knows how many rows a file has, so it is read once more, to count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from axolotl.data.rows import RowChunk
+from axolotl.data.sources import Source
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The first of the equal parts of all rows of some files.
+
+    Args:
+        sources: The files; their rows are shuffled together.
+        shards: How many parts there are.
+        seed: Seed of the shuffle.
+    """
+
+    sources: Sequence[Source]
+    shards: int
+    seed: int
+
+    @property
+    def reason(self) -> str:
+        """Why a row is left out."""
+        return f"left out by `shards: {self.shards}`"
+
+    def identity(self) -> list[Any]:
+        """What decides the rows: all files, how many parts, the seed."""
+        return [[source.identity() for source in self.sources], self.shards, self.seed]
+
+    def chunks(self, source: Source) -> Iterator[RowChunk]:
+        """The rows of one of the files that belong to the part; chunks without any are left out."""
+        kept = self._kept[self.sources.index(source)]
+        for chunk in source.chunks():
+            first = chunk.first_row - 1
+            which = np.flatnonzero(kept[first : first + len(chunk.rows)]).tolist()
+            if which:
+                lines = None if chunk.lines is None else [chunk.lines[i] for i in which]
+                rows = [chunk.rows[i] for i in which]
+                numbers = [chunk.first_row + i for i in which]
+                yield replace(chunk, rows=rows, lines=lines, picked=numbers)
+
+    def left_out(self, source: Source) -> np.ndarray:
+        """int64: the rows of one of the files that do not belong to the part, from 1."""
+        return np.flatnonzero(~self._kept[self.sources.index(source)]) + 1
+
+    @cached_property
+    def _kept(self) -> list[np.ndarray]:
+        """For each file, whether each of its rows belongs to the part; bool."""
+        counts = [sum(len(chunk.rows) for chunk in source.chunks()) for source in self.sources]
+        kept = np.zeros(sum(counts), bool)
+        kept[np.random.default_rng(self.seed).permutation(kept.size)[:: self.shards]] = True
+        return np.split(kept, np.cumsum(counts)[:-1])
