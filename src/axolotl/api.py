@@ -6,7 +6,7 @@ They take a path to a YAML file, a mapping of options, or what `load_config` gav
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,10 +69,24 @@ def train(config: Source) -> RunResult:
     output = ensure_folder(Path(settings.saving.output_dir))
     # Of the processes of one run, only the first writes.
     with only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        trained = run_training(settings, on_start=lambda: begin_run(output))
+        trained = run_training(
+            settings,
+            on_start=lambda: begin_run(output),
+            on_prepared=_print_samples(settings),
+        )
         if trained.is_writer:
             write_run(output, save=trained.save, record=trained.record())
     return trained.result
+
+
+def _print_samples(settings: Resolved) -> Callable[[Prepared, Any], object] | None:
+    """What `debug` prints of the prepared data."""
+    from axolotl.reports.preview import print_samples
+
+    if not settings.general.debug:
+        return None
+    seed = settings.training.seed
+    return lambda data, tokenizer: print_samples(data.train, tokenizer, seed=seed)
 
 
 def evaluate(config: Source, *, base: bool = False) -> EvalResult:

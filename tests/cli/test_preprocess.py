@@ -3,6 +3,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from axolotl.cli.preprocess import main as preprocess
+from axolotl.cli.train import main as train
 
 
 def test_preprocess_says_what_became_of_the_rows(rows_config: str) -> None:
@@ -23,6 +24,21 @@ def test_preprocess_debug_prints_tokens(rows_config: str) -> None:
     result = CliRunner().invoke(preprocess, [rows_config, *plain, "--debug_text_only"])
     assert "more.</s>" in result.stderr
     assert "(2, 2)" not in result.stderr
+
+
+def test_debug_in_the_file_prints_the_same(rows_config: str) -> None:
+    def said(*options: str) -> str:
+        result = CliRunner().invoke(preprocess, [rows_config, *options])
+        assert result.exit_code == 0, result.output
+        return result.stderr.partition("\n  folder")[2]
+
+    by_option = said("--debug")
+    with Path(rows_config).open("a") as config:
+        config.write("\ndebug: true")
+    assert by_option == said()
+    assert by_option.count("\nBelow(-100, ") == 5
+    with_train = CliRunner().invoke(train, [rows_config, "--prepare_ds_only"])
+    assert by_option == with_train.stderr.partition("\n  folder")[2]
 
 
 def test_a_broken_row_ends_in_two(rows_config: str) -> None:

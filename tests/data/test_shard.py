@@ -97,6 +97,17 @@ def test_a_preview_shows_rows_of_the_part(tokenizer: Any, entry: dict[str, Any])
     assert shown[0].dataset == str(Path("d/a.jsonl"))
 
 
+def test_a_preview_of_rows_that_are_tokens(tokenizer: Any, write: Write) -> None:
+    row = {"input_ids": [3, 4], "attention_mask": [1, 1], "labels": [3, 4]}
+    write("a.jsonl", json_lines([row] * 40))
+    data = DataSection.model_validate({"datasets": [{"path": "a.jsonl", "shards": 4}]})
+    shown = preview_rows(
+        open_parts(data, seed=42), Encoder(tokenizer), capacity_tokens=99, first_rows=3
+    )
+    taken = sorted(np.random.default_rng(42).permutation(40)[::4] + 1)
+    assert [row.source_row for row in shown] == taken[:3]
+
+
 @pytest.mark.parametrize("dataset_shard_idx", [0, 1, 2])
 def test_a_part_of_the_prepared_rows(
     run: Run, tokenizer: Any, entry: dict[str, Any], dataset_shard_idx: int

@@ -52,6 +52,8 @@ def only(found: Resolved) -> Finding:
         ({"adapter": "lora", "lora_model_dir": "a"}, "lora_target_linear", False, "default"),
         ({}, "lora_target_linear", False, "default"),
         ({"max_packed_sequence_len": 9}, "sample_packing", True, "implied by max_packed_sequence_len"),
+        ({"max_packed_sequence_len": 9}, "sequence_len", 9, "implied by max_packed_sequence_len"),
+        ({"max_packed_sequence_len": 4096, "sequence_len": 4000}, "sequence_len", 4000, "argument"),
         ({"max_packed_sequence_len": 9}, "eval_sample_packing", True, "implied by max_packed_sequence_len"),
         ({"adapter": "lora", "lora_out_dir": "o"}, "output_dir", "o", "implied by lora_out_dir"),
         ({"lora_out_dir": "o"}, "output_dir", "./model-out", "default"),

@@ -11,13 +11,16 @@ from axolotl.cli._run import config_command
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
+SAMPLES = 5
+"""How many rows are printed with `debug: true`."""
+
 
 @config_command("preprocess", purpose="prepare")
-@click.option("--debug", is_flag=True, help="Print some rows, token by token.")
+@click.option("--debug", is_flag=True, help="Print some rows, token by token; as `debug: true`.")
 @click.option(
     "--debug_num_examples",
     type=click.IntRange(min=1),
-    default=5,
+    default=SAMPLES,
     show_default=True,
     help="How many rows --debug prints, chosen at random.",
 )
@@ -27,26 +30,30 @@ def main(resolved: Resolved, debug: bool, debug_num_examples: int, debug_text_on
 
     A second run with the same data, tokenizer and options finds the tokens there.
     """
+    debug = debug or resolved.general.debug
+    fill_store(resolved, samples=debug_num_examples if debug else 0, text_only=debug_text_only)
+
+
+def fill_store(resolved: Resolved, *, samples: int, text_only: bool = False) -> None:
+    """Prepare the data, say what became of the rows, and print some of them token by token.
+
+    Args:
+        resolved: The configuration.
+        samples: How many rows are printed.
+        text_only: Leave out `(label, id)`.
+    """
     from axolotl import api
-    from axolotl.core.console import console, print_pairs
+    from axolotl.core.console import print_pairs
 
     prepared = api.prepare(resolved)
     print_pairs("Prepared", prepared.summary.lines())
-    if not debug:
+    if not samples:
         return
 
-    import numpy as np
+    from axolotl.reports.preview import print_samples
 
-    from axolotl.reports.preview import render_tokens
-
-    tokenizer = api.load_tokenizer(resolved)
-    chance = np.random.default_rng(resolved.training.seed)
-    for index in chance.choice(len(prepared.train), debug_num_examples):
-        row = prepared.train[int(index)]
-        ids, labels = row.input_ids.tolist(), row.labels.tolist()
-        text = render_tokens(ids, labels, tokenizer, text_only=debug_text_only)
-        console().print(text, soft_wrap=True)
-        console().rule(style="dim")
+    seed, tokenizer = resolved.training.seed, api.load_tokenizer(resolved)
+    print_samples(prepared.train, tokenizer, count=samples, seed=seed, text_only=text_only)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ def main(resolved: Resolved, prepare_ds_only: bool) -> None:
     Prepares the data, trains, and saves into output_dir. Ctrl-C saves a checkpoint and ends.
     """
     from axolotl import api
+    from axolotl.cli.preprocess import SAMPLES, fill_store
     from axolotl.core.console import note, print_pairs
 
     if prepare_ds_only:
-        print_pairs("Prepared", api.prepare(resolved).summary.lines())
+        fill_store(resolved, samples=SAMPLES if resolved.general.debug else 0)
         return
     result = api.train(resolved)
     figures = result.metrics

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from axolotl.core.console import console
 from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
+from axolotl.data.store import TokenStore
 from axolotl.data.tokenize import fit
 from axolotl.records import IGNORE_INDEX, Segment
 
@@ -154,6 +156,27 @@ def render_tokens(
         if not text_only:
             text.append(f"({label}, {token}) ", style="dim")
     return text
+
+
+def print_samples(
+    store: TokenStore, tokenizer: Any, *, seed: int, count: int = 5, text_only: bool = False
+) -> None:
+    """Print some prepared rows on standard error, token by token.
+
+    Args:
+        store: The rows.
+        tokenizer: Decodes the ids.
+        seed: Seed of the choice.
+        count: How many, chosen at random; one may come twice.
+        text_only: Leave out `(label, id)`.
+    """
+    for index in np.random.default_rng(seed).choice(len(store), count):
+        row = store[int(index)]
+        text = render_tokens(
+            row.input_ids.tolist(), row.labels.tolist(), tokenizer, text_only=text_only
+        )
+        console().print(text, soft_wrap=True)
+        console().rule(style="dim")
 
 
 def _rows_of(part: Part, batch: Batch, capacity_tokens: int) -> Iterator[PreviewRow]:

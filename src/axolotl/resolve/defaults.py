@@ -79,6 +79,14 @@ def _sample_packing(config: Config, _: Machine) -> Implied | None:
     return True, "max_packed_sequence_len"
 
 
+def _sequence_len(config: Config, _: Machine) -> Implied | None:
+    """The old way packs rows of its own length, so no sample can be longer."""
+    longest = config.sequence.max_packed_sequence_len
+    if longest is None or longest >= config.sequence.sequence_len:
+        return None
+    return longest, "max_packed_sequence_len"
+
+
 def _output_dir(config: Config, _: Machine) -> Implied | None:
     adapter = config.adapter
     if adapter.adapter is None or not adapter.lora_out_dir or "output_dir" in config.written:
@@ -128,6 +136,7 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "fp16": _fp16,
     "optimizer": _optimizer,
     "sample_packing": _sample_packing,
+    "sequence_len": _sequence_len,
     "output_dir": _output_dir,
     "attn_implementation": _attn_implementation,
     "load_best_model_at_end": _load_best_model_at_end,

@@ -78,12 +78,18 @@ class Trained:
         }
 
 
-def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Trained:
+def run_training(
+    resolved: Resolved,
+    *,
+    on_start: Callable[[], object],
+    on_prepared: Callable[[Prepared, Any], object] | None = None,
+) -> Trained:
     """Prepare, train, evaluate.
 
     Args:
         resolved: The configuration.
         on_start: Called on the writing process when all is ready, before the first step.
+        on_prepared: Called with the data and the tokenizer before the model is loaded.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
@@ -105,6 +111,8 @@ def run_training(resolved: Resolved, *, on_start: Callable[[], object]) -> Train
         tokenizer=tokenizer,
         hub_token=resolved.model.hf_use_auth_token,
     )
+    if on_prepared is not None:
+        on_prepared(prepared, tokenizer)
     device = state.device or torch.device("cpu")
     set_seed(resolved.training.seed)
     with located(model_place):
