@@ -165,7 +165,7 @@ def test_options_of_the_file_and_those_of_the_schedule() -> None:
         ("cosine", {"warmup_steps": 3}, {"warmup_steps": 3}, "lr_scheduler_kwargs.warmup_steps", "no option"),
         ("one_cycle", {"lr_div_factor": 3}, {"lr_div_factor": 3}, "lr_scheduler_kwargs.lr_div_factor", "write `lr_div_factor: 3`"),
         ("one_cycle", {}, {"lr_div_factor": 1}, "lr_div_factor", "greater than 1"),
-        ("log_sweep", {}, {"log_sweep_min_lr": 20, "log_sweep_max_lr": None}, "log_sweep_max_lr", "begins at 20"),
+        ("log_sweep", {}, {"log_sweep_min_lr": 20, "log_sweep_max_lr": None}, "log_sweep_max_lr", "^log_sweep_max_lr: should be above log_sweep_min_lr, 20, got 10"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_the_options(

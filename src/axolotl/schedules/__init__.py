@@ -108,4 +108,5 @@ def _problems(
                 hint=f"did you mean '{guess}'?" if guess else there_are,
             )
         else:
-            yield ConfigError(key, f"{key}: {detail['msg']}, got {detail['input']!r}")
+            message = detail["msg"].removeprefix("Value error, ")
+            yield ConfigError(key, f"{key}: {message}, got {detail['input']!r}")

@@ -26,7 +26,7 @@ class Options(BaseModel):
     def _upwards(cls, value: float, info: ValidationInfo) -> float:
         low = info.data.get("log_sweep_min_lr", 0.0)
         if value <= low:
-            raise ValueError(f"the sweep goes upwards, and begins at {low:g}")
+            raise ValueError(f"should be above log_sweep_min_lr, {low:g}")
         return value
 
 
