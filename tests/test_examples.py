@@ -1,90 +1,30 @@
 """The configurations that a release of October 2023 came with: as they were, and in today's form.
 
-`tests/fixtures/examples_2023` has them rebuilt in the form of their time, `examples` what `migrate`
-makes of them. Both mean the same, and what that is stands in a table here.
+`tests/fixtures/examples_2023` has them rebuilt in the form of their time, `examples` in today's. Both
+mean the same, and what that is stands in a table (`tests/examples_2023.py`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
 from axolotl.config import load_config
 from axolotl.resolve import Resolved, examine
 from axolotl.resolve.machine import Machine
+from tests.examples_2023 import BNB, LINEAR, MEANS, PAGED, PAGED_8BIT, Means
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD = ROOT / "tests" / "fixtures" / "examples_2023"
+NEW = ROOT / "examples"
 CPU = Machine(gpu=False, bf16=False)
 OLD_GPU = Machine(gpu=True, bf16=False)
 GPU = Machine(gpu=True, bf16=True)
-
-
-class Means(NamedTuple):
-    """What a configuration comes to.
-
-    Args:
-        base: Base model.
-        method: What is trained, and the form of the frozen weights.
-        targets: Layers that the adapter is put on.
-        tokens: `sequence_len`, and whether rows are packed.
-        batch: `micro_batch_size` and `gradient_accumulation_steps`.
-        epochs: Passes over the data.
-        optimizer: Its name.
-        rate: Highest learning rate.
-        steps: `eval_steps` and `save_steps`.
-    """
-
-    base: str
-    method: str
-    targets: str
-    tokens: tuple[int, bool]
-    batch: tuple[int, int]
-    epochs: int
-    optimizer: str
-    rate: float
-    steps: tuple[float | None, float | None]
-
-
-LINEAR, SEVEN = "all linear", "gate_proj,down_proj,up_proj,q_proj,v_proj,k_proj,o_proj"
-TORCH, BNB = "adamw_torch", "adamw_bnb_8bit"
-PAGED, PAGED_8BIT = "paged_adamw_32bit", "paged_adamw_8bit"
-MEANS = {
-    "cerebras/btlm-ft": Means("cerebras/btlm-3b-8k-base", "full", "", (2048, False), (1, 1), 1, TORCH, 8.5e-5, (None, None)),
-    "cerebras/qlora": Means("cerebras/Cerebras-GPT-1.3B", "qlora 4bit", "c_fc,c_attn,c_proj", (2048, True), (4, 1), 2, PAGED_8BIT, 2e-4, (20, None)),
-    **{
-        f"code-llama/{size}/{name}": Means(f"codellama/CodeLlama-{size}-hf", method, LINEAR, (4096, True), (2, 4), 3, optimizer, 2e-4, (20, None))
-        for size in ("7b", "13b", "34b")
-        for name, method, optimizer in (("lora", "lora 8bit", BNB), ("qlora", "qlora 4bit", PAGED))
-    },
-    "falcon/config-7b": Means("tiiuae/falcon-7b", "full", "", (2048, False), (1, 2), 4, BNB, 3e-5, (5, 43)),
-    "falcon/config-7b-lora": Means("tiiuae/falcon-7b", "lora 8bit", LINEAR, (2048, False), (1, 2), 4, BNB, 3e-5, (5, 43)),
-    "falcon/config-7b-qlora": Means("tiiuae/falcon-7b", "qlora 4bit", LINEAR, (2048, False), (1, 2), 3, PAGED, 2e-4, (5, 10)),
-    "gptj/qlora": Means("EleutherAI/gpt-j-6b", "qlora 4bit", LINEAR, (2048, False), (2, 2), 2, PAGED_8BIT, 1e-4, (20, None)),
-    "jeopardy-bot/config": Means("huggyllama/llama-7b", "full", "", (512, False), (1, 1), 3, BNB, 3e-5, (110, 660)),
-    "llama-2/gptq-lora": Means("TheBloke/Llama-2-7B-GPTQ", "lora gptq", "k_proj,o_proj,q_proj,v_proj", (4096, False), (1, 1), 3, TORCH, 1.7e-5, (None, None)),
-    "llama-2/lora": Means("NousResearch/Llama-2-7b-hf", "lora 8bit", LINEAR, (4096, True), (2, 4), 3, BNB, 2e-4, (20, None)),
-    "llama-2/qlora": Means("NousResearch/Llama-2-7b-hf", "qlora 4bit", LINEAR, (4096, True), (2, 4), 3, PAGED, 2e-4, (20, None)),
-    "llama-2/relora": Means("NousResearch/Llama-2-7b-hf", "relora 150 qlora 4bit", LINEAR, (4096, True), (4, 4), 3, BNB, 2e-4, (20, 50)),
-    "llama-2/tiny-llama": Means("PY007/TinyLlama-1.1B-step-50K-105b", "lora 8bit", LINEAR, (4096, True), (2, 4), 3, BNB, 2e-4, (20, None)),
-    "mistral/config": Means("mistralai/Mistral-7B-v0.1", "full", "", (8192, True), (2, 4), 3, BNB, 5e-6, (20, None)),
-    "mistral/qlora": Means("mistralai/Mistral-7B-v0.1", "qlora 4bit", f"{LINEAR} {SEVEN}", (8192, True), (2, 4), 1, BNB, 2e-4, (20, None)),
-    "mpt-7b/config": Means("mosaicml/mpt-7b", "full", "", (2048, False), (1, 1), 3, BNB, 2e-7, (110, 660)),
-    "openllama-3b/config": Means("openlm-research/open_llama_3b_v2", "full", "", (1024, True), (1, 1), 4, BNB, 3e-6, (0.05, None)),
-    "openllama-3b/lora": Means("openlm-research/open_llama_3b_v2", "lora 8bit", SEVEN, (1024, True), (2, 1), 4, BNB, 2e-4, (0.05, None)),
-    "openllama-3b/qlora": Means("openlm-research/open_llama_3b_v2", "qlora 4bit", LINEAR, (1024, True), (2, 1), 4, PAGED, 2e-4, (0.05, None)),
-    "phi/phi-ft": Means("microsoft/phi-1_5", "full", "", (2048, True), (1, 1), 4, TORCH, 3e-6, (0.05, None)),
-    "phi/phi-qlora": Means("microsoft/phi-1_5", "qlora 4bit", LINEAR, (1024, False), (1, 1), 4, TORCH, 3e-6, (0.05, None)),
-    "pythia-12b/config": Means("EleutherAI/pythia-12b-deduped", "full", "", (2048, True), (1, 1), 5, BNB, 3e-5, (None, None)),
-    "pythia/lora": Means("EleutherAI/pythia-1.4b-deduped", "lora 8bit", "query_key_value", (512, False), (4, 1), 3, TORCH, 1e-5, (20, None)),
-    "redpajama/config-3b": Means("togethercomputer/RedPajama-INCITE-Chat-3B-v1", "full", "", (2048, False), (1, 4), 3, BNB, 2e-7, (110, 660)),
-    "replit-3b/config-lora": Means("replit/replit-code-v1-3b", "lora", "Wqkv,mlp_up,mlp_down", (2048, False), (1, 8), 3, TORCH, 1e-5, (50, None)),
-    "xgen-7b/xgen-7b-8k-qlora": Means("Salesforce/xgen-7b-8k-base", "qlora 4bit", LINEAR, (8192, False), (1, 1), 3, PAGED, 2e-5, (50, 50)),
-}  # fmt: skip
 
 TOKENS_AS_MAPPING = {"jeopardy-bot/config", "mpt-7b/config", "redpajama/config-3b"}
 IN_HALF_PRECISION = {"llama-2/gptq-lora", "pythia-12b/config"} | {
@@ -110,6 +50,35 @@ SAID_OF_THE_OLD = {
     "tokens-as-mapping": TOKENS_AS_MAPPING,
 }  # fmt: skip
 """Rule → the old files of which it says something, on a GPU with bfloat16."""
+SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["pure-float16"]}
+"""What no change of the file could mend without changing what it means."""
+NOT_YET = {
+    ("adapter", "qlora"),
+    ("datasets.0.type", "jeopardy"),
+    ("gptq", True),
+    ("load_in_4bit", True),
+    ("load_in_8bit", True),
+    ("optimizer", BNB),
+    ("optimizer", PAGED),
+    ("optimizer", PAGED_8BIT),
+    ("relora_steps", 150),
+}
+"""What this version does not carry out. It loses a line with everything that it learns, never gains one."""
+TF32 = (
+    FALCON
+    | TOKENS_AS_MAPPING
+    | {
+        "cerebras/btlm-ft",
+        "cerebras/qlora",
+        "gptj/qlora",
+        "llama-2/gptq-lora",
+        "phi/phi-ft",
+        "phi/phi-qlora",
+        "pythia-12b/config",
+        "pythia/lora",
+        "replit-3b/config-lora",
+    }
+)
 
 
 @cache
@@ -119,6 +88,23 @@ def examined(file: Path, machine: Machine = GPU) -> Resolved:
 
 def old(name: str) -> Path:
     return OLD / f"{name}.yml"
+
+
+def new(name: str) -> Path:
+    return NEW / f"{name}.yml"
+
+
+def rules(name: str, level: str, machine: Machine = GPU) -> set[str]:
+    return {f.rule for f in examined(new(name), machine).findings if f.level == level}
+
+
+def value(resolved: Resolved, key: str) -> Any:
+    """The value at a dotted path."""
+
+    def part(whole: Any, name: str) -> Any:
+        return whole[int(name)] if isinstance(whole, list) else whole[name]
+
+    return reduce(part, key.split("."), resolved.as_dict())
 
 
 def meaning(resolved: Resolved) -> Means:
@@ -188,3 +174,80 @@ def test_tokens_as_a_mapping_are_special_tokens(name: str) -> None:
     model = examined(old(name)).model
     assert model.tokens == []
     assert model.special_tokens["eos_token"] in ("</s>", "<|endoftext|>")
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_nothing_is_left_to_migrate(name: str) -> None:
+    assert [f for f in examined(new(name)).findings if f.fix] == []
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_the_new_file_means_the_same(name: str) -> None:
+    was, now = examined(old(name)), examined(new(name))
+    assert meaning(now) == MEANS[name]
+    before, after = was.as_dict(), now.as_dict()
+    different = {key for key in after if before[key] != after[key]}
+    assert different <= _without_consequence(now)
+
+
+def _without_consequence(resolved: Resolved) -> set[str]:
+    """Options that may differ, because they are old names or change nothing in this file."""
+    every = resolved.as_dict()
+    idle = {key for key in every if re.fullmatch("is_.*_derived_model", key)}
+    idle |= {"max_packed_sequence_len", "flash_optimum"}
+    if resolved.adapter.adapter is None:
+        idle |= {key for key in every if key.startswith("lora_")}
+    if resolved.sequence.sample_packing:
+        idle |= {"group_by_length"}
+    if resolved.tracking.wandb_project is None:
+        idle |= {"eval_table_size", "eval_table_max_new_tokens"}
+    return idle
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_only_what_cannot_be_avoided_is_said_of_the_new_file(name: str) -> None:
+    expected = {rule for rule, names in SAID_OF_THE_NEW.items() if name in names}
+    assert rules(name, "warning") - {"not-yet"} == expected
+    assert rules(name, "error") == set()
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_what_this_version_does_not_carry_out(name: str) -> None:
+    resolved = examined(new(name))
+    waiting = {f.key for f in resolved.findings if f.rule == "not-yet"}
+    values = resolved.as_dict()
+    expected = {
+        key
+        for key, asked in NOT_YET
+        if key.partition(".")[0] in values and value(resolved, key) == asked
+    }
+    assert waiting == expected
+
+
+def test_what_a_machine_without_a_gpu_says_besides() -> None:
+    float16 = {"openllama-3b/lora", "openllama-3b/qlora"}
+    for name in MEANS:
+        assert rules(name, "error", CPU) == ({"machine-computes-it"} if name in float16 else set())
+        assert rules(name, "warning", CPU) == rules(name, "warning")
+        assert ("idle-tf32" in rules(name, "info", CPU)) == (name in TF32)
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_comments_are_kept_in_their_order(name: str) -> None:
+    before, after = (_comments(file.read_text(encoding="utf-8")) for file in (old(name), new(name)))
+    assert after == before
+
+
+def _comments(text: str) -> list[str]:
+    """The lines that are comments; those behind a value go when it goes."""
+    return re.findall(r"^ *#.*", text, re.MULTILINE)
+
+
+def test_the_page_of_the_examples_names_each_with_its_model_and_data() -> None:
+    page = (NEW / "README.md").read_text(encoding="utf-8")
+    for name in MEANS:
+        resolved = examined(new(name))
+        (source,) = resolved.data.datasets
+        (row,) = [line for line in page.splitlines() if f"]({name}.yml)" in line]
+        assert f"| `{resolved.model.base_model}` |" in row
+        assert f"| `{source.path}` as `{source.type}` |" in row
