@@ -67,6 +67,7 @@ def problems(source: Any, overrides: Any = ()) -> list[str]:
         ("output_dir: $R/$(R)/$$R/a$/{R}", "$R/$(R)/$$R/a$/{R}"),
         ("output_dir: >-\n  a ${R}\n  b", "a 16 b"),
         ("output_dir: '${PADDED}'", " 5\n"),
+        ("output_dir: ${PADDED}", "5"),
     ],
 )
 def test_a_variable_stands_in_a_value(write: Any, line: str, value: Any) -> None:

@@ -344,6 +344,11 @@ def test_values_that_no_configuration_can_hold_are_refused() -> None:
         "  hint: use text, numbers, booleans, lists and dicts"
     ]
     assert "keys are text, got 3" in problems({3: "x"})[0]
+    nested: Any = 1
+    for _ in range(60):
+        nested = {"a": nested}
+    source = {"base_model": "m", "datasets": [{"path": "d"}], "lr_scheduler_kwargs": nested}
+    assert "nested too deeply" in problems(source)[0]
     itself: dict[str, Any] = {}
     itself["tokens"] = itself
     assert "nested too deeply" in problems(itself)[0]

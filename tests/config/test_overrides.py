@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axolotl.config import load_config, options
+from axolotl.config.load import load_arguments
 from axolotl.config.overrides import split_arguments
 from axolotl.errors import ConfigError, ConfigErrors
 
@@ -208,6 +209,17 @@ def test_unknown_keys_can_be_allowed(arguments: list[str], allowed: bool) -> Non
     assert (note.level, note.rule, note.key) == ("warning", "unknown-key", "lora_rr")
     assert (note.where, note.hint) == ("--lora_rr", "did you mean 'lora_r'?")
     assert split_arguments(["--allow_unknown", "c.yml"], options())[0] == ["c.yml"]
+
+
+def test_a_list_in_pieces_is_told_to_be_one_argument() -> None:
+    def hint(*arguments: str) -> str:
+        with pytest.raises(ConfigErrors, match=r"several files: f\.yml, ") as caught:
+            load_arguments(arguments)
+        return str(caught.value.problems[0].hint)
+
+    assert hint("f.yml", "g.yml") == "name one; if 'g.yml' is a value, write `--key=g.yml`"
+    said = hint("f.yml", "--lora_target_modules", "q_proj", "v_proj")
+    assert said.endswith("and a list as one argument: `--key '[a, b]'`")
 
 
 WORDS = st.sampled_from(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 from axolotl.config.characters import printable, refuse_characters
 from axolotl.config.config import SECTIONS, Config, options
@@ -23,7 +23,7 @@ from axolotl.config.overrides import (
 )
 from axolotl.config.section import Section
 from axolotl.config.tree import TOO_DEEP, Branch, Leaf, from_python
-from axolotl.config.typed import Reader
+from axolotl.config.typed import Reader, alternatives
 from axolotl.errors import ConfigError, ConfigErrors
 from axolotl.records import Finding
 
@@ -85,10 +85,18 @@ def load_arguments(arguments: Sequence[str]) -> Config:
     with _all_told("command line"):
         files, changes = split_arguments(arguments, options())
         if len(files) > 1:
-            hint = f"name one; if '{files[-1]}' is a value, write it as `--key={files[-1]}`"
+            hint = f"name one; if '{files[-1]}' is a value, write `--key={files[-1]}`"
+            if any(_takes_list(change.path) for change in changes):
+                hint += ", and a list as one argument: `--key '[a, b]'`"
             raise ConfigError("", f"several files: {', '.join(files)}", hint=hint)
         source = find_source(files[0], ask=True) if files else default_source(ask=True)
         return _load(read_files(source), changes)
+
+
+def _takes_list(key: str) -> bool:
+    return key in options() and any(
+        get_origin(kind) is list for kind in alternatives(options()[key].annotation)
+    )
 
 
 @contextmanager
