@@ -40,6 +40,15 @@ def test_the_limit_never_takes_what_was_just_written(tmp_path: Path) -> None:
     assert [p.name for p in list_checkpoints(tmp_path)] == ["checkpoint-6"]
 
 
+def test_the_limit_never_takes_the_one_to_be_spared(tmp_path: Path) -> None:
+    best = tmp_path / "checkpoint-1"
+    for step, kept in ((1, [1]), (2, [1, 2]), (3, [1, 3]), (4, [1, 4])):
+        with staged(tmp_path, is_writer=True) as finish:
+            write_checkpoint(staging_folder(tmp_path) / f"checkpoint-{step}")
+            finish(keep=2, spare=best)
+        assert [p.name for p in list_checkpoints(tmp_path)] == [f"checkpoint-{n}" for n in kept]
+
+
 def test_a_new_run_moves_all_checkpoints_out_of_its_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,8 +22,8 @@ _WHERE = "resume_from_checkpoint"
 class Finish(Protocol):
     """Makes what was staged a checkpoint and removes the oldest beyond `keep`."""
 
-    def __call__(self, *, keep: int | None) -> None:
-        """Finish, and keep the newest `keep` checkpoints; None keeps all."""
+    def __call__(self, *, keep: int | None, spare: Path | None = None) -> None:
+        """Finish, and keep `keep` checkpoints, the newest and `spare`; None keeps all."""
         ...
 
 
@@ -45,7 +45,7 @@ def staged(run_folder: Path, *, is_writer: bool) -> Iterator[Finish]:
     """
     work = staging_folder(run_folder)
 
-    def finish(*, keep: int | None) -> None:
+    def finish(*, keep: int | None, spare: Path | None = None) -> None:
         if not is_writer:
             return
         written = set()
@@ -57,7 +57,8 @@ def staged(run_folder: Path, *, is_writer: bool) -> Iterator[Finish]:
             written.add(target)
         if keep:
             older = [path for path in list_checkpoints(run_folder) if path not in written]
-            for old in older[: max(0, len(older) + len(written) - keep)]:
+            removable = [path for path in older if path != spare]
+            for old in removable[: max(0, len(older) + len(written) - keep)]:
                 _remove(old)
 
     with disk_faults(run_folder):

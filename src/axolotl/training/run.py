@@ -25,6 +25,8 @@ from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
 from axolotl.training.arguments import every, training_arguments
+from axolotl.training.callbacks.best import BestCheckpoint
+from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.progress import ProgressBar
@@ -134,7 +136,7 @@ def run_training(
     facts = print_summary(
         resolved, prepared, plan, model=model, attention=attention, route=route, device=device
     )
-    trainer, stop = _build_trainer(resolved, plan, model, tokenizer, marks)
+    trainer, stop = _build_trainer(resolved, plan, model, tokenizer, marks, resume=resume)
     if resume is not None:
         note(f"resuming from {resume}")
     if trainer.args.should_save:
@@ -154,11 +156,25 @@ def run_training(
 
 
 def _build_trainer(
-    resolved: Resolved, plan: Plan, model: Any, tokenizer: Any, marks: Fingerprint
+    resolved: Resolved,
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    marks: Fingerprint,
+    *,
+    resume: Path | None,
 ) -> tuple[PackedTrainer, StopOnSignal]:
     steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
-    counters, stop = RunCounters(), StopOnSignal()
-    metrics = Path(saving.output_dir) / "metrics.jsonl"
+    counters = RunCounters()
+    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
+    output = Path(saving.output_dir)
+    callbacks: list[Any] = [MetricsFile(output / "metrics.jsonl", counters)]
+    if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
+        callbacks.append(EvaluateAfterFirstStep())
+    patience = evaluation.early_stopping_patience
+    best = None
+    if evaluation.load_best_model_at_end:
+        best = BestCheckpoint(output, resume=resume, patience=patience)
     arguments = training_arguments(
         training=resolved.training,
         optimizer=resolved.optimizer,
@@ -186,8 +202,9 @@ def _build_trainer(
         ),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[MetricsFile(metrics, counters), stop],
+        callbacks=[*callbacks, stop],
         fingerprint=marks,
+        best=best,
     )
     return trainer, stop
 
@@ -208,6 +225,9 @@ def _run(
     eval_loss = _last_eval(trainer)
     if not stop.interrupted and trainer.loaders.eval is not None and eval_loss is None:
         eval_loss = trainer.evaluate()["eval_loss"]
+    chosen: dict[str, Any] = {}
+    if not stop.interrupted and (best := _take_best(trainer)) is not None:
+        chosen, eval_loss = {"checkpoint": best.step}, best.loss
     counters = trainer.counters
     return RunResult(
         output_dir=output,
@@ -222,8 +242,22 @@ def _run(
             "trained_tokens": counters.trained_tokens,
             "tokens_per_second": round(counters.tokens_per_second, 2),
             "peak_memory_bytes": peak_bytes(trainer.args.device),
+            **chosen,
         },
     )
+
+
+def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:
+    """Go back to the best checkpoint, if one is to be chosen; None where there is none.
+
+    A run that was stopped keeps what it stopped with: its resume goes on from there, and chooses.
+    """
+    best = trainer.best
+    if best is None or (folder := best.folder) is None:
+        return None
+    trainer.take_weights(folder)
+    note(f"the result is {folder.name}, the best one: held-out loss {best.loss:.4f}")
+    return best
 
 
 def _last_eval(trainer: PackedTrainer) -> float | None:

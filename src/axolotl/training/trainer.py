@@ -24,6 +24,7 @@ from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
+from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.checkpoint_files import loading
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
@@ -57,6 +58,7 @@ class PackedTrainer(Trainer):
         tokenizer: Saved with every checkpoint.
         callbacks: Further callbacks.
         fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
+        best: Told of every checkpoint, and the one that it names is kept; None without a choice.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class PackedTrainer(Trainer):
         tokenizer: Any,
         callbacks: list[Any],
         fingerprint: Fingerprint,
+        best: BestCheckpoint | None = None,
     ) -> None:
         self.fingerprint = fingerprint
+        self.best = best
         self.loaders = loaders
         self.lr_factor = lr_factor
         self.counters = counters
@@ -83,7 +87,7 @@ class PackedTrainer(Trainer):
             train_dataset=loaders.train.dataset,
             eval_dataset=loaders.eval.dataset if loaders.eval else None,
             processing_class=tokenizer,
-            callbacks=[counters, *callbacks],
+            callbacks=[counters, *([best] if best else []), *callbacks],
         )
         # The library has set it to False; it is saved with the model, and a forward pass of the
         # training turns the cache off by itself.
@@ -188,13 +192,15 @@ class PackedTrainer(Trainer):
             raise diverged("a weight is not finite", step=self.state.global_step)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """One pass; none after the last step, where the library would take one more on a resume."""
-        if self.state.global_step < self.state.max_steps:
+        """One pass; none where all is done, and the library would take one more on a resume."""
+        if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.check_finite()
         run_folder = Path(str(self.args.output_dir))
+        if self.best is not None:
+            self.best.saving(self.state.global_step)
         with checkpoints.staged(run_folder, is_writer=self.args.should_save) as finish:
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
@@ -202,7 +208,11 @@ class PackedTrainer(Trainer):
                 name = f"checkpoint-{self.state.global_step}"
                 write_fingerprint(staging / name, self.fingerprint)
             self.accelerator.wait_for_everyone()
-            finish(keep=self.args.save_total_limit)
+            finish(keep=self.args.save_total_limit, spare=self.best and self.best.folder)
+
+    def take_weights(self, checkpoint: Path) -> None:
+        """Go back to the weights of a checkpoint of this run."""
+        self._load_from_checkpoint(str(checkpoint))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with loading(resume_from_checkpoint):

@@ -21,9 +21,14 @@ class StopOnSignal(TrainerCallback):
 
     The run stops with one checkpoint, and logs and evaluates nothing that would not have been due
     at that step: with its resume it leaves the same metrics as a run that was not stopped.
+
+    Args:
+        evaluate_first: Compute a held-out loss that is due before the checkpoint is written, because
+            the checkpoint has to know it, instead of after.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, evaluate_first: bool = False) -> None:
+        self.evaluate_first = evaluate_first
         self.stopped_by: signal.Signals | None = None
         self.interrupted = False
         """Whether steps are left to do."""
@@ -56,13 +61,16 @@ class StopOnSignal(TrainerCallback):
         self.interrupted = True
         control.should_save = True
         control.should_training_stop = True
-        self._put_off(control)
+        if not self.evaluate_first:
+            self._put_off(control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The library ends an epoch where the run stops; it is one only where its rows are."""
         if not self.interrupted:
             return
         if float(state.epoch).is_integer():
+            if self.evaluate_first:
+                return  # evaluated, and saved once more
             self._put_off(control)
         control.should_evaluate = control.should_save = False
 
