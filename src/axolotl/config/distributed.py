@@ -77,18 +77,18 @@ class DistributedSection(Section):
         default=None,
         ge=1,
         description="Seconds that processes wait for each other before they give up; 1800 by default.",
-        json_schema_extra={"needs": "several processes"},
+        json_schema_extra={"needs": "several processes", "pending": True},
     )
     ddp_bucket_cap_mb: int | None = Field(
         default=None,
         ge=1,
         description="Megabytes of gradients that are exchanged at once.",
-        json_schema_extra={"needs": "several processes"},
+        json_schema_extra={"needs": "several processes", "pending": True},
     )
     ddp_broadcast_buffers: bool | None = Field(
         default=None,
         description="Send the first process's buffers to all others before each forward pass.",
-        json_schema_extra={"needs": "several processes"},
+        json_schema_extra={"needs": "several processes", "pending": True},
     )
     local_rank: int | None = Field(
         default=None,

@@ -17,6 +17,7 @@ class PrecisionSection(Section):
         description="Compute in bfloat16 while the weights stay in float32 (autocast); `auto` turns "
         "it on where there is a GPU that has it; `full` computes only evaluations in it, with weights "
         "converted for the time.",
+        json_schema_extra={"pending": ["full"]},
     )
     fp16: bool = Field(
         default=False,

@@ -58,7 +58,7 @@ class TrainingSection(Section):
     torch_compile: bool = Field(
         default=False,
         description="Compile the model with torch: slow to begin with, then faster.",
-        json_schema_extra={"needs": "a C++ compiler"},
+        json_schema_extra={"needs": "a C++ compiler", "pending": True},
     )
     torch_compile_backend: str | None = Field(
         default=None,
