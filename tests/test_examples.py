@@ -56,6 +56,7 @@ NOT_YET = {
     ("adapter", "qlora"),
     ("datasets.0.type", "jeopardy"),
     ("gptq", True),
+    ("group_by_length", True),
     ("load_in_4bit", True),
     ("load_in_8bit", True),
     ("optimizer", BNB),

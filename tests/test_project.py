@@ -17,7 +17,7 @@ else:
 import axolotl
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yml"))
+EXAMPLES = sorted((ROOT / "examples" / "quickstart").glob("*.yml"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

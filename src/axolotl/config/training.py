@@ -48,12 +48,14 @@ class TrainingSection(Section):
         default=False,
         description="Put samples of similar length into one batch, the longest first; rows have no "
         "padding here, so it only evens out their sizes.",
+        json_schema_extra={"pending": True},
     )
     noisy_embedding_alpha: float | None = Field(
         default=None,
         ge=0,
         description="NEFTune: noise of this strength on the embeddings while training, divided by the "
         "square root of tokens times width (arXiv 2310.05914).",
+        json_schema_extra={"pending": True},
     )
     torch_compile: bool = Field(
         default=False,

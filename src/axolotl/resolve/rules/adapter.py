@@ -87,10 +87,12 @@ def embeddings_of_new_tokens(case: Case) -> Iterator[Found]:
     adapter = case.config.adapter
     new = case.config.model.tokens and adapter.adapter and not adapter.lora_model_dir
     if new and not adapter.lora_modules_to_save:
+        # The tokenizer may have them already; what it lacks is refused when it is loaded.
         yield Found(
-            "error",
+            "warning",
             "tokens",
-            "tokens: new tokens get random embeddings, and the adapter does not train them",
+            "tokens: those that the tokenizer lacks get random embeddings, which the adapter does not "
+            "train; the training will be refused then",
             "name the embeddings and the output head in lora_modules_to_save: "
             "`[embed_tokens, lm_head]` for most models",
         )

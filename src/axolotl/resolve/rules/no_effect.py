@@ -44,7 +44,7 @@ _IDLE: Sequence[_Idle] = [
     (
         ["peft_adapter"],
         lambda case: case.config.adapter.adapter != "llama-adapter",
-        "they are settings of another adapter",
+        "these are settings of another adapter",
         "",
     ),
     (
@@ -116,20 +116,26 @@ _IDLE: Sequence[_Idle] = [
     (
         ["lr_quadratic_warmup"],
         _scheduled_by("cosine"),
-        "it belongs to the cosine schedule",
+        "only the cosine schedule has it",
         "write `lr_scheduler: cosine`",
     ),
     (
         ["lr_div_factor"],
         _scheduled_by("one_cycle"),
-        "it belongs to another schedule",
+        "another schedule is chosen",
         "write `lr_scheduler: one_cycle`",
     ),
     (
         ["log_sweep_min_lr", "log_sweep_max_lr"],
         _scheduled_by("log_sweep"),
-        "it belongs to another schedule",
+        "another schedule is chosen",
         "write `lr_scheduler: log_sweep`",
+    ),
+    (
+        ["warmup_steps", "warmup_ratio"],
+        lambda case: case.config.schedule.lr_scheduler == "log_sweep",
+        "a sweep begins with its smallest rate",
+        "",
     ),
     (
         ["metric_for_best_model"],

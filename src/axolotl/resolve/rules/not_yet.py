@@ -42,7 +42,8 @@ def _pending(key: str, value: object, info: FieldInfo) -> Iterator[_Said]:
     known = facts(info)
     pending = known.get("pending", False)
     if isinstance(pending, bool):
-        asks = pending and bool(value) and value != info.get_default(call_default_factory=True)
+        nothing = (None, "", [], {}, info.get_default(call_default_factory=True))
+        asks = pending and value not in nothing
         said = "it"
     else:
         asks = value in pending or _form(value) in pending
