@@ -20,7 +20,7 @@ def change(tree: Branch, edit: Edit) -> Branch:
     Raises:
         Refused: the key is not there, or the new name is taken.
     """
-    tree = _copy_branch(tree)
+    tree = copy_branch(tree)
     parts = edit.key.split(".")
     if edit.action == "set":
         node, _ = read_value(write_value(edit.value), "", edit.key)
@@ -59,19 +59,22 @@ def same(one: Node, other: Node) -> bool:
     return isinstance(other, Leaf) and (one.value, one.plain) == (other.value, other.plain)
 
 
+def copy_branch(branch: Branch) -> Branch:
+    """A copy that may be changed."""
+    return Branch(branch.where, {key: _copy(item) for key, item in branch.items.items()})
+
+
 def node_at(tree: Node, key: str) -> Node | None:
     """The node at a dotted path."""
     return _at(tree, key.split("."))
 
 
-def _copy_branch(branch: Branch) -> Branch:
-    return Branch(branch.where, {key: _copy(item) for key, item in branch.items.items()})
-
-
 def _copy(node: Node) -> Node:
     if isinstance(node, Branch):
-        return _copy_branch(node)
-    return Row(node.where, [_copy(item) for item in node.items]) if isinstance(node, Row) else node
+        return copy_branch(node)
+    if isinstance(node, Row):
+        return Row(node.where, [_copy(item) for item in node.items])
+    return Leaf(node.value, node.where, plain=node.plain)
 
 
 def _at(node: Node, parts: Sequence[str]) -> Node | None:

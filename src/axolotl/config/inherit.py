@@ -43,14 +43,18 @@ class Written:
     problems: list[ConfigError] = field(default_factory=list[ConfigError])
 
 
-def read_files(source: Source) -> Written:
+def read_files(source: Source, text: str | None = None) -> Written:
     """Read a file and those it is based on.
+
+    Args:
+        source: The file.
+        text: What it says; by default what is read from it.
 
     Raises:
         ConfigError: one of them cannot be found or read.
         EnvironmentFault: one of them may not be read.
     """
-    return _with_bases(_read(source), source)
+    return _with_bases(_read(source, text), source)
 
 
 def read_mapping(mapping: Mapping[str, Any]) -> Written:
@@ -98,8 +102,8 @@ def _same_things() -> Mapping[str, tuple[str, ...]]:
     return {key: tuple(sorted(names - {key})) for names in groups.values() for key in sorted(names)}
 
 
-def _read(source: Source) -> Written:
-    tree, problems = read_yaml(read_source(source), source.name)
+def _read(source: Source, text: str | None = None) -> Written:
+    tree, problems = read_yaml(read_source(source) if text is None else text, source.name)
     _refuse_secrets_in_base(tree, source)
     expand(tree)
     return Written(source.name, tree, problems)

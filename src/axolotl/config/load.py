@@ -69,6 +69,20 @@ def load_config(
         return _load(written, changes, allow_unknown=allow_unknown)
 
 
+def load_written(written: Written, *, allow_unknown: bool = False) -> Config:
+    """The configuration that a tree says, which is changed on the way.
+
+    Args:
+        written: What was written.
+        allow_unknown: Whether keys that are no options, or not yet, are only noted.
+
+    Raises:
+        ConfigErrors: everything that is wrong with it.
+    """
+    with _all_told(written.name):
+        return _load(written, [], allow_unknown=allow_unknown)
+
+
 def load_arguments(arguments: Sequence[str]) -> Config:
     """Read the configuration that a command line asks for: what it names first, and overrides.
 
