@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from axolotl.config.edit import apply
@@ -241,6 +241,7 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
+@example({"2e-4": ["1", "true", "~", "", "no", 2e-4]})
 def test_a_written_value_is_read_back_as_it_was(value: Any) -> None:
     tree, problems = read_yaml(f"key: {write_value(value)}\n", "f")
     assert problems == []

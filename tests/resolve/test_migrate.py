@@ -274,6 +274,19 @@ def test_a_fix_is_not_made_once_another_one_has_removed_its_reason(
     assert migrated("seed: 5\n").text == HEAD + "seed: 9\n"
 
 
+def test_of_several_mistakes_at_one_key_the_first_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check(case: Any) -> Any:
+        yield Found("error", "seed", "one")
+        yield Found("error", "seed", "two")
+
+    _with_rules(monkeypatch, ("check", check))
+    migration = migrated("seed: 5\n")
+    assert fates(migration)["seed"].why == "one"
+    assert [finding.message for finding in migration.findings] == ["one", "two"]
+
+
 def test_a_new_key_is_told_at_the_key_that_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(case: Any) -> Any:
         if not case.config.written.get("sequence_len"):

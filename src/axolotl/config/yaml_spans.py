@@ -138,8 +138,7 @@ class _Reader:
     def colon(self, key: Span) -> int | None:
         """Index behind the colon of `key: …`; None for `? key`, where it stands on another line."""
         found = re.compile(r"[ \t]*:").match(self.text, key.end)
-        before = self.text[line_start(self.text, key.start) : key.start].rstrip(" \t")
-        return found.end() if found and not before.endswith("?") else None
+        return found.end() if found else None
 
     def without_blank_lines(self, start: int, end: int) -> int:
         """The end of the last line with text in it of a value over several lines."""

@@ -124,10 +124,9 @@ class Fates:
                 rows[name] = row
             rows.setdefault(key, fresh)
             self._rows = rows
-        if not _is_missing(finding):
-            for name in inner:
-                if self._rows[name].status == "kept":
-                    del self._rows[name]
+        for name in inner:
+            if self._rows[name].status == "kept":
+                del self._rows[name]
         row = self._rows[key]
         keeps = status in ("refused", "not yet")
         self._rows[key] = replace(
