@@ -7,18 +7,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic.fields import FieldInfo
 
 from axolotl.config import SECTIONS
 from axolotl.config.legacy import old_names
-from axolotl.config.section import Section, facts
+from axolotl.config.reference import default_words, first_upper, value_words, what_it_does
+from axolotl.config.section import Section
 from axolotl.config.typed import alternatives
-from axolotl.config.wording import describe
 from axolotl.resolve.case import Rule
 from axolotl.resolve.rules import RULES
 
@@ -57,7 +56,6 @@ its line, and the way out. Errors stop every command; what only the machine lack
 |---|---|
 {names}
 """
-BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def options_page() -> str:
@@ -70,7 +68,7 @@ def rules_page() -> str:
     rules = [
         f"| `{rule.id}` | {_keys(rule)} | {_cell(_first_line(rule.check))} |" for rule in RULES
     ]
-    names = [f"| `{key}` | {_cell(_first_upper(what))} |" for key, what in old_names().items()]
+    names = [f"| `{key}` | {_cell(first_upper(what))} |" for key, what in old_names().items()]
     return RULES_PAGE.format(rules="\n".join(rules), names="\n".join(names))
 
 
@@ -96,50 +94,13 @@ def _nested(fields: Mapping[str, FieldInfo], before: str = "") -> Iterator[str]:
 def _table(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     yield "| key | value | default | what it does |\n|---|---|---|---|"
     for key, info in fields.items():
-        cells = f"`{key}`", _value(info), _default(info), _what(info)
+        cells = f"`{key}`", value_words(info), default_words(info), what_it_does(info)
         yield f"| {' | '.join(map(_cell, cells))} |"
     yield ""
 
 
 def _cell(text: str) -> str:
     return text.replace("|", chr(92) + "|")
-
-
-def _what(info: FieldInfo) -> str:
-    known = facts(info)
-    text = _first_upper(info.description or "")
-    if needs := known.get("needs"):
-        text += f" Needs {needs}."
-    pending = known.get("pending")
-    if pending is True:
-        text += " **Not yet.**"
-    elif pending:
-        words = [v if v in ("a list", "a mapping") else f"`{v}`" for v in pending]
-        text += f" **Not yet:** {', '.join(words)}."
-    return text
-
-
-def _value(info: FieldInfo) -> str:
-    words = describe(info.annotation).replace("'", "`").replace("a text", "text")
-    words = words.replace("a whole number or a number", "a count, or a share below 1")
-    bounds = [
-        f"{word} {getattr(rule, name)}"
-        for rule in info.metadata
-        for name, word in BOUNDS.items()
-        if hasattr(rule, name)
-    ]
-    return ", ".join([words, *bounds])
-
-
-def _default(info: FieldInfo) -> str:
-    if info.is_required():
-        return "**required**"
-    if implied := facts(info).get("implied"):
-        return implied
-    value: Any = info.get_default(call_default_factory=True)
-    if value is None or value in ({}, [], ""):
-        return "—"
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def _entries(info: FieldInfo) -> Iterator[tuple[type[Section], bool]]:
@@ -152,10 +113,6 @@ def _entries(info: FieldInfo) -> Iterator[tuple[type[Section], bool]]:
 
 def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").partition("\n")[0]
-
-
-def _first_upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 if __name__ == "__main__":

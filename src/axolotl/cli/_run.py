@@ -80,13 +80,13 @@ def _in_file(resolved: Resolved, where: str | None) -> str | None:
     return where if origin in ("default", f"--{where}") else f"{origin}: {where}"
 
 
-def arguments_command(name: str) -> Callable[[Body], click.Command]:
+def arguments_command(
+    name: str, *, metavar: str = "CONFIG [--KEY VALUE]..."
+) -> Callable[[Body], click.Command]:
     """Make a command of a function that takes `arguments`: a file and overrides, unread."""
 
     def decorate(body: Body) -> click.Command:
-        taking = click.argument(
-            "arguments", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--KEY VALUE]..."
-        )
+        taking = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=metavar)
         return click.command(name, context_settings=SETTINGS, epilog=_OVERRIDES)(taking(body))
 
     return decorate

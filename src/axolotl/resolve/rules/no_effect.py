@@ -181,6 +181,11 @@ _WITHOUT: Sequence[tuple[str, str]] = [
 """Switches that are always on, and why."""
 
 
+def idle_because(key: str) -> list[str]:
+    """Why an option may change nothing."""
+    return [why for keys, _, why, _ in _IDLE if key in keys]
+
+
 def no_effect(case: Case) -> Iterator[Found]:
     """Say of options that they change nothing, and why."""
     for options, is_idle, why, hint in _IDLE:

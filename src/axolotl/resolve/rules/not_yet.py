@@ -42,7 +42,13 @@ def _pending(key: str, value: object, info: FieldInfo) -> Iterator[_Said]:
     known = facts(info)
     pending = known.get("pending", False)
     if isinstance(pending, bool):
-        nothing = (None, "", [], {}, info.get_default(call_default_factory=True))
+        nothing: tuple[object, ...] = (
+            None,
+            "",
+            [],
+            {},
+            info.get_default(call_default_factory=True),
+        )
         asks = pending and value not in nothing
         said = "it"
     else:
