@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from axolotl.cli.migrate import main as migrate
 from axolotl.config import load_config
 from axolotl.resolve import Resolved, examine
 from axolotl.resolve.machine import Machine
@@ -170,7 +172,7 @@ def test_only_bfloat16_is_too_much_for_an_older_gpu() -> None:
     assert {f.key for errors in refused.values() for f in errors} == {"bf16"}
 
 
-@pytest.mark.parametrize("name", TOKENS_AS_MAPPING)
+@pytest.mark.parametrize("name", sorted(TOKENS_AS_MAPPING))
 def test_tokens_as_a_mapping_are_special_tokens(name: str) -> None:
     model = examined(old(name)).model
     assert model.tokens == []
@@ -252,3 +254,14 @@ def test_the_page_of_the_examples_names_each_with_its_model_and_data() -> None:
         (row,) = [line for line in page.splitlines() if f"]({name}.yml)" in line]
         assert f"| `{resolved.model.base_model}` |" in row
         assert f"| `{source.path}` as `{source.type}` |" in row
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_the_new_file_is_what_migrate_makes_of_the_old_one(name: str, tmp_path: Path) -> None:
+    made = tmp_path / "made.yml"
+    result = CliRunner().invoke(migrate, [str(old(name)), "-o", str(made)])
+    assert result.exit_code == 0, result.output
+    here, there = (file.relative_to(ROOT).as_posix() for file in (old(name), new(name)))
+    assert new(name).read_bytes() == made.read_bytes(), (
+        f"if it should be so: .venv/bin/axolotl migrate {here} -o {there} --force"
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from axolotl.config import Config
 from axolotl.config.load import load_config as load_config
 from axolotl.errors import located
-from axolotl.resolve import Purpose, Resolved, resolve
+from axolotl.resolve import Purpose, Resolved, all_told, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,8 @@ def resolved(config: Source, *, purpose: Purpose = "answer") -> Resolved:
     """
     if isinstance(config, Resolved):
         return config
-    given = config if isinstance(config, Config) else load_config(config)
+    with all_told(purpose=purpose):
+        given = config if isinstance(config, Config) else load_config(config)
     return resolve(given, purpose=purpose)
 
 

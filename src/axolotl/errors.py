@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 
 class AxolotlError(Exception):
@@ -66,10 +67,16 @@ class ConfigError(AxolotlError):
 
 
 class ConfigErrors(ConfigError):
-    """All configuration errors of one file, in the order of its lines."""
+    """All configuration errors of one file, in the order of its lines.
 
-    def __init__(self, problems: Sequence[ConfigError]) -> None:
+    Args:
+        problems: The single errors.
+        readable: The configuration without the options that are wrong, as far as there is one.
+    """
+
+    def __init__(self, problems: Sequence[ConfigError], readable: Any = None) -> None:
         self.problems = list(problems)
+        self.readable = readable
         count = len(self.problems)
         super().__init__("", f"{count} problem{'s' if count != 1 else ''} in the configuration")
 

@@ -54,10 +54,12 @@ def config_command(
             with exit_codes(name):
                 from axolotl.config.load import load_arguments
                 from axolotl.errors import AxolotlError
-                from axolotl.resolve import resolve
+                from axolotl.resolve import all_told, resolve
 
                 aim = purpose(options) if callable(purpose) else purpose
-                resolved = resolve(load_arguments(arguments), purpose=aim)
+                with all_told(purpose=aim):
+                    config = load_arguments(arguments)
+                resolved = resolve(config, purpose=aim)
                 say_findings(resolved.findings)
                 try:
                     body(resolved, **options)

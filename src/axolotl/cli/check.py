@@ -37,10 +37,12 @@ def main(arguments: tuple[str, ...], as_json: bool) -> None:
     """
     with exit_codes("check"):
         from axolotl.config.load import load_arguments
-        from axolotl.resolve import examine
+        from axolotl.resolve import all_told, examine
 
         try:
-            resolved = examine(load_arguments(arguments))
+            with all_told():
+                config = load_arguments(arguments)
+            resolved = examine(config)
         except AxolotlError as error:
             if not as_json:
                 raise

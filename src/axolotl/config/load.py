@@ -125,7 +125,9 @@ def _all_told(name: str) -> Generator[None]:
         for problem in problems:
             problem.what = printable(problem.what)
             problem.hint = printable(problem.hint) if problem.hint else None
-        raise ConfigErrors(sorted(problems, key=lambda p: place_order(p.where))) from error
+        readable = error.readable if isinstance(error, ConfigErrors) else None
+        problems = sorted(problems, key=lambda p: place_order(p.where))
+        raise ConfigErrors(problems, readable) from error
 
 
 def _load(written: Written, changes: list[Override], *, allow_unknown: bool = False) -> Config:
@@ -148,11 +150,23 @@ def _load(written: Written, changes: list[Override], *, allow_unknown: bool = Fa
     # A value that could not be read is not missing besides.
     keys = {problem.key for problem in lost}
     found = [*lost, *(problem for problem in reader.problems if problem.key not in keys)]
-    if found:
-        raise ConfigErrors(found)
-    given = {k: _plain(v) for k, v in values.items()}
     notes += reader.notes
-    return Config(**sections, written=given, places=reader.places, notes=tuple(notes))
+    if found:
+        wrong = {problem.key.partition(".")[0] for problem in found}
+        values = {key: value for key, value in values.items() if key not in wrong}
+        sections |= {name: _section(section, values) for name, section in SECTIONS.items()}
+    given = {k: _plain(v) for k, v in values.items()}
+    config = Config(**sections, written=given, places=reader.places, notes=tuple(notes))
+    if found:
+        raise ConfigErrors(found, readable=config)
+    return config
+
+
+def _section(section: type[Section], values: Mapping[str, Any]) -> Section:
+    """A section of values that were found right, even where a required one is not among them."""
+    own = {key: value for key, value in values.items() if key in section.model_fields}
+    required = {k: "" for k, info in section.model_fields.items() if info.is_required()}
+    return cast(Any, section).model_construct(**required | own)
 
 
 def place_order(where: str | None) -> tuple[int, str, int]:
