@@ -57,12 +57,20 @@ class ConfigError(AxolotlError):
         what: What is wrong with it.
         where: Where it was written, such as `file.yml:12`.
         hint: What to write instead.
+        rule: The rule that found it; `options` for what cannot be read.
     """
 
     def __init__(
-        self, key: str, what: str, *, where: str | None = None, hint: str | None = None
+        self,
+        key: str,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        rule: str = "options",
     ) -> None:
         self.key = key
+        self.rule = rule
         super().__init__(what, where=where, hint=hint)
 
 
@@ -72,11 +80,15 @@ class ConfigErrors(ConfigError):
     Args:
         problems: The single errors.
         readable: The configuration without the options that are wrong, as far as there is one.
+        remarks: What there is to say besides, as `Finding`s that forbid nothing.
     """
 
-    def __init__(self, problems: Sequence[ConfigError], readable: Any = None) -> None:
+    def __init__(
+        self, problems: Sequence[ConfigError], readable: Any = None, remarks: Sequence[Any] = ()
+    ) -> None:
         self.problems = list(problems)
         self.readable = readable
+        self.remarks = tuple(remarks)
         count = len(self.problems)
         super().__init__("", f"{count} problem{'s' if count != 1 else ''} in the configuration")
 

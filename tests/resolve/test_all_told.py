@@ -27,6 +27,13 @@ def test_errors_of_both_kinds_come_together() -> None:
     assert sorted(keys(given)) == ["fp16", "lora_rr", "warmup_ratio"]
 
 
+def test_remarks_come_along() -> None:
+    with pytest.raises(ConfigErrors) as caught, all_told(machine=CPU):
+        load_config({**SMALL, "lora_rr": 1, "lora_r": 4, "warmup_steps": 1, "warmup_ratio": 0.5})
+    assert [problem.rule for problem in caught.value.problems] == ["options", "one-warmup"]
+    assert [(f.level, f.key) for f in caught.value.remarks] == [("warning", "lora_r")]
+
+
 def test_a_missing_model_does_not_hide_the_rest() -> None:
     assert sorted(keys({"fp16": True})) == ["base_model", "datasets", "fp16"]
 

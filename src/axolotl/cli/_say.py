@@ -30,9 +30,11 @@ def problems_of(error: AxolotlError) -> Sequence[AxolotlError]:
 
 
 def say_error(error: AxolotlError) -> None:
-    """One message for each problem of an error."""
+    """One message for each problem of an error, and for what there is to say besides."""
     for problem in problems_of(error):
         _say("error", problem.where, problem.what, problem.hint)
+    if isinstance(error, ConfigErrors):
+        say_findings(error.remarks)
 
 
 def say_findings(findings: Iterable[Finding]) -> None:

@@ -13,9 +13,10 @@ import click
 from axolotl.cli._exit import MENDABLE, exit_codes
 from axolotl.cli._run import arguments_command
 from axolotl.cli._say import paint, problems_of, say_findings
-from axolotl.errors import AxolotlError, ConfigError
+from axolotl.errors import AxolotlError, ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
+    from axolotl.records import Finding
     from axolotl.resolve import Resolved
 
 _NARROWEST, _WIDEST = 60, 120
@@ -62,7 +63,7 @@ def _refused(error: AxolotlError) -> dict[str, Any]:
     findings = [
         {
             "level": "error",
-            "rule": "options",
+            "rule": problem.rule if isinstance(problem, ConfigError) else "options",
             "key": problem.key if isinstance(problem, ConfigError) else "",
             "where": problem.where or "",
             "message": problem.what,
@@ -70,7 +71,13 @@ def _refused(error: AxolotlError) -> dict[str, Any]:
         }
         for problem in problems_of(error)
     ]
+    if isinstance(error, ConfigErrors):
+        findings += [_finding(remark) for remark in error.remarks]
     return {"ok": False, "config": None, "origins": None, "findings": findings}
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {name: getattr(finding, name) for name in _SHOWN}
 
 
 def _document(resolved: Resolved) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def _document(resolved: Resolved) -> dict[str, Any]:
         "ok": not resolved.errors,
         "config": config,
         "origins": {key: resolved.origin(key) for key in config},
-        "findings": [{name: getattr(f, name) for name in _SHOWN} for f in resolved.findings],
+        "findings": [_finding(finding) for finding in resolved.findings],
     }
 
 

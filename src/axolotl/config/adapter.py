@@ -25,7 +25,10 @@ class AdapterSection(Section):
         default=None,
         description="Train a small adapter beside the frozen model: `lora`, or `qlora` on a base "
         "model in 4 bits; unset trains all weights.",
-        json_schema_extra={"pending": ["qlora", "llama-adapter"]},
+        json_schema_extra={
+            "pending": ["qlora", "llama-adapter"],
+            "instead": "write `adapter: lora`, without load_in_4bit",
+        },
     )
     peft_adapter: PeftAdapter | None = Field(
         default=None,

@@ -34,6 +34,7 @@ class OptimizerSection(Section):
         description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
         "now mean `adamw_torch` and `adamw_torch_fused`.",
         json_schema_extra={
+            "instead": "write `optimizer: adamw_torch`, which keeps its state in full precision",
             "pending": [
                 "adamw_torch_xla",
                 "adamw_anyprecision",
@@ -44,7 +45,7 @@ class OptimizerSection(Section):
                 "paged_adamw_8bit",
                 "paged_lion_32bit",
                 "paged_lion_8bit",
-            ]
+            ],
         },
     )
     learning_rate: float = Field(

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from axolotl.config.section import Section
 
+_WHOLE = "remove it; the base model is held unquantised"
+
 
 class QuantizationSection(Section):
     """Base models held in fewer bits than they are computed with."""
@@ -13,18 +15,30 @@ class QuantizationSection(Section):
     load_in_8bit: bool = Field(
         default=False,
         description="Hold the frozen base model in 8 bits (LLM.int8).",
-        json_schema_extra={"needs": "`adapter: lora`, bitsandbytes", "pending": True},
+        json_schema_extra={
+            "needs": "`adapter: lora`, bitsandbytes",
+            "pending": True,
+            "instead": _WHOLE,
+        },
     )
     load_in_4bit: bool = Field(
         default=False,
         description="Hold the frozen base model in 4 bits: NF4 with double quantisation for "
         "`adapter: qlora`.",
-        json_schema_extra={"needs": "`adapter: qlora` or `lora`, bitsandbytes", "pending": True},
+        json_schema_extra={
+            "needs": "`adapter: qlora` or `lora`, bitsandbytes",
+            "pending": True,
+            "instead": _WHOLE,
+        },
     )
     gptq: bool = Field(
         default=False,
         description="The base model is a checkpoint that GPTQ quantised to 4 bits.",
-        json_schema_extra={"needs": "`adapter: lora`", "pending": True},
+        json_schema_extra={
+            "needs": "`adapter: lora`",
+            "pending": True,
+            "instead": "name an unquantised model in base_model",
+        },
     )
     gptq_groupsize: int | None = Field(
         default=None,

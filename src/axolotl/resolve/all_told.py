@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from axolotl.config import Config
 from axolotl.config.load import place_order
-from axolotl.errors import ConfigError, ConfigErrors
+from axolotl.errors import ConfigErrors
 from axolotl.resolve.case import Purpose
 from axolotl.resolve.machine import Machine
-from axolotl.resolve.resolve import examine
+from axolotl.resolve.resolve import as_error, examine
 from axolotl.resolve.rules import RULES
 
 
@@ -36,10 +36,12 @@ def all_told(*, purpose: Purpose = "check", machine: Machine | None = None) -> G
             raise
         wrong = {problem.key.partition(".")[0] for problem in error.problems}
         doubtful = {rule.id for rule in RULES if wrong & set(rule.keys)}
-        more = [
-            ConfigError(f.key, f.message, where=f.where, hint=f.hint or None)
-            for f in examine(readable, purpose=purpose, machine=machine).errors
+        found = [
+            f
+            for f in examine(readable, purpose=purpose, machine=machine).findings
             if f.rule not in doubtful and f.key.partition(".")[0] not in wrong
         ]
+        more = [as_error(f) for f in found if f.level == "error"]
         problems = sorted([*error.problems, *more], key=lambda p: place_order(p.where))
-        raise ConfigErrors(problems, readable) from error
+        remarks = [f for f in found if f.level != "error"]
+        raise ConfigErrors(problems, readable, remarks) from error

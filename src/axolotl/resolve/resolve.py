@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from axolotl.config import SECTIONS, Config
+from axolotl.config.characters import printable
 from axolotl.config.config import DEFAULT
 from axolotl.config.load import place_order
 from axolotl.errors import ConfigError, ConfigErrors
@@ -34,13 +35,15 @@ def resolve(
     """
     resolved = examine(config, purpose=purpose, machine=machine)
     if resolved.errors:
-        raise ConfigErrors(
-            [
-                ConfigError(f.key, f.message, where=f.where, hint=f.hint or None)
-                for f in resolved.errors
-            ]
-        )
+        remarks = [finding for finding in resolved.findings if finding.level != "error"]
+        raise ConfigErrors([as_error(f) for f in resolved.errors], config, remarks)
     return resolved
+
+
+def as_error(finding: Finding) -> ConfigError:
+    """A finding that forbids to run, as what is raised."""
+    f = finding
+    return ConfigError(f.key, f.message, where=f.where, hint=f.hint or None, rule=f.rule)
 
 
 def examine(
@@ -69,8 +72,8 @@ def _findings(case: Case) -> list[Finding]:
             rule=rule.id,
             key=found.key,
             where=case.config.origin(found.key),
-            message=found.message,
-            hint=found.hint,
+            message=printable(found.message),
+            hint=printable(found.hint),
             fix=found.fix,
         )
         for rule in RULES
