@@ -20,13 +20,12 @@ def not_yet(case: Case) -> Iterator[Found]:
     """What this version does not carry out is said by `check`, and refused by what would run it."""
     level = "error" if case.runs else "warning"
     for key, what, hint in [*_options(case), *_names(case)]:
-        yield Found(
-            level, key, f"{key}: {what} is known, but this version does not support it yet", hint
-        )
+        asked = f"{key}: {what}" if what else key
+        yield Found(level, key, f"{asked} is known, but this version does not support it yet", hint)
 
 
 _Said = tuple[str, str, str]
-"""Key, what is not supported, what to do instead."""
+"""Key, its value if that is not supported (nothing: no value is), what to do instead."""
 
 
 def _options(case: Case) -> Iterator[_Said]:
@@ -50,7 +49,7 @@ def _pending(key: str, value: object, info: FieldInfo) -> Iterator[_Said]:
             info.get_default(call_default_factory=True),
         )
         asks = pending and value not in nothing
-        said = "it"
+        said = ""
     else:
         asks = value in pending or _form(value) in pending
         said = f"'{value}'" if isinstance(value, str) else "this form"
