@@ -60,6 +60,10 @@ def only(found: Resolved) -> Finding:
         ({"sdp_attention": True}, "attn_implementation", "sdpa", "implied by sdp_attention"),
         ({"flash_optimum": True}, "attn_implementation", "sdpa", "implied by flash_optimum"),
         ({"flash_attention": True}, "attn_implementation", None, "default"),
+        ({"val_set_size": 4, "save_steps": 6, "eval_steps": 3}, "load_best_model_at_end", True, "implied by eval_steps"),
+        ({"val_set_size": 4, "save_steps": 6, "eval_steps": 4}, "load_best_model_at_end", None, "default"),
+        ({"val_set_size": 4, "save_steps": 6, "eval_steps": 3, "load_best_model_at_end": False}, "load_best_model_at_end", False, "argument"),
+        ({"save_steps": 6, "eval_steps": 3}, "load_best_model_at_end", None, "default"),
         ({"early_stopping_patience": 2}, "load_best_model_at_end", True, "implied by early_stopping_patience"),
         ({"base_model_config": "c"}, "tokenizer_config", "c", "implied by base_model_config"),
         (

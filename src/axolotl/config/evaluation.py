@@ -33,7 +33,8 @@ class EvaluationSection(Section):
         description="Save the best checkpoint as the result, instead of the last state.",
         json_schema_extra={
             "needs": "evaluations and checkpoints at the same steps",
-            "implied": "on with `early_stopping_patience`, else off",
+            "implied": "on with `early_stopping_patience`, and where `save_steps` is a multiple of "
+            "`eval_steps`; else off",
         },
     )
     metric_for_best_model: str | None = Field(

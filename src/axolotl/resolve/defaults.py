@@ -12,6 +12,7 @@ from typing import Any
 from axolotl.config import Config
 from axolotl.resolve.machine import Machine
 from axolotl.resolve.rules.attention import SWITCHES
+from axolotl.resolve.rules.evaluation import divides
 from axolotl.resolve.rules.loop import OLD_OPTIMIZERS
 
 Implied = tuple[Any, str]
@@ -104,9 +105,13 @@ def _attn_implementation(config: Config, _: Machine) -> Implied | None:
 
 
 def _load_best_model_at_end(config: Config, _: Machine) -> Implied | None:
-    evaluation = config.evaluation
-    if evaluation.early_stopping_patience and evaluation.load_best_model_at_end is None:
+    evaluation, save_steps = config.evaluation, config.saving.save_steps
+    if evaluation.load_best_model_at_end is not None:
+        return None
+    if evaluation.early_stopping_patience:
         return True, "early_stopping_patience"
+    if config.data.val_set_size and save_steps and evaluation.eval_steps:
+        return (True, "eval_steps") if divides(evaluation.eval_steps, save_steps) else None
     return None
 
 

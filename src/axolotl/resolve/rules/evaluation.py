@@ -84,7 +84,7 @@ def _same_times(key: str, *, saves: _Times, evaluates: _Times) -> Iterator[Found
     elif names[0] != names[1]:
         what = "checkpoints and evaluations happen at different times"
         hint = "set both save_steps and eval_steps, or neither"
-    elif saves[1] and evaluates[1] and not _divides(evaluates[1], saves[1]):
+    elif saves[1] and evaluates[1] and not divides(evaluates[1], saves[1]):
         yield Found(
             "error",
             "save_steps",
@@ -98,7 +98,7 @@ def _same_times(key: str, *, saves: _Times, evaluates: _Times) -> Iterator[Found
     yield Found("error", key, f"{key}: {what}", hint)
 
 
-def _divides(part: float, whole: float) -> bool:
+def divides(part: float, whole: float) -> bool:
     """Whether `whole` is a multiple of `part`, both counts or both shares."""
     if (part < 1) != (whole < 1):
         return False

@@ -139,7 +139,9 @@ _IDLE: Sequence[_Idle] = [
     ),
     (
         ["metric_for_best_model"],
-        lambda case: not case.asked("load_best_model_at_end", "early_stopping_patience"),
+        lambda case: (
+            not case.asked("load_best_model_at_end", "early_stopping_patience", "eval_steps")
+        ),
         "the last state is saved, not the best one",
         "add `load_best_model_at_end: true`",
     ),
