@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time; `--hypothesis-profile default` searches anew.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 SHORT_TEXTS = [
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",

@@ -441,3 +441,9 @@ def _touches(key: str, path: str, document: Any) -> bool:
 def _in_order(some: list[str], lines: list[str]) -> bool:
     rest = iter(lines)
     return all(line in rest for line in some)
+
+
+def test_a_key_moves_behind_a_list_over_lines_at_the_end_of_a_file_without_line_end() -> None:
+    text = "a:  # behind\n a: 1\n b: [1,\n   2 # c\n   ]\nb: 1"
+    moved = "a:  # behind\n a: 1\n b: [1,\n   2 # c\n   ]\n n: 1"
+    assert apply(text, [rename("b", "a.n")]) == (moved, [])

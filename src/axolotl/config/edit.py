@@ -112,6 +112,20 @@ def _is_written(spans: Span, key: str) -> bool:
 
 def _attempt(document: _Document, edits: tuple[Edit, ...], behind: str) -> _Document | None:
     """The document with edits made as one change; None where they cannot be made."""
+    changed = _made(document, edits, behind)
+    end = line_break(document.text)
+    if changed or document.text.endswith(end):
+        return changed
+    # What moves around the end of a file needs the line end that the last line lacks.
+    ended = _read(document.text + end)
+    if ended is None or not same(ended.tree, document.tree):
+        return None
+    changed = _made(ended, edits, behind)
+    bare = _read(changed.text.removesuffix(end)) if changed else None
+    return bare if changed and bare and same(bare.tree, changed.tree) else changed
+
+
+def _made(document: _Document, edits: tuple[Edit, ...], behind: str) -> _Document | None:
     try:
         expected = document.tree
         for edit in edits:
