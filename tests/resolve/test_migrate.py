@@ -333,3 +333,8 @@ def test_any_file_comes_to_an_end_and_every_key_is_accounted_for(
     errors = {f.message for f in migration.findings if f.level == "error"}
     assert migration.ok == (not errors)
     assert all(isinstance(finding, Finding) for finding in migration.findings)
+
+
+def test_a_renamed_key_without_effect_is_removed_at_once() -> None:
+    text = "base_model: m\ndatasets:\n  - path: d\n    type: alpaca\n"
+    assert migrate(f"{text}jagged_restart_warmup_steps: 1\n", "f.yml").text == text

@@ -105,6 +105,9 @@ def _mend(text: str, source: Source, fates: Fates) -> tuple[str, set[str]]:
         elif new != text:
             text = new
             fates.mended(finding)
+            # What could not be made before may be possible now: a key has its present name, say.
+            tried -= by_hand
+            by_hand.clear()
     return text, by_hand
 
 
