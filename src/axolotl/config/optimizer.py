@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from axolotl.config.section import Section
 
+Trained = Literal[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_hf",
+    "adamw_apex_fused",
+    "adafactor",
+    "sgd",
+    "adagrad",
+]
+"""Optimizers that train."""
+
+Waiting = Literal[
+    "adamw_torch_xla",
+    "adamw_anyprecision",
+    "adamw_bnb_8bit",
+    "lion_8bit",
+    "lion_32bit",
+    "paged_adamw_32bit",
+    "paged_adamw_8bit",
+    "paged_lion_32bit",
+    "paged_lion_8bit",
+]
+"""Optimizers that are known and not carried out yet."""
+
 
 class OptimizerSection(Section):
     """The optimizer."""
 
-    optimizer: Literal[
-        "adamw_torch",
-        "adamw_torch_fused",
-        "adamw_hf",
-        "adamw_apex_fused",
-        "adafactor",
-        "sgd",
-        "adagrad",
-        "adamw_torch_xla",
-        "adamw_anyprecision",
-        "adamw_bnb_8bit",
-        "lion_8bit",
-        "lion_32bit",
-        "paged_adamw_32bit",
-        "paged_adamw_8bit",
-        "paged_lion_32bit",
-        "paged_lion_8bit",
-    ] = Field(
+    optimizer: Trained | Waiting = Field(
         default="adamw_torch",
         description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
         "now mean `adamw_torch` and `adamw_torch_fused`.",
         json_schema_extra={
             "instead": "write `optimizer: adamw_torch`, which keeps its state in full precision",
-            "pending": [
-                "adamw_torch_xla",
-                "adamw_anyprecision",
-                "adamw_bnb_8bit",
-                "lion_8bit",
-                "lion_32bit",
-                "paged_adamw_32bit",
-                "paged_adamw_8bit",
-                "paged_lion_32bit",
-                "paged_lion_8bit",
-            ],
+            "pending": list(get_args(Waiting)),
         },
     )
     learning_rate: float = Field(
