@@ -121,7 +121,7 @@ def ours(args: argparse.Namespace) -> dict[str, float]:
     tokenizer: Any = AutoTokenizer.from_pretrained(args.tokenizer)
     imports_mb = peak_mb()
     began = time.perf_counter()
-    prepared = prepare(config.data, config.sequence, seed=42, tokenizer=tokenizer)
+    prepared = prepare(config, tokenizer=tokenizer)
     return measured(began, imports_mb, prepared.summary.rows_read)
 
 

@@ -51,13 +51,7 @@ def prepare(config: Source) -> Prepared:
     from axolotl.data import prepare as data
 
     settings = resolved(config)
-    return data.prepare(
-        settings.data,
-        settings.sequence,
-        seed=settings.training.seed,
-        tokenizer=load_tokenizer(settings),
-        hub_token=settings.model.hf_use_auth_token,
-    )
+    return data.prepare(settings, tokenizer=load_tokenizer(settings))
 
 
 def train(config: Source) -> RunResult:

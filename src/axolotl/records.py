@@ -19,19 +19,38 @@ IGNORE_INDEX = -100
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of text that is tokenized in one call.
+    """A piece of text whose tokens are trained, or not.
 
     Args:
         text: The text; may be empty.
         train: Whether its tokens carry a label.
-        bos: Let the tokenizer put its begin token in front, where it is one that does so.
-        eos: Append the end token, once.
+        bos: Let the tokenizer put its begin token in front, where it is one that does so and the
+            text does not begin with it already.
+        eos: How many end tokens it ends with; those that the text ends with count.
+        joined: Tokenized in one call with the segment before it, instead of alone. A token belongs
+            to the segment in which it begins.
     """
 
     text: str
     train: bool
     bos: bool = False
-    eos: bool = False
+    eos: int = 0
+    joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFacts:
+    """What a format may know of the tokenizer.
+
+    Args:
+        chat_template: Its chat template; None where it has none.
+        special_tokens: Name → text, such as `bos_token` and `eos_token`; those it has.
+        control_tokens: The texts of all tokens that steer the model and are not text.
+    """
+
+    chat_template: str | None
+    special_tokens: Mapping[str, str]
+    control_tokens: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def test_a_pattern_lists_the_options_that_are_like_it() -> None:
         (["datasets.0.pth"], "no option 'datasets.0.pth'\n  hint: did you mean 'datasets.0.path'?"),
         (["adam_eps"], "the option is called adam_epsilon"),
         (["eval_strategy"], "called evaluation_strategy here"),
-        (["chat_template"], "known since a later release"),
+        (["rl_beta"], "known since a later release"),
         ([], "name one option"),
         (["--seed", "1", "seed"], "overrides need a CONFIG"),
         (["g.yml", "seed"], "no such file"),

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from axolotl.config import SECTIONS, options
-from axolotl.config.data import DatasetSource
 from axolotl.config.later_names import INSTEAD, LATER
+from axolotl.config.sources import DatasetSource
 from axolotl.config.wording import describe
 
 FOLDER = Path(__file__).resolve().parents[2] / "src" / "axolotl" / "config"

@@ -134,7 +134,7 @@ def test_overrides_may_come_as_a_mapping() -> None:
             r"'datasets' is a list, whose entries have numbers\n  hint: write --datasets\.0\.path",
         ),
         (["--=x"], r"--: unknown key ''"),
-        (["--chat_template", "x"], r"--chat_template: .*'chat_template' is known"),
+        (["--rl_beta", "x"], r"--rl_beta: .*'rl_beta' is known"),
         (["--tokens", "[a"], r"--tokens: tokens: '\[a' cannot be read as a list"),
         (["-x"], r"-x: no such option"),
         (["--max_steps", "-1"], r"--max_steps: max_steps: must be at least 1, got -1"),

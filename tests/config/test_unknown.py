@@ -87,8 +87,8 @@ def test_a_key_of_a_later_release_names_what_does_the_same_here() -> None:
 
 def test_a_later_key_that_is_misspelt_or_at_the_wrong_level_is_said_to_be_one() -> None:
     assert hint("use_kernls").startswith("the nearest name is 'use_kernels' of a later release")
-    assert hint("field_messages").startswith("'datasets.field_messages' is known since a later")
-    assert "'datasets.roles_to_train' of a later" in hint("datasets.0.roles_to_trian")
+    assert hint("input_transform").startswith("'datasets.input_transform' is known since a later")
+    assert "'datasets.input_transform' of a later" in hint("datasets.0.input_transfrom")
 
 
 def test_a_later_key_that_asks_for_nothing_is_no_problem() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from axolotl.config.data import DataSection
-from axolotl.config.sequence import SequenceSection
+from axolotl.config import Config
+from axolotl.config.load import load_config
 from axolotl.data.prepare import Prepared, prepare
 
 Prepare = Callable[..., Prepared]
@@ -30,6 +30,11 @@ def alpaca_rows(count: int = 20) -> list[dict[str, str]]:
 
 def json_lines(rows: list[Any]) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def file_of(*entries: dict[str, Any], **options: Any) -> Config:
+    """A configuration with these data sets."""
+    return load_config({"base_model": "a-model", "datasets": list(entries), **options})
 
 
 @pytest.fixture
@@ -52,16 +57,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any) -> Prep
     monkeypatch.chdir(tmp_path)
 
     def run_prepare(*entries: dict[str, Any], **options: Any) -> Prepared:
-        data = {"val_set_size", "train_on_inputs", "dataset_prepared_path", "dataset_processes"}
-        data |= {"dataset_shard_num", "dataset_shard_idx"}
-        given = {k: v for k, v in options.items() if k in data}
-        length = options.get("sequence_len", 2048)
-        return prepare(
-            DataSection.model_validate({"datasets": entries, **given}),
-            SequenceSection.model_validate({"sequence_len": length}),
-            seed=options.get("seed", 42),
-            tokenizer=options.get("tokenizer", tokenizer),
-            hub_token=options.get("hub_token"),
-        )
+        used = options.pop("tokenizer", tokenizer)
+        return prepare(file_of(*entries, **options), tokenizer=used)
 
     return run_prepare

@@ -103,7 +103,7 @@ def test_a_list_of_names_is_a_source_of_each(run: Run, tokenizer: Any) -> None:
 def test_the_hub_token_is_sent_as_told(
     run: Run, asked: list[dict[str, Any]], hf_use_auth_token: bool | None
 ) -> None:
-    run({"path": "owner/set", "type": "completion"}, hub_token=hf_use_auth_token)
+    run({"path": "owner/set", "type": "completion"}, hf_use_auth_token=hf_use_auth_token)
     assert [call.get("token", "unset") for call in asked] == [
         "unset" if hf_use_auth_token is None else hf_use_auth_token
     ]

@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from axolotl.config.data import DataSection
-from axolotl.config.sequence import SequenceSection
 from axolotl.data import batches
 from axolotl.data import prepare as prepare_module
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import Prepared, open_parts, prepare
 from axolotl.errors import ConfigError, DataError, EnvironmentFault, ModelError, UnknownName
 from tests.conftest import build_tokenizer
-from tests.data.conftest import Prepare, alpaca_rows, json_lines
+from tests.data.conftest import Prepare, alpaca_rows, file_of, json_lines
 
 Write = Callable[[str, bytes], str]
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart" / "data.jsonl"
@@ -222,7 +220,7 @@ def test_few_long_rows_fill_a_batch(
     write: Write, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     entry = {"path": write("a.jsonl", json_lines(alpaca_rows(6))), "type": "alpaca"}
-    (part,) = open_parts(DataSection.model_validate({"datasets": [entry]}), seed=42)
+    (part,) = open_parts(file_of(entry), Encoder(tokenizer))
     monkeypatch.setattr(batches, "BATCH_CHARACTERS", 300)
     found = list(batches.batches(part, Encoder(tokenizer)))
     assert [batch.numbers.tolist() for batch in found] == [[1, 2], [3, 4], [5, 6]]
@@ -277,14 +275,9 @@ def test_a_file_where_the_folder_must_be(run: Prepare, entry: dict[str, Any], wr
 
 def _prepare_there(folder: str, barrier: Any, results: Any) -> None:
     entry = {"path": f"{folder}/rows.jsonl", "type": "alpaca"}
-    data = {"datasets": [entry], "dataset_prepared_path": f"{folder}/store"}
+    options = file_of(entry, dataset_prepared_path=f"{folder}/store", seed=1)
     barrier.wait()
-    prepared: Prepared = prepare(
-        DataSection.model_validate(data),
-        SequenceSection.model_validate({}),
-        seed=1,
-        tokenizer=build_tokenizer(),
-    )
+    prepared: Prepared = prepare(options, tokenizer=build_tokenizer())
     results.put((prepared.summary.from_cache, prepared.train[19].input_ids.tolist()))
 
 

@@ -10,12 +10,11 @@ import datasets
 import numpy as np
 import pytest
 
-from axolotl.config.data import DataSection
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import Prepared, open_parts
 from axolotl.errors import DataError
 from axolotl.reports.preview import preview_rows
-from tests.data.conftest import json_lines
+from tests.data.conftest import file_of, json_lines
 
 Write = Callable[[str, bytes], str]
 Run = Callable[..., Prepared]
@@ -88,10 +87,9 @@ def test_a_bad_row_is_named_by_its_own_number(
 
 
 def test_a_preview_shows_rows_of_the_part(tokenizer: Any, entry: dict[str, Any]) -> None:
-    data = DataSection.model_validate({"datasets": [entry | {"shards": 10}]})
-    shown = preview_rows(
-        open_parts(data, seed=42), Encoder(tokenizer), capacity_tokens=99, first_rows=2
-    )
+    encoder = Encoder(tokenizer)
+    parts = open_parts(file_of(entry | {"shards": 10}), encoder)
+    shown = preview_rows(parts, encoder, capacity_tokens=99, first_rows=2)
     taken = sorted(np.random.default_rng(42).permutation(4321)[::10] + 1)
     assert [row.source_row for row in shown[:2]] == taken[:2]
     assert shown[0].dataset == str(Path("d/a.jsonl"))
@@ -100,10 +98,9 @@ def test_a_preview_shows_rows_of_the_part(tokenizer: Any, entry: dict[str, Any])
 def test_a_preview_of_rows_that_are_tokens(tokenizer: Any, write: Write) -> None:
     row = {"input_ids": [3, 4], "attention_mask": [1, 1], "labels": [3, 4]}
     write("a.jsonl", json_lines([row] * 40))
-    data = DataSection.model_validate({"datasets": [{"path": "a.jsonl", "shards": 4}]})
-    shown = preview_rows(
-        open_parts(data, seed=42), Encoder(tokenizer), capacity_tokens=99, first_rows=3
-    )
+    encoder = Encoder(tokenizer)
+    parts = open_parts(file_of({"path": "a.jsonl", "shards": 4}), encoder)
+    shown = preview_rows(parts, encoder, capacity_tokens=99, first_rows=3)
     taken = sorted(np.random.default_rng(42).permutation(40)[::4] + 1)
     assert [row.source_row for row in shown] == taken[:3]
 

@@ -1,5 +1,6 @@
 """The array arithmetic against a plain loop over pieces, and the worked examples of the formats."""
 
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,8 @@ PIECES = st.builds(
     text=st.sampled_from(["", "Red", "Name three colours.", "Red</s>", "</s>", "<s>Red", "é漢"]),
     train=st.booleans(),
     bos=st.booleans(),
-    eos=st.booleans(),
+    eos=st.integers(0, 3),
+    joined=st.booleans(),
 )
 TOKENIZERS = {bos: build_tokenizer(bos=bos) for bos in (False, True)}
 ENCODERS = {bos: Encoder(tokenizer) for bos, tokenizer in TOKENIZERS.items()}
@@ -36,12 +38,21 @@ def plainly(row: list[Segment], bos: bool) -> tuple[list[int], list[int]]:
     ids: list[int] = []
     labels: list[int] = []
     tokenizer = TOKENIZERS[bos]
-    for part in row:
-        piece = tokenizer(part.text, add_special_tokens=False)["input_ids"]
-        if piece and part.eos and piece[-1] != tokenizer.eos_token_id:
-            piece = [*piece, tokenizer.eos_token_id]
-        if piece and part.bos and bos:
-            piece = [tokenizer.bos_token_id, *piece]
+    first, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    seen: list[int] = []
+    for number, part in enumerate(row):
+        if not (part.joined and number):
+            goes_on = takewhile(lambda other: other.joined, row[number + 1 :])
+            text = part.text + "".join(other.text for other in goes_on)
+            found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            begins = [start for start, _ in found["offset_mapping"]]
+            at, seen = 0, []
+        here = range(at, at := at + len(part.text))
+        piece = [i for i, b in zip(found["input_ids"], begins, strict=True) if b in here]
+        seen = seen + piece
+        ending = len(list(takewhile(lambda token: token == end, reversed(seen))))
+        front = [first] * (part.bos and bos and piece[:1] not in ([], [first]))
+        piece = front + piece + [end] * (max(0, part.eos - ending) if seen else 0)
         ids += piece
         labels += piece if part.train else [-100] * len(piece)
     return ids, labels
@@ -104,7 +115,7 @@ def test_alpaca_trains_the_answer_and_its_end(bos: bool) -> None:
     assert tokenizer.decode(trained) == "Red.</s>"
     assert tokenizer.decode(ids).startswith("<s>Below" if bos else "Below")
     assert labels[: len(ids) - len(trained)] == [-100] * (len(ids) - len(trained))
-    everything = bind("alpaca", train_on_inputs=True).segments(row)
+    everything = bind("alpaca", shared={"train_on_inputs": True}).segments(row)
     assert rows_of(tokenized([everything], bos)) == [(ids, ids)]
 
 

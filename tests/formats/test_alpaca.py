@@ -43,7 +43,9 @@ def test_golden_text_and_mask(style: str, with_input: str, bare: str) -> None:
 
 
 def test_train_on_inputs_trains_the_prompt_too() -> None:
-    assert [part.train for part in bind("alpaca", train_on_inputs=True).segments(ROW)] == [True] * 2
+    assert [
+        part.train for part in bind("alpaca", shared={"train_on_inputs": True}).segments(ROW)
+    ] == [True] * 2
 
 
 def test_braces_in_the_data_are_text() -> None:

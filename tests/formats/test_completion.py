@@ -22,7 +22,10 @@ def test_the_column_is_text_unless_named(source_type: str, field: str | None, co
 
 
 def test_train_on_inputs_has_nothing_to_say() -> None:
-    assert bind("completion", train_on_inputs=True).identity() == bind("completion").identity()
+    assert (
+        bind("completion", shared={"train_on_inputs": True}).identity()
+        == bind("completion").identity()
+    )
 
 
 def test_two_names_for_the_column() -> None:

@@ -6,17 +6,20 @@ from typing import Any
 
 import pytest
 
-from axolotl.config.data import DataSection, DatasetSource
+from axolotl.config.load import load_config
 from axolotl.core import console
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.errors import UnknownName
-from axolotl.formats import bind
+from axolotl.formats import BoundFormat, bind
 from axolotl.inference.prompt import choose_format, prompt_ids
+from tests.conftest import build_tokenizer
 
 
-def data(kind: str | None, **settings: Any) -> DataSection:
-    return DataSection(datasets=[DatasetSource(path="x.jsonl", type=kind, **settings)])
+def choose(prompter: str | None, run: Any, kind: str | None, **settings: Any) -> BoundFormat | None:
+    entry = {"path": "x.jsonl", "type": kind, **settings}
+    options = load_config({"base_model": "a-model", "datasets": [entry]})
+    return choose_format(prompter, run=run, options=options, encoder=Encoder(build_tokenizer()))
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,7 @@ def test_without_a_format_the_text_is_asked_as_it_is(bos_tokenizer: Any) -> None
 
 def test_the_format_of_the_training_wins_over_the_file_and_says_so(said: list[str]) -> None:
     run = {"format": {"type": "alpaca:chat"}}
-    bound = choose_format(None, run=run, data=data("alpaca"))
+    bound = choose(None, run, "alpaca")
     assert bound is not None
     assert bound.type == "alpaca:chat"
     assert len(said) == 1
@@ -73,25 +76,25 @@ def test_the_format_of_the_training_wins_over_the_file_and_says_so(said: list[st
 
 
 def test_the_format_of_the_file_is_asked_without_a_run(said: list[str]) -> None:
-    bound = choose_format(None, run=None, data=data("completion", field="body"))
+    bound = choose(None, None, "completion", field="body")
     assert bound is not None
     assert bound.fields == ("body",)
-    same = choose_format(None, run={"format": {"type": "alpaca"}}, data=data("alpaca"))
+    same = choose(None, {"format": {"type": "alpaca"}}, "alpaca")
     assert same is not None
     assert said == []
 
 
 def test_a_prompter_wins_over_both() -> None:
     run = {"format": {"type": "alpaca"}}
-    bound = choose_format("alpaca:chatml", run=run, data=data("alpaca"))
+    bound = choose("alpaca:chatml", run, "alpaca")
     assert bound is not None
     assert bound.type == "alpaca:chatml"
     for name in ("none", "None", ""):
-        assert choose_format(name, run=run, data=data("alpaca")) is None
+        assert choose(name, run, "alpaca") is None
     with pytest.raises(UnknownName, match="--prompter"):
-        choose_format("alpcaa", run=run, data=data("alpaca"))
+        choose("alpcaa", run, "alpaca")
 
 
 def test_tokens_that_came_without_a_format_are_asked_as_text(said: list[str]) -> None:
-    assert choose_format(None, run={"format": {}}, data=data(None)) is None
+    assert choose(None, {"format": {}}, None) is None
     assert "asked as plain text" in said[0]

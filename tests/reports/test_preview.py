@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from axolotl.config.data import DataSection
+from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import open_parts
 from axolotl.errors import DataError
@@ -31,9 +31,10 @@ def shown(
     for name, rows, kind in entries:
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         datasets.append({"path": str(folder / name), "type": kind})
-    parts = open_parts(DataSection.model_validate({"datasets": datasets}), seed=42)
+    encoder = Encoder(tokenizer)
+    parts = open_parts(load_config({"base_model": "a-model", "datasets": datasets}), encoder)
     limits = {"capacity_tokens": 2048, "first_rows": 5} | options
-    return preview_rows(parts, Encoder(tokenizer), **limits)
+    return preview_rows(parts, encoder, **limits)
 
 
 def test_prompt_masked_answer_and_end_trained(tmp_path: Path, bos_tokenizer: Any) -> None:
@@ -75,6 +76,7 @@ def test_the_document(tmp_path: Path, tokenizer: Any) -> None:
         "train": True,
         "bos": False,
         "eos": True,
+        "joined": False,
     }
     assert document["rows"][1] == {
         "dataset": f"{tmp_path}/t.jsonl",

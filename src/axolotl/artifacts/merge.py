@@ -194,13 +194,7 @@ def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
     from axolotl.data.prepare import prepare
 
     try:
-        prepared = prepare(
-            resolved.data,
-            resolved.sequence,
-            seed=resolved.training.seed,
-            tokenizer=tokenizer,
-            hub_token=resolved.model.hf_use_auth_token,
-        )
+        prepared = prepare(resolved, tokenizer=tokenizer)
     except AxolotlError as error:
         note(f"compared on fixed token ids, because the data cannot be read: {error.what}")
         return Probe(fixed_rows(len(tokenizer)), "fixed token ids")

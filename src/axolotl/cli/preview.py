@@ -37,11 +37,7 @@ def main(resolved: Resolved, rows: int, as_json: bool) -> None:
     tokenizer = load_tokenizer(resolved.model)
     encoder = Encoder(tokenizer)
     shown = preview_rows(
-        open_parts(
-            resolved.data,
-            seed=resolved.training.seed,
-            hub_token=resolved.model.hf_use_auth_token,
-        ),
+        open_parts(resolved, encoder),
         encoder,
         capacity_tokens=resolved.sequence.sequence_len,
         first_rows=rows,

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.attention import AttentionSection
+from axolotl.config.chat import ChatSection
 from axolotl.config.data import DataSection
 from axolotl.config.distributed import DistributedSection
 from axolotl.config.evaluation import EvaluationSection
@@ -22,10 +23,12 @@ from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.config.quantization import QuantizationSection
 from axolotl.config.relora import ReloraSection
+from axolotl.config.rows import RowsSection
 from axolotl.config.saving import SavingSection
 from axolotl.config.schedule import ScheduleSection
 from axolotl.config.section import Section
 from axolotl.config.sequence import SequenceSection
+from axolotl.config.streaming import StreamingSection
 from axolotl.config.tracking import TrackingSection
 from axolotl.config.training import TrainingSection
 from axolotl.records import Finding
@@ -41,6 +44,9 @@ class Sections:
     quantization: QuantizationSection
     precision: PrecisionSection
     data: DataSection
+    chat: ChatSection
+    rows: RowsSection
+    streaming: StreamingSection
     hub: HubSection
     sequence: SequenceSection
     adapter: AdapterSection

@@ -70,6 +70,8 @@ def _elsewhere(key: str, parent: str) -> str | None:
     if key in paths():
         return f"it is no part of '{parent}': write it at the top level" if parent else None
     places = [k.example for k in paths().values() if k.name == key]
+    if "datasets" in {place.partition(".")[0] for place in places}:
+        places = places[:1]  # other lists have entries of the same kind, and are rarely meant
     if not places:
         return None
     holders = " or ".join(f"'{place.rpartition('.')[0]}'" for place in places)

@@ -6,8 +6,10 @@ The Rust tokenizer is called directly, with truncation, padding and special toke
 
 from __future__ import annotations
 
+import itertools
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_text, hash_values
 from axolotl.errors import ModelError
+from axolotl.records import TokenizerFacts
 
 
 class Encoder:
@@ -79,6 +82,43 @@ class Encoder:
                 counts[i] = len(found)
         return np.frombuffer(flat, np.int32) if flat else np.empty(0, np.int32), counts
 
+    def encode_joined(
+        self, texts: Sequence[str], joined: Sequence[bool]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of every text, where some are tokenized in one call with the one before.
+
+        Args:
+            texts: The pieces.
+            joined: Whether each goes on where the one before ended.
+
+        Returns:
+            As `encode`; a token counts for the piece in which it begins.
+        """
+        if self._backend is None:
+            note_once("without offsets, pieces that belong together are tokenized one by one")
+            return self.encode(texts)
+        firsts = [i for i, goes_on in enumerate(joined) if not goes_on]
+        bounds = [*firsts, len(texts)]
+        whole = [
+            texts[a] if b - a == 1 else "".join(texts[a:b]) for a, b in itertools.pairwise(bounds)
+        ]
+        flat = array("i")
+        counts = np.empty(len(texts), np.int64)
+        at = 0
+        for first, found in zip(
+            firsts, self._backend.encode_batch(whole, add_special_tokens=False), strict=True
+        ):
+            flat.fromlist(found.ids)
+            at = first
+            begun, position = 0, len(texts[first])
+            while at + 1 < len(texts) and joined[at + 1]:
+                border = _token_at(found, position) if position else 0
+                counts[at] = border - begun
+                begun, at = border, at + 1
+                position += len(texts[at])
+            counts[at] = len(found) - begun
+        return np.frombuffer(flat, np.int32) if flat else np.empty(0, np.int32), counts
+
     def identity(self) -> dict[str, Any]:
         """Everything of the tokenizer that decides the ids."""
         tokenizer = self._tokenizer
@@ -89,6 +129,18 @@ class Encoder:
             "eos": tokenizer.eos_token_id,
             "special": {str(k): str(v) for k, v in tokenizer.special_tokens_map.items()},
         }
+
+    def facts(self) -> TokenizerFacts:
+        """What a format may know of the tokenizer."""
+        template = self._tokenizer.chat_template
+        if isinstance(template, dict):  # several by name
+            template = template.get("default")
+        named = self._tokenizer.special_tokens_map.items()
+        return TokenizerFacts(
+            template,
+            {str(k): str(v) for k, v in named if isinstance(v, str)},
+            frozenset(self.control_tokens.values()),
+        )
 
     @cached_property
     def control_tokens(self) -> Mapping[int, str]:
@@ -128,7 +180,18 @@ class Encoder:
         copy = Tokenizer.from_str(self._rust)
         copy.no_truncation()
         copy.no_padding()
+        copy.post_processor = None  # it may move offsets away from where a token begins
         return copy
+
+
+def _token_at(encoding: Any, position: int) -> int:
+    """Number of the first token that begins at a character or behind it."""
+    count, token = len(encoding), encoding.char_to_token(position)
+    if token is None:  # the tokenizer leaves that character out, or there is none
+        token = bisect_left(encoding.offsets, (position, position))
+    while token < count and encoding.token_to_chars(token)[0] < position:
+        token += 1
+    return token
 
 
 def _own_prefix(tokenizer: Any) -> list[int]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from axolotl.config.data import CustomPrompt, DataSection
-from axolotl.config.sequence import SequenceSection
+from axolotl.config import Sections
+from axolotl.config.data import DataSection
 from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_values
@@ -34,8 +34,7 @@ from axolotl.data.store import (
     open_store,
 )
 from axolotl.data.summary import PrepareSummary, Rows
-from axolotl.errors import ConfigError
-from axolotl.formats import bind
+from axolotl.formats import bind, shared_settings
 
 DEFAULT_FOLDER = "last_run_prepared"
 
@@ -55,22 +54,13 @@ class Prepared:
     summary: PrepareSummary
 
 
-def prepare(
-    data: DataSection,
-    sequence: SequenceSection,
-    *,
-    seed: int,
-    tokenizer: Any,
-    hub_token: bool | None = None,
-) -> Prepared:
+def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
     """Tokenize the datasets, or find them tokenized, and hold out the evaluation rows.
 
     Args:
-        data: The datasets and where their tokens are kept.
-        sequence: The longest row allowed.
-        seed: Seed of the shuffle that joins several datasets.
+        options: The datasets, where their tokens are kept, the longest row allowed, the seed of the
+            shuffle that joins several datasets.
         tokenizer: A tokenizer of transformers; it is not changed.
-        hub_token: Whether the hub gets the user's token; None leaves it to the library.
 
     Raises:
         DataError: a file, row or field cannot be used, or no row is left.
@@ -78,13 +68,12 @@ def prepare(
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
+    data, seed, capacity = options.data, options.training.seed, options.sequence.sequence_len
     encoder = Encoder(tokenizer)
-    parts = open_parts(data, seed=seed, hub_token=hub_token)
-    key = store_key(parts, encoder, capacity_tokens=sequence.sequence_len)
+    parts = open_parts(options, encoder)
+    key = store_key(parts, encoder, capacity_tokens=capacity)
     folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
-    files, from_cache = _find_or_build(
-        folder, parts, encoder, capacity_tokens=sequence.sequence_len
-    )
+    files, from_cache = _find_or_build(folder, parts, encoder, capacity_tokens=capacity)
     several = len({part.key for part in parts}) > 1
     train, held_out = split_rows(
         len(files.rows),
@@ -110,29 +99,28 @@ def _part(data: DataSection) -> tuple[int, int]:
     return data.dataset_shard_idx or 0, data.dataset_shard_num or 1
 
 
-def open_parts(data: DataSection, *, seed: int, hub_token: bool | None = None) -> list[Part]:
+def open_parts(options: Sections, encoder: Encoder) -> list[Part]:
     """The files of every dataset with their format, in the order of the YAML file.
 
     Args:
-        data: The datasets.
-        seed: Seed of the shuffle that decides the rows of `shards`.
-        hub_token: Whether the hub gets the user's token; None leaves it to the library.
+        options: The datasets, what holds for all of them, and the seed that decides the rows of
+            `shards`.
+        encoder: The tokenizer.
 
     Raises:
         DataError: a file is not there.
         UnknownName: no such `type`.
     """
+    shared = shared_settings(options, encoder.facts())
     parts: list[Part] = []
-    for number, entry in enumerate(data.datasets):
+    for number, entry in enumerate(options.data.datasets):
         key = f"datasets.{number}"
         bound = None
-        if isinstance(entry.type, CustomPrompt):
-            raise ConfigError(f"{key}.type", f"{key}.type: own templates are not supported yet")
         if entry.type is not None:
             bound = bind(
-                entry.type,
-                train_on_inputs=data.train_on_inputs,
-                settings={"field": entry.field},
+                entry.type if isinstance(entry.type, str) else entry.type.model_dump(),
+                settings=entry.settings(),
+                shared=shared,
                 key=f"{key}.type",
             )
         for name in entry.name if isinstance(entry.name, list) else [entry.name]:
@@ -145,10 +133,10 @@ def open_parts(data: DataSection, *, seed: int, hub_token: bool | None = None) -
                 name=name,
                 split=entry.train_on_split,
                 revision=entry.revision,
-                token=hub_token,
+                token=options.model.hf_use_auth_token,
             )
             shards = entry.shards or 1
-            shard = Shard(sources, shards, seed) if shards > 1 else None
+            shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
             parts += [Part(source, bound, key, shard) for source in sources]
     return parts
 

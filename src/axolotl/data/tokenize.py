@@ -16,7 +16,7 @@ import numpy as np
 from axolotl.data.encoder import Encoder
 from axolotl.records import IGNORE_INDEX, Segment
 
-_TRAIN, _BOS, _EOS = 1, 2, 4
+_TRAIN, _BOS, _JOINED, _EOS = 1, 2, 4, 8
 
 NO_TRAINED_TOKEN = "no trained token"
 TOO_LONG = "longer than sequence_len"
@@ -27,6 +27,7 @@ class SegmentBatch:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.joined: list[bool] = []
         self.characters = 0
         self._flags: list[int] = []
         self._row_ends: list[int] = []
@@ -36,10 +37,15 @@ class SegmentBatch:
 
     def add(self, segments: Sequence[Segment]) -> None:
         """Take in one row."""
+        begun = len(self.texts)
         for part in segments:
             self.texts.append(part.text)
             self.characters += len(part.text)
-            self._flags.append(part.train * _TRAIN + part.bos * _BOS + part.eos * _EOS)
+            joined = part.joined and len(self.texts) > begun + 1
+            self.joined.append(joined)
+            self._flags.append(
+                part.train * _TRAIN + part.bos * _BOS + joined * _JOINED + part.eos * _EOS
+            )
         self._row_ends.append(len(self.texts))
 
     @property
@@ -98,30 +104,38 @@ class TokenRows:
 def tokenize(batch: SegmentBatch, encoder: Encoder) -> tuple[TokenRows, np.ndarray]:
     """Ids and labels of a batch.
 
-    The tokenizer's own prefix goes in front of the pieces that ask for it, and the end token
-    behind those that ask for it and do not end with it already. An empty piece gets neither.
+    The tokenizer's own prefix goes in front of the pieces that ask for it and do not begin with
+    it, and the end token behind those that ask for it and do not end with it. An empty piece gets
+    neither; pieces that are joined are one in this.
 
     Returns:
         The rows, and the indices of those whose own text gave a special token.
     """
-    flat, counts = encoder.encode(batch.texts)
+    joined = any(batch.joined)
+    flat, counts = (
+        encoder.encode_joined(batch.texts, batch.joined) if joined else encoder.encode(batch.texts)
+    )
     flags, row_ends = batch.flags, batch.row_ends
     ends = np.cumsum(counts)
-    filled = counts > 0
-    with_bos = filled & ((flags & _BOS) > 0) & bool(encoder.prefix)
-    with_eos = filled & ((flags & _EOS) > 0)
-    if with_eos.any():
-        with_eos[with_eos] = flat[ends[with_eos] - 1] != encoder.eos
-    front = with_bos * len(encoder.prefix)
-    total = counts + front + with_eos
+    begins = ends - counts
+    so_far = counts if not joined else ends - _whole_begins(begins, (flags & _JOINED) > 0)
+    filled = so_far > 0
+    front = len(encoder.prefix) * (
+        filled & ((flags & _BOS) > 0) & ~_starts_with(flat, begins, counts, encoder.prefix)
+    )
+    behind = filled * (flags // _EOS).astype(np.int64)
+    if behind.any():
+        behind -= np.minimum(behind, _ending(flat, ends, so_far, behind, encoder.eos))
+    total = counts + front + behind
     starts = np.cumsum(total) - total
 
     ids = np.empty(int(total.sum()), np.int32)
-    ids[np.arange(flat.size) + np.repeat(starts + front - (ends - counts), counts)] = flat
+    ids[np.arange(flat.size) + np.repeat(starts + front - begins, counts)] = flat
     for position, token in enumerate(encoder.prefix):
-        ids[starts[with_bos] + position] = token
-    if with_eos.any():
-        ids[starts[with_eos] + total[with_eos] - 1] = encoder.eos
+        ids[starts[front > 0] + position] = token
+    last = starts + total - 1
+    for number in range(int(behind.max(initial=0))):
+        ids[(last - number)[behind > number]] = encoder.eos
     labels = np.where(np.repeat((flags & _TRAIN) > 0, total), ids, np.int32(IGNORE_INDEX))
 
     bounds = np.concatenate(([0], np.cumsum(total)))
@@ -130,6 +144,33 @@ def tokenize(batch: SegmentBatch, encoder: Encoder) -> tuple[TokenRows, np.ndarr
     control = np.flatnonzero(encoder.is_control[flat])
     pieces = np.searchsorted(ends, control, side="right")
     return rows, np.unique(np.searchsorted(row_ends, pieces, side="right"))
+
+
+def _whole_begins(begins: np.ndarray, joined: np.ndarray) -> np.ndarray:
+    """For each piece, where the first of those that it is joined with begins."""
+    return begins[np.maximum.accumulate(np.where(joined, 0, np.arange(begins.size)))]
+
+
+def _starts_with(
+    flat: np.ndarray, begins: np.ndarray, counts: np.ndarray, prefix: Sequence[int]
+) -> np.ndarray:
+    same = counts >= max(len(prefix), 1)
+    for position, token in enumerate(prefix):
+        same[same] = flat[begins[same] + position] == token
+    return same & bool(prefix)
+
+
+def _ending(
+    flat: np.ndarray, ends: np.ndarray, so_far: np.ndarray, asked: np.ndarray, eos: int
+) -> np.ndarray:
+    """With how many end tokens each piece ends already, as far as some are asked for."""
+    found = np.zeros(ends.size, np.int64)
+    goes_on = asked > 0
+    for number in range(int(asked.max())):
+        goes_on = goes_on & (so_far > number) & (asked > number)
+        goes_on[goes_on] = flat[ends[goes_on] - 1 - number] == eos
+        found += goes_on
+    return found
 
 
 def fit(

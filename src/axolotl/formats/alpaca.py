@@ -16,6 +16,7 @@ from axolotl.formats._fields import optional_text, required_text
 from axolotl.records import Segment
 
 SUFFIX = "style"
+VARIANT = None
 LONG_ROWS: Literal["drop", "split"] = "drop"
 
 _WITH_INPUT = (

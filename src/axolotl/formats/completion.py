@@ -15,6 +15,7 @@ from axolotl.formats._fields import required_text
 from axolotl.records import Segment
 
 SUFFIX = "field"
+VARIANT = None
 LONG_ROWS: Literal["drop", "split"] = "split"
 
 

@@ -208,8 +208,8 @@ def open_generator(
         found = find_full(resolved.model, output_dir / MERGED)
     else:
         found = find_trained(resolved.model, resolved.adapter, output_dir=output_dir)
-    bound = choose_format(prompter, run=found.run, data=resolved.data)
     tokenizer = found.tokenizer()
+    bound = choose_format(prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer))
     model = found.open(dtype=weight_dtype(resolved.precision), tokenizer=tokenizer)
     if torch.cuda.is_available():
         model = model.to("cuda")

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from axolotl.config.data import DataSection
+from axolotl.config import Sections
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import SegmentBatch, tokenize
-from axolotl.formats import BoundFormat, bind
+from axolotl.formats import BoundFormat, bind, shared_settings
 from axolotl.records import Segment
 
 RAW = ("none", "None", "")
@@ -42,7 +42,7 @@ def prompt_ids(
 
 
 def choose_format(
-    prompter: str | None, *, run: Mapping[str, Any] | None, data: DataSection
+    prompter: str | None, *, run: Mapping[str, Any] | None, options: Sections, encoder: Encoder
 ) -> BoundFormat | None:
     """The format that questions are asked in.
 
@@ -52,23 +52,35 @@ def choose_format(
     Args:
         prompter: A dataset type such as `alpaca:chat`, `none` for raw text, or None.
         run: Content of `run.json`, where there is one.
-        data: The datasets of the file.
+        options: The file: its datasets, and what holds for all of them.
+        encoder: The tokenizer.
 
     Raises:
         UnknownName: no such format.
     """
+    shared = shared_settings(options, encoder.facts())
     if prompter is not None:
-        return None if prompter in RAW else bind(prompter, where="--prompter")
-    first = data.datasets[0]
-    written = {"type": first.type, "field": first.field}
+        return None if prompter in RAW else bind(prompter, shared=shared, where="--prompter")
+    written = _written(options)
     trained = (run or {}).get("format")
-    used = {"type": None, "field": None, **trained} if isinstance(trained, dict) else written
+    used = {"type": None, "settings": {}, **trained} if isinstance(trained, dict) else written
     if used["type"] != written["type"]:
         note_once(
-            f"questions are asked as in training, in the format {used['type'] or 'none'}; the file "
-            f"says {written['type'] or 'none'} now (--prompter chooses another)"
+            f"questions are asked as in training, in the format {_name(used['type'])}; the file "
+            f"says {_name(written['type'])} now (--prompter chooses another)"
         )
     if used["type"] is None:
         note_once("the training data was tokens already: questions are asked as plain text")
         return None
-    return bind(used["type"], settings={"field": used["field"]})
+    return bind(used["type"], settings=used["settings"], shared=shared)
+
+
+def _written(options: Sections) -> dict[str, Any]:
+    """What the file says of its first dataset."""
+    first = options.data.datasets[0]
+    kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
+    return {"type": kind, "settings": first.settings()}
+
+
+def _name(kind: str | Mapping[str, Any] | None) -> str:
+    return kind if isinstance(kind, str) else "none" if kind is None else "of own templates"

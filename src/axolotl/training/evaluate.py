@@ -38,13 +38,7 @@ def run_evaluation(
         ModelError: it does not load.
     """
     tokenizer = load_tokenizer(model)
-    prepared = prepare(
-        resolved.data,
-        resolved.sequence,
-        seed=resolved.training.seed,
-        tokenizer=tokenizer,
-        hub_token=resolved.model.hf_use_auth_token,
-    )
+    prepared = prepare(resolved, tokenizer=tokenizer)
     if prepared.eval is None:
         raise DataError(
             "no rows are held out, so there is nothing to evaluate on",

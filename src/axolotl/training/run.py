@@ -67,6 +67,7 @@ class Trained:
         """What `run.json` says of it."""
         result, config = self.result, self.resolved.config
         first = self.resolved.data.datasets[0]
+        kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
         losses = {"train_loss": result.train_loss, "eval_loss": result.eval_loss}
         if result.eval_loss is not None:
             losses["perplexity"] = EvalResult(result.eval_loss, 0, 0.0).perplexity
@@ -75,7 +76,7 @@ class Trained:
             "final": {**losses, "steps": result.steps, **result.metrics},
             "plan": self.facts,
             "data": self.prepared.summary.as_dict(),
-            "format": first.model_dump(mode="json", exclude_none=True, include={"type", "field"}),
+            "format": {"type": kind, "settings": first.settings()},
             "config": {"given": config.given(), "resolved": self.resolved.as_dict()},
         }
 
@@ -106,13 +107,7 @@ def run_training(
     model_place = resolved.origin("base_model")
     with located(model_place):
         tokenizer = load_tokenizer(resolved.model)
-    prepared = prepare(
-        resolved.data,
-        resolved.sequence,
-        seed=resolved.training.seed,
-        tokenizer=tokenizer,
-        hub_token=resolved.model.hf_use_auth_token,
-    )
+    prepared = prepare(resolved, tokenizer=tokenizer)
     if on_prepared is not None:
         on_prepared(prepared, tokenizer)
     device = state.device or torch.device("cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from axolotl.errors import ConfigError, UnknownName
-from axolotl.formats import BoundFormat, bind
+from axolotl.formats import BoundFormat, bind, shared_settings
 from axolotl.resolve.case import Case, Found, Table
 from axolotl.resolve.later import is_later_type
 
@@ -13,14 +13,14 @@ from axolotl.resolve.later import is_later_type
 def something_to_train_on(case: Case) -> Iterator[Found]:
     """There are data sets, prepared first or read while training goes on."""
     data = case.config.data
-    if not data.datasets and not data.pretraining_dataset:
+    if not data.datasets and not case.config.streaming.pretraining_dataset:
         yield Found(
             "error",
             "datasets",
             "datasets is missing: sources of training data",
             "add `datasets:` with a line `  - path: …` and a line `    type: …` below it",
         )
-    if data.datasets and data.pretraining_dataset:
+    if data.datasets and case.config.streaming.pretraining_dataset:
         yield Found(
             "error",
             "pretraining_dataset",
@@ -50,8 +50,8 @@ def dataset_types(case: Case) -> Iterator[Found]:
             bound.append(
                 bind(
                     source.type,
-                    train_on_inputs=data.train_on_inputs,
-                    settings={"field": source.field},
+                    settings=source.settings(),
+                    shared=shared_settings(case.config),
                     key=key,
                 )
             )
@@ -72,7 +72,7 @@ def dataset_types(case: Case) -> Iterator[Found]:
 def streaming(case: Case) -> Iterator[Found]:
     """Data that is read while training goes on has no known length and no held-out rows."""
     config = case.config
-    if not config.data.pretraining_dataset:
+    if not config.streaming.pretraining_dataset:
         return
     if config.training.max_steps is None:
         yield Found(

@@ -20,7 +20,7 @@ def rows_to_evaluate_on(case: Case) -> Iterator[Found]:
     keys = case.asked("eval_steps", "early_stopping_patience", "load_best_model_at_end")
     if config.evaluation.evaluation_strategy not in (None, "no"):
         keys.append("evaluation_strategy")
-    if not keys or config.data.val_set_size != 0 or config.data.pretraining_dataset:
+    if not keys or config.data.val_set_size != 0 or config.streaming.pretraining_dataset:
         return
     # Without evaluations a patience never runs out, so nothing would be as asked.
     if "val_set_size" in config.written or keys[0] not in ("eval_steps", "evaluation_strategy"):

@@ -1,0 +1,226 @@
+"""One entry of `datasets`: where rows come from and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from axolotl.config.section import Section
+
+PromptTemplates = Literal["canonical", "2023-10"]
+TrainedEnds = Literal["turn", "all", "last", "none"]
+
+
+class CustomPrompt(Section):
+    """A mapping in the place of `type`: prompts by own templates."""
+
+    system_prompt: str = Field(
+        default="", description="System text of rows that bring none of their own."
+    )
+    system_format: str = Field(
+        default="{system}",
+        description="What the system text is put into; left out where there is no text.",
+    )
+    field_system: str = Field(
+        default="system", description="Column with the row's own system text, which wins."
+    )
+    field_instruction: str = Field(
+        default="instruction", description="Column with the instruction; every row needs it."
+    )
+    field_input: str = Field(default="input", description="Column with the input; may be empty.")
+    field_output: str = Field(default="output", description="Column with the answer.")
+    format: str = Field(
+        default="{instruction} {input} ",
+        description="Prompt of a row with an input; braces that are meant as such are doubled.",
+    )
+    no_input_format: str = Field(
+        default="{instruction} ", description="Prompt of a row without an input."
+    )
+
+
+class DatasetSource(Section):
+    """One entry of `datasets`."""
+
+    path: str = Field(
+        min_length=1,
+        description="A local file or folder, a hub data set, or a builder name (`json`, `csv`, "
+        "`parquet`, `text`, `arrow`) with `data_files`; a local path wins over a hub name.",
+    )
+    type: str | CustomPrompt | None = Field(
+        default=None,
+        description="How a row becomes text, such as `alpaca`, `chat_template` or `completion`, or a "
+        "mapping with own templates; leave it out for rows that are tokenized already.",
+        json_schema_extra={"pending": ["a mapping"]},
+    )
+    ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
+        default=None,
+        description="Kind of the local file; by default its name says it, else JSON Lines.",
+    )
+    data_files: str | list[str] | None = Field(
+        default=None,
+        description="Files to read from a folder or hub repository; by default all of them.",
+    )
+    data_dir: str | None = Field(
+        default=None, description="Sub-folder of a folder or hub repository to read from."
+    )
+    name: str | list[str] | None = Field(
+        default=None,
+        description="Name of the configuration (subset) of a hub data set; a list makes one source of "
+        "each.",
+    )
+    shards: int | None = Field(
+        default=None,
+        ge=1,
+        description="Take only one of so many equal parts of the rows, after shuffling them.",
+    )
+    shards_idx: int | None = Field(
+        default=None,
+        ge=0,
+        description="Which of the `shards` is taken; the first, 0, by default.",
+        json_schema_extra={"needs": "`shards`", "pending": True},
+    )
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="How often the rows to train on are taken: 2 takes each twice, 0.5 a random half.",
+        json_schema_extra={"pending": True},
+    )
+    train_on_split: str = Field(
+        default="train", description="Split to train on, where the data set has several."
+    )
+    revision: str | None = Field(
+        default=None, description="Branch, tag or commit of the data set's hub repository."
+    )
+    field: str | None = Field(
+        default=None, description="Column with the text, for `type: completion`; `text` by default."
+    )
+    conversation: str | None = Field(
+        default=None,
+        description="Template of the conversation, for `type: sharegpt`; the style, for `type: "
+        "alpaca_chat`.",
+        json_schema_extra={"implied": "`vicuna_v1.1` for sharegpt", "pending": True},
+    )
+    field_human: str | None = Field(
+        default=None,
+        description="What marks the user's turns, for `type: sharegpt`; `human` by default.",
+        json_schema_extra={"pending": True},
+    )
+    field_model: str | None = Field(
+        default=None,
+        description="What marks the model's turns, for `type: sharegpt`; `gpt` by default.",
+        json_schema_extra={"pending": True},
+    )
+    prompt_templates: PromptTemplates | None = Field(
+        default=None,
+        description="Wording of this data set's prompts; by default that of the whole file.",
+        json_schema_extra={"pending": True},
+    )
+    chat_template: str | None = Field(
+        default=None,
+        description="Chat template of this data set; by default that of the whole file.",
+        json_schema_extra={"pending": True},
+    )
+    chat_template_jinja: str | None = Field(
+        default=None,
+        description="Chat template of this data set as text, or the file that holds it.",
+        json_schema_extra={"pending": True},
+    )
+    field_messages: str | None = Field(
+        default=None,
+        description="Column with the list of turns; by default `messages`, or `conversations` where "
+        "only that is there.",
+        json_schema_extra={"pending": True},
+    )
+    message_property_mappings: dict[str, str] | None = Field(
+        default=None,
+        description="What the template calls a property of a turn ← what the row calls it, such as "
+        "`content: value`.",
+        json_schema_extra={"pending": True},
+    )
+    message_field_role: str | None = Field(
+        default=None,
+        description="Old way to write `message_property_mappings: {role: …}`.",
+        json_schema_extra={"pending": True},
+    )
+    message_field_content: str | None = Field(
+        default=None,
+        description="Old way to write `message_property_mappings: {content: …}`.",
+        json_schema_extra={"pending": True},
+    )
+    roles: dict[str, list[str]] | None = Field(
+        default=None,
+        description="Role of the template ← names that the rows have for it.",
+        json_schema_extra={"pending": True},
+    )
+    roles_to_train: list[str] | None = Field(
+        default=None,
+        description="Roles whose turns are trained; `[assistant]` by default.",
+        json_schema_extra={"pending": True},
+    )
+    train_on_eos: TrainedEnds | None = Field(
+        default=None,
+        description="Which end tokens are trained: those that end a trained turn, all, the last of the "
+        "conversation, none; `turn` by default.",
+        json_schema_extra={"pending": True},
+    )
+    train_on_eot: TrainedEnds | None = Field(
+        default=None,
+        description="The same for the other tokens that end a turn; by default as `train_on_eos`.",
+        json_schema_extra={"pending": True},
+    )
+    message_field_training: str | None = Field(
+        default=None,
+        description="Key of a turn that says whether it is trained (true or false).",
+        json_schema_extra={"pending": True},
+    )
+    message_field_training_detail: str | None = Field(
+        default=None,
+        description="Key of a turn that says which characters of it are trained.",
+        json_schema_extra={"pending": True},
+    )
+    field_tools: str | None = Field(
+        default=None,
+        description="Column with the tools that the template is told of; `tools` by default.",
+        json_schema_extra={"pending": True},
+    )
+    field_thinking: str | None = Field(
+        default=None,
+        description="Key of a turn that holds its reasoning; `reasoning_content` by default.",
+        json_schema_extra={"pending": True},
+    )
+    template_thinking_key: str | None = Field(
+        default=None,
+        description="What the template calls the reasoning; `reasoning_content` by default.",
+        json_schema_extra={"pending": True},
+    )
+    split_thinking: bool | None = Field(
+        default=None,
+        description="Take reasoning between `<think>` and `</think>` out of the content and hand it to "
+        "the template as such.",
+        json_schema_extra={"pending": True},
+    )
+    drop_system_message: bool | None = Field(
+        default=None,
+        description="Leave the system turn out.",
+        json_schema_extra={"pending": True},
+    )
+    field_system: str | None = Field(
+        default=None,
+        description="Column with a system text that is put first, for `type: chat_template`.",
+        json_schema_extra={"pending": True},
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """What the entry says to its format, by name; what it does not say is left out."""
+        given = {
+            name: getattr(self, name) for name in type(self).model_fields if name not in _SOURCE
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_SOURCE = {
+    *("path", "type", "ds_type", "data_files", "data_dir", "name", "train_on_split", "revision"),
+    *("shards", "shards_idx", "weight"),
+}
+"""What of an entry says which rows there are; the rest is for the format."""

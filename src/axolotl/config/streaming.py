@@ -1,0 +1,38 @@
+"""Data that is read while training goes on, without being prepared first."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from axolotl.config.section import Section
+
+
+class PretrainingSource(Section):
+    """One entry of `pretraining_dataset`."""
+
+    path: str = Field(min_length=1, description="As `path` of `datasets`.")
+    name: str | None = Field(default=None, description="As `name` of `datasets`.")
+    split: str = Field(default="train", description="The split to read.")
+    text_column: str = Field(default="text", description="Column with the text.")
+    skip: int = Field(default=0, ge=0, description="How many rows at the beginning are left out.")
+
+
+class StreamingSection(Section):
+    """Data that is read while training goes on, without being prepared first."""
+
+    pretraining_dataset: str | list[PretrainingSource] | None = Field(
+        default=None,
+        description="Data set whose texts are read while training goes on.",
+        json_schema_extra={"needs": "`max_steps`", "pending": True},
+    )
+    streaming: bool = Field(
+        default=False,
+        description="Read `datasets` while training goes on, instead of preparing them first.",
+        json_schema_extra={"needs": "`max_steps`", "pending": True},
+    )
+    streaming_multipack_buffer_size: int = Field(
+        default=10_000,
+        ge=1,
+        description="How many samples are shuffled and packed at a time while reading.",
+        json_schema_extra={"pending": True},
+    )
