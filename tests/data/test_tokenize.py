@@ -40,6 +40,9 @@ def plainly(row: list[Segment], bos: bool) -> tuple[list[int], list[int]]:
     tokenizer = TOKENIZERS[bos]
     first, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     seen: list[int] = []
+    found: Any = None
+    begins: list[int] = []
+    at = 0
     for number, part in enumerate(row):
         if not (part.joined and number):
             goes_on = takewhile(lambda other: other.joined, row[number + 1 :])
