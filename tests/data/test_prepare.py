@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from axolotl.data import batches
-from axolotl.data import prepare as prepare_module
+from axolotl.data import batches, making
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import Prepared, open_parts, prepare
 from axolotl.errors import ConfigError, DataError, EnvironmentFault, ModelError, UnknownName
@@ -320,7 +319,7 @@ def test_a_live_lock_is_waited_for(
         kept.rename(f"last_run_prepared/{key}")  # the other process is done
         lock.release()
 
-    monkeypatch.setattr(prepare_module, "note", note)
+    monkeypatch.setattr(making, "note", note)
     assert run(entry).summary.from_cache
     assert len(said) == 1
     assert "another process prepares the same data" in said[0]

@@ -12,6 +12,7 @@ import pytest
 
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import Prepared, open_parts
+from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
 from axolotl.reports.preview import preview_rows
 from tests.data.conftest import file_of, json_lines
@@ -89,7 +90,7 @@ def test_a_bad_row_is_named_by_its_own_number(
 def test_a_preview_shows_rows_of_the_part(tokenizer: Any, entry: dict[str, Any]) -> None:
     encoder = Encoder(tokenizer)
     parts = open_parts(file_of(entry | {"shards": 10}), encoder)
-    shown = preview_rows(parts, encoder, capacity_tokens=99, first_rows=2)
+    shown = preview_rows(parts, encoder, Limits(99), first_rows=2)
     taken = sorted(np.random.default_rng(42).permutation(4321)[::10] + 1)
     assert [row.source_row for row in shown[:2]] == taken[:2]
     assert shown[0].dataset == str(Path("d/a.jsonl"))
@@ -100,7 +101,7 @@ def test_a_preview_of_rows_that_are_tokens(tokenizer: Any, write: Write) -> None
     write("a.jsonl", json_lines([row] * 40))
     encoder = Encoder(tokenizer)
     parts = open_parts(file_of({"path": "a.jsonl", "shards": 4}), encoder)
-    shown = preview_rows(parts, encoder, capacity_tokens=99, first_rows=3)
+    shown = preview_rows(parts, encoder, Limits(99), first_rows=3)
     taken = sorted(np.random.default_rng(42).permutation(40)[::4] + 1)
     assert [row.source_row for row in shown] == taken[:3]
 

@@ -12,6 +12,7 @@ from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import (
     NO_TRAINED_TOKEN,
     TOO_LONG,
+    Limits,
     SegmentBatch,
     TokenRows,
     fit,
@@ -92,7 +93,8 @@ def test_fitting_loses_nothing_unsaid(
     rows: list[list[Segment]], capacity: int, long_rows: Literal["drop", "split"]
 ) -> None:
     whole = tokenized(rows)
-    kept, dropped = fit(whole, capacity_tokens=capacity, long_rows=long_rows)
+    fitted = fit(whole, Limits(capacity), long_rows=long_rows)
+    kept, dropped = fitted.rows, fitted.dropped
     gone = {i: reason for reason, which in dropped.items() for i in which.tolist()}
     expected: list[tuple[int, tuple[list[int], list[int]]]] = []
     for i, (ids, labels) in enumerate(rows_of(whole)):
@@ -124,7 +126,7 @@ def test_alpaca_trains_the_answer_and_its_end(bos: bool) -> None:
 
 def test_completion_is_cut_with_one_begin_and_one_end() -> None:
     whole = tokenized([bind("completion").segments({"text": "Red, green and blue." * 5})], True)
-    kept, _ = fit(whole, capacity_tokens=6, long_rows="split")
+    kept = fit(whole, Limits(6), long_rows="split").rows
     rows = [ids for ids, _ in rows_of(kept)]
     assert [t for ids in rows for t in ids] == whole.input_ids.tolist()
     assert [len(ids) for ids in rows[:-1]] == [6] * (len(rows) - 1)

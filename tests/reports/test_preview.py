@@ -7,6 +7,7 @@ import pytest
 from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import open_parts
+from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
 from axolotl.reports.preview import (
     PreviewRow,
@@ -33,8 +34,8 @@ def shown(
         datasets.append({"path": str(folder / name), "type": kind})
     encoder = Encoder(tokenizer)
     parts = open_parts(load_config({"base_model": "a-model", "datasets": datasets}), encoder)
-    limits = {"capacity_tokens": 2048, "first_rows": 5} | options
-    return preview_rows(parts, encoder, **limits)
+    limits = Limits(options.pop("capacity_tokens", 2048))
+    return preview_rows(parts, encoder, limits, first_rows=options.pop("first_rows", 5))
 
 
 def test_prompt_masked_answer_and_end_trained(tmp_path: Path, bos_tokenizer: Any) -> None:

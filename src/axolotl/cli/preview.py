@@ -31,6 +31,7 @@ def main(resolved: Resolved, rows: int, as_json: bool) -> None:
 
     from axolotl.data.encoder import Encoder
     from axolotl.data.prepare import open_parts
+    from axolotl.data.tokenize import Limits
     from axolotl.models.tokenizer import load_tokenizer
     from axolotl.reports.preview import as_document, preview_rows, render, summary_line
 
@@ -39,7 +40,7 @@ def main(resolved: Resolved, rows: int, as_json: bool) -> None:
     shown = preview_rows(
         open_parts(resolved, encoder),
         encoder,
-        capacity_tokens=resolved.sequence.sequence_len,
+        Limits.of(resolved),
         first_rows=rows,
     )
     if as_json:

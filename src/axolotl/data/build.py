@@ -16,7 +16,7 @@ from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.store import StoreWriter
 from axolotl.data.summary import LISTED_ROWS
-from axolotl.data.tokenize import TOO_LONG, TokenRows, fit
+from axolotl.data.tokenize import TOO_LONG, Fitted, Limits, fit
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.records import Segment
@@ -49,7 +49,7 @@ class Counts:
 
 
 def fill(
-    writer: StoreWriter, parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int
+    writer: StoreWriter, parts: Sequence[Part], encoder: Encoder, limits: Limits
 ) -> dict[str, Any]:
     """Write all rows of all parts.
 
@@ -57,7 +57,7 @@ def fill(
         writer: The store.
         parts: Files and their formats, in order.
         encoder: The tokenizer.
-        capacity_tokens: Longest row allowed.
+        limits: How long rows may be.
 
     Returns:
         The counts, for `store.json`.
@@ -74,19 +74,18 @@ def fill(
             meter.part = number
             for batch in batches(part, encoder, meter=meter):
                 long_rows = part.bound.long_rows if part.bound else "drop"
-                kept, dropped = fit(
-                    batch.tokens, capacity_tokens=capacity_tokens, long_rows=long_rows
-                )
+                fitted = fit(batch.tokens, limits, long_rows=long_rows)
+                kept = fitted.rows
                 writer.add(kept, source=number, source_rows=batch.numbers[kept.origin])
                 counts.read[number] += len(batch.rows)
                 counts.kept[number] += kept.origin.size
                 padded += batch.padded
-                _count(counts, number, part.bound, batch, kept, dropped, encoder)
+                _count(counts, number, part.bound, batch, fitted, encoder)
             if part.shard is not None:
                 left_out = part.shard.left_out(part.source)
                 counts.read[number] += left_out.size
                 counts.note(part.shard.reason, number, left_out)
-    _check_rows(parts, counts, capacity_tokens)
+    _check_rows(parts, counts, limits.capacity_tokens)
     return {
         "rows_read": counts.read,
         "rows_kept": counts.kept,
@@ -100,11 +99,11 @@ def _count(
     part: int,
     bound: BoundFormat | None,
     batch: Batch,
-    kept: TokenRows,
-    dropped: Mapping[str, np.ndarray],
+    fitted: Fitted,
     encoder: Encoder,
 ) -> None:
-    for reason, which in dropped.items():
+    kept = fitted.rows
+    for reason, which in fitted.dropped.items():
         counts.note(reason, part, batch.numbers[which])
         if reason == TOO_LONG:
             longest = int(batch.tokens.lengths[which].max())

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from axolotl.config import Sections
 from axolotl.config.data import DataSection
-from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
-from axolotl.core.console import note
-from axolotl.core.hashing import hash_values
 from axolotl.data.batches import Part
-from axolotl.data.build import CONTROL, SPLIT, fill
+from axolotl.data.build import CONTROL, SPLIT
 from axolotl.data.encoder import Encoder
+from axolotl.data.making import find_or_build, store_key
 from axolotl.data.shard import Shard
 from axolotl.data.sources import find_sources
 from axolotl.data.split import split_rows
-from axolotl.data.store import (
-    STORE_VERSION,
-    Damaged,
-    StoreFiles,
-    StoreWriter,
-    TokenStore,
-    open_store,
-)
+from axolotl.data.store import StoreFiles, TokenStore
 from axolotl.data.summary import PrepareSummary, Rows
+from axolotl.data.tokenize import Limits
 from axolotl.formats import bind, shared_settings
 
 DEFAULT_FOLDER = "last_run_prepared"
@@ -68,12 +56,13 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
-    data, seed, capacity = options.data, options.training.seed, options.sequence.sequence_len
+    data, seed = options.data, options.training.seed
+    limits = Limits.of(options)
     encoder = Encoder(tokenizer)
     parts = open_parts(options, encoder)
-    key = store_key(parts, encoder, capacity_tokens=capacity)
+    key = store_key(parts, encoder, limits)
     folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
-    files, from_cache = _find_or_build(folder, parts, encoder, capacity_tokens=capacity)
+    files, from_cache = find_or_build(folder, parts, encoder, limits)
     several = len({part.key for part in parts}) > 1
     train, held_out = split_rows(
         len(files.rows),
@@ -139,91 +128,6 @@ def open_parts(options: Sections, encoder: Encoder) -> list[Part]:
             shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
             parts += [Part(source, bound, key, shard) for source in sources]
     return parts
-
-
-def store_key(parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int) -> str:
-    """Name of the store that holds these rows: equal exactly when the rows must be equal.
-
-    The names of the files and the size of the evaluation set take no part, and the seed only with
-    `shards`.
-    """
-    return hash_values(
-        {
-            "version": STORE_VERSION,
-            "tokenizer": encoder.identity(),
-            "capacity_tokens": capacity_tokens,
-            "parts": [part.identity() for part in parts],
-        }
-    )[:32]
-
-
-def _find_or_build(
-    folder: Path, parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int
-) -> tuple[StoreFiles, bool]:
-    if (files := _whole(folder)) is not None:
-        return files, True
-    ensure_folder(folder.parent)
-    with _alone(folder):
-        # Whoever held the lock before may have done the work.
-        if (files := _whole(folder)) is not None:
-            return files, True
-        if folder.exists():
-            note(f"the prepared data in {folder} is not whole (an interrupted run?): made again")
-        _build(folder, parts, encoder, capacity_tokens=capacity_tokens)
-        return open_store(folder), False
-
-
-def _whole(folder: Path) -> StoreFiles | None:
-    try:
-        return open_store(folder)
-    except Damaged:
-        return None
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from building the same store; a lock of a dead process does not hold."""
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    with disk_faults(folder.parent):
-        try:
-            lock.acquire(timeout=0.5)
-        except Timeout:
-            note(f"another process prepares the same data; waiting for {folder}")
-            lock.acquire()
-    try:
-        for left in folder.parent.glob(f".{folder.name}.*/"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        lock.release()
-
-
-def _build(folder: Path, parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int) -> None:
-    began = time.perf_counter()
-    with atomic_folder(folder) as work:
-        writer = StoreWriter(work, folder.name)
-        try:
-            facts = fill(writer, parts, encoder, capacity_tokens=capacity_tokens)
-        finally:
-            writer.close()
-        writer.finish(
-            facts
-            | {
-                "inputs": [
-                    {
-                        "file": part.source.label,
-                        "content": part.source.identity(),
-                        "format": part.bound.identity() if part.bound else None,
-                        "shards": part.shard.shards if part.shard else None,
-                    }
-                    for part in parts
-                ],
-                "tokenizer": encoder.identity(),
-                "capacity_tokens": capacity_tokens,
-                "versions": {p: version(p) for p in ("axolotl", "tokenizers", "transformers")},
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-        )
 
 
 def _summary(

@@ -7,19 +7,45 @@ Letters: P pieces (segments), N rows, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from axolotl.config import Sections
 from axolotl.data.encoder import Encoder
 from axolotl.records import IGNORE_INDEX, Segment
 
 _TRAIN, _BOS, _JOINED, _EOS = 1, 2, 4, 8
 
 NO_TRAINED_TOKEN = "no trained token"
+CUT_AWAY = "no trained token left after truncation"
 TOO_LONG = "longer than sequence_len"
+TOO_SHORT = "shorter than min_sample_len"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long rows may be.
+
+    Args:
+        capacity_tokens: Longest row allowed.
+        excess: What becomes of a longer one, unless its format has it split: it is dropped, cut
+            to that length, or dropped by an error.
+        min_tokens: Shortest row allowed.
+    """
+
+    capacity_tokens: int
+    excess: Literal["drop", "truncate", "raise"] = "drop"
+    min_tokens: int = 1
+
+    @classmethod
+    def of(cls, options: Sections) -> Limits:
+        """The limits that a file sets."""
+        rows = options.rows
+        capacity_tokens = options.sequence.sequence_len
+        return cls(capacity_tokens, rows.excess_length_strategy, rows.min_sample_len or 1)
 
 
 class SegmentBatch:
@@ -173,31 +199,60 @@ def _ending(
     return found
 
 
-def fit(
-    rows: TokenRows, *, capacity_tokens: int, long_rows: Literal["drop", "split"]
-) -> tuple[TokenRows, dict[str, np.ndarray]]:
-    """Drop the rows that cannot be used and cut or drop those that are too long.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What is left of rows that may be too long.
+
+    Args:
+        rows: The rows that are left; `origin` says which of the rows before each was.
+        dropped: Indices of the dropped ones, by reason.
+        truncated: Indices of those that lost their end.
+    """
+
+    rows: TokenRows
+    dropped: Mapping[str, np.ndarray]
+    truncated: np.ndarray
+
+
+def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"]) -> Fitted:
+    """Drop the rows that cannot be used and split, cut or drop those that are too long.
 
     Args:
         rows: Rows of any length.
-        capacity_tokens: Longest row allowed.
-        long_rows: Cut longer rows into consecutive ones, or drop them.
-
-    Returns:
-        The rows that are left, and the indices of the dropped ones by reason.
+        limits: How long they may be.
+        long_rows: Whether longer rows are split into consecutive ones whatever the limits say.
     """
-    lengths = rows.lengths
-    useless = rows.trained == 0
-    too_long = ~useless & (lengths > capacity_tokens)
-    dropped = {NO_TRAINED_TOKEN: np.flatnonzero(useless)}
-    if long_rows == "drop":
-        dropped[TOO_LONG] = np.flatnonzero(too_long)
-        useless |= too_long
-    if useless.any():
-        rows = _take(rows, ~useless)
+    lengths, capacity = rows.lengths, limits.capacity_tokens
+    dropped = {NO_TRAINED_TOKEN: rows.trained == 0}
+    left = ~dropped[NO_TRAINED_TOKEN]
+    dropped[TOO_SHORT] = left & (lengths < limits.min_tokens)
+    left &= ~dropped[TOO_SHORT]
+    too_long = left & (lengths > capacity)
+    truncated = np.zeros(lengths.size, bool)
+    if too_long.any() and long_rows == "drop":
+        if limits.excess == "truncate":
+            rows = _cut(rows, capacity)
+            dropped[CUT_AWAY] = too_long & (rows.trained == 0)
+            left &= ~dropped[CUT_AWAY]
+            truncated = too_long & left
+        else:
+            dropped[TOO_LONG] = too_long
+            left &= ~too_long
+    if not left.all():
+        rows = _take(rows, left)
     if long_rows == "split" and too_long.any():
-        rows = _split(rows, capacity_tokens)
-    return rows, {reason: which for reason, which in dropped.items() if which.size}
+        rows = _split(rows, capacity)
+    found = {reason: np.flatnonzero(which) for reason, which in dropped.items() if which.any()}
+    return Fitted(rows, found, np.flatnonzero(truncated))
+
+
+def _cut(rows: TokenRows, capacity_tokens: int) -> TokenRows:
+    """Rows without what goes beyond the capacity."""
+    lengths = rows.lengths
+    position = np.arange(rows.input_ids.size) - np.repeat(rows.offsets[:-1], lengths)
+    keep = position < capacity_tokens
+    offsets = np.concatenate(([0], np.cumsum(np.minimum(lengths, capacity_tokens))))
+    return TokenRows(rows.input_ids[keep], rows.labels[keep], offsets, rows.origin)
 
 
 def _take(rows: TokenRows, keep: np.ndarray) -> TokenRows:

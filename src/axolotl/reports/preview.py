@@ -17,7 +17,7 @@ from axolotl.core.console import console
 from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
 from axolotl.data.store import TokenStore
-from axolotl.data.tokenize import fit
+from axolotl.data.tokenize import Limits, fit
 from axolotl.records import IGNORE_INDEX, Segment
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ class PreviewRow:
 
 
 def preview_rows(
-    parts: Sequence[Part], encoder: Encoder, *, capacity_tokens: int, first_rows: int
+    parts: Sequence[Part], encoder: Encoder, limits: Limits, *, first_rows: int
 ) -> list[PreviewRow]:
     """The first rows of every file.
 
     Args:
         parts: Files and their formats.
         encoder: The tokenizer.
-        capacity_tokens: Longest row allowed.
+        limits: How long rows may be.
         first_rows: How many source rows of each file.
 
     Raises:
@@ -72,7 +72,7 @@ def preview_rows(
     shown: list[PreviewRow] = []
     for part in parts:
         for batch in batches(part, encoder, first_rows=first_rows):
-            shown += _rows_of(part, batch, capacity_tokens)
+            shown += _rows_of(part, batch, limits)
     return shown
 
 
@@ -179,11 +179,12 @@ def print_samples(
         console().rule(style="dim")
 
 
-def _rows_of(part: Part, batch: Batch, capacity_tokens: int) -> Iterator[PreviewRow]:
+def _rows_of(part: Part, batch: Batch, limits: Limits) -> Iterator[PreviewRow]:
     tokens = batch.tokens
     long_rows = part.bound.long_rows if part.bound else "drop"
-    kept, dropped = fit(tokens, capacity_tokens=capacity_tokens, long_rows=long_rows)
-    reasons = {int(i): reason for reason, which in dropped.items() for i in which}
+    fitted = fit(tokens, limits, long_rows=long_rows)
+    kept = fitted.rows
+    reasons = {int(i): reason for reason, which in fitted.dropped.items() for i in which}
     for i, (row, number) in enumerate(zip(batch.rows, batch.numbers, strict=True)):
         typed = part.bound is not None and not batch.pretokenized
         segments = tuple(part.bound.segments(row)) if typed and part.bound else ()
