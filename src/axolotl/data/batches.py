@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from axolotl.core.console import note_once
+from axolotl.data.bad_rows import BadRows, placed, type_words
 from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.pretokenized import TokenBatch, is_pretokenized
@@ -18,8 +19,7 @@ from axolotl.data.shard import Shard
 from axolotl.data.sources import Source
 from axolotl.data.tokenize import SegmentBatch, TokenRows, tokenize
 from axolotl.errors import DataError
-from axolotl.formats import BoundFormat
-from axolotl.registry import available, load
+from axolotl.formats import BoundFormat, fitting_types
 
 BATCH_ROWS = 4000
 BATCH_CHARACTERS = 8_000_000
@@ -41,9 +41,14 @@ class Part:
     key: str
     shard: Shard | None = None
 
-    def chunks(self) -> Iterator[RowChunk]:
-        """The rows that are taken, a bounded number at a time."""
-        return self.shard.chunks(self.source) if self.shard else self.source.chunks()
+    def chunks(self, start_row: int = 0) -> Iterator[RowChunk]:
+        """The rows that are taken, a bounded number at a time.
+
+        Args:
+            start_row: How many rows of the file are passed over.
+        """
+        found = self.shard.chunks(self.source) if self.shard else self.source.chunks()
+        return _behind(found, start_row)
 
     def identity(self) -> list[Any]:
         """Everything that decides which rows there are and what they become."""
@@ -62,6 +67,7 @@ class Batch:
         control: Indices of the source rows whose own text gave a special token.
         padded: Number of pretokenized rows that lost padding.
         pretokenized: Whether the rows were tokens already.
+        bad: Rows that were left out on the way here: number in the file, and what is wrong.
     """
 
     tokens: TokenRows
@@ -70,114 +76,182 @@ class Batch:
     control: np.ndarray
     padded: int = 0
     pretokenized: bool = False
+    bad: tuple[tuple[int, str], ...] = ()
 
 
 def batches(
-    part: Part, encoder: Encoder, *, meter: Meter | None = None, first_rows: int | None = None
+    part: Part,
+    encoder: Encoder,
+    *,
+    meter: Meter | None = None,
+    first_rows: int | None = None,
+    start_row: int = 0,
+    most_rows: int | None = None,
+    bad: BadRows | None = None,
 ) -> Iterator[Batch]:
     """The rows of a part, tokenized.
+
+    A batch ends after so many rows or characters, counted from the row that begins it: reading that
+    starts where a batch began gives the same batches again.
 
     Args:
         part: The rows and their format.
         encoder: The tokenizer.
         meter: Told of every row that is read.
         first_rows: Stop after so many rows; None for all.
+        start_row: How many rows of the file are passed over.
+        most_rows: Rows of a batch at most; `BATCH_ROWS` by default.
+        bad: Rows that cannot be used; by default the first is an error.
 
     Raises:
         DataError: a row cannot be read or used; names it.
     """
-    chunks = _metered(_first(part.chunks(), first_rows), meter)
+    bad = bad or BadRows()
+    chunks = _metered(_first(part.chunks(start_row), first_rows), meter)
     first = next(chunks, None)
     if first is None:
+        left = bad.drain()
+        if left:
+            yield _only_bad(left)
         return
     if is_pretokenized(first.rows[0], typed=part.bound is not None):
         if part.bound is not None:
             note_once(f"{part.source.label}: the rows are tokens already; `type` has no effect")
-        yield from _token_batches(part, first, chunks, encoder)
+        found = _token_batches(part, first, chunks, encoder, bad)
     elif part.bound is None:
         raise _untyped(part, first.rows[0])
     else:
-        yield from _text_batches(part, part.bound, first, chunks, encoder)
+        reader = _TextReader(part, part.bound, encoder, bad, most_rows or BATCH_ROWS)
+        found = reader.batches(chain([first], chunks))
+    yield from found
 
 
-def _text_batches(
-    part: Part, bound: BoundFormat, first: RowChunk, chunks: Iterator[RowChunk], encoder: Encoder
-) -> Iterator[Batch]:
-    label = part.source.label
-    batch, rows, numbers, held = SegmentBatch(), [], [], []
-    for chunk in chain([first], chunks):
-        held.append((len(rows), chunk))
-        numbers_here = chunk.numbers
-        for i, row in enumerate(chunk.rows):
+class _TextReader:
+    """Rows through their format and the tokenizer, a batch at a time."""
+
+    def __init__(
+        self, part: Part, bound: BoundFormat, encoder: Encoder, bad: BadRows, most_rows: int
+    ) -> None:
+        self._label = part.source.label
+        self._bound = bound
+        self._encoder = encoder
+        self._bad = bad
+        self._most_rows = most_rows
+        self._begin()
+
+    def _begin(self) -> None:
+        self._batch = SegmentBatch()
+        self._rows: list[Mapping[str, Any]] = []
+        self._numbers: list[int] = []
+        self._places: list[tuple[RowChunk, int]] = []
+
+    def batches(self, chunks: Iterator[RowChunk]) -> Iterator[Batch]:
+        for chunk in chunks:
+            numbers = chunk.numbers
+            for i, row in enumerate(chunk.rows):
+                try:
+                    self._batch.add(self._bound.segments(row))
+                except DataError as error:
+                    place = chunk.place(self._label, i)
+                    self._bad.take(placed(error, place, row=row, bound=self._bound), numbers[i])
+                    continue
+                self._rows.append(row)
+                self._numbers.append(numbers[i])
+                self._places.append((chunk, i))
+                full = len(self._batch) >= self._most_rows
+                if full or self._batch.characters >= BATCH_CHARACTERS:
+                    yield self._tokenized()
+                    self._begin()
+        if self._rows:
+            yield self._tokenized()
+        left = self._bad.drain()
+        if left:
+            yield _only_bad(left)
+
+    def _tokenized(self) -> Batch:
+        """Tokenize what was gathered; rows that no UTF-8 text can hold are bad rows."""
+        while True:
             try:
-                batch.add(bound.segments(row))
-            except DataError as error:
-                raise _placed(error, chunk.place(label, i)) from None
-            rows.append(row)
-            numbers.append(numbers_here[i])
-            if len(batch) >= BATCH_ROWS or batch.characters >= BATCH_CHARACTERS:
-                yield _tokenized(batch, rows, numbers, held, label, encoder)
-                batch, rows, numbers, held = SegmentBatch(), [], [], [(-i - 1, chunk)]
-    if rows:
-        yield _tokenized(batch, rows, numbers, held, label, encoder)
+                tokens, control = tokenize(self._batch, self._encoder)
+                break
+            except (TypeError, UnicodeEncodeError):
+                index = self._batch.unencodable_row()
+                if index is None:
+                    raise
+            self._leave_out(index)
+        numbers = np.array(self._numbers, np.int64)
+        return Batch(tokens, self._rows, numbers, control, bad=self._bad.drain())
 
-
-def _tokenized(
-    batch: SegmentBatch,
-    rows: list[Mapping[str, Any]],
-    numbers: list[int],
-    held: list[tuple[int, RowChunk]],
-    label: str,
-    encoder: Encoder,
-) -> Batch:
-    """Tokenize a batch; `held` says from which of its rows on a chunk supplies them."""
-    try:
-        tokens, control = tokenize(batch, encoder)
-    except (TypeError, UnicodeEncodeError):
-        bad = batch.unencodable_row()
-        if bad is None:
-            raise
-        start, chunk = next(pair for pair in reversed(held) if pair[0] <= bad)
-        raise DataError(
+    def _leave_out(self, index: int) -> None:
+        chunk, at = self._places.pop(index)
+        error = DataError(
             "half of a surrogate pair, which no UTF-8 text can hold",
-            where=chunk.place(label, bad - start),
+            where=chunk.place(self._label, at),
             hint=r"take escapes such as \ud800 out of the row, or write both halves",
-        ) from None
-    return Batch(tokens, rows, np.array(numbers, np.int64), control)
+        )
+        self._bad.take(error, self._numbers.pop(index))
+        del self._rows[index]
+        self._batch = SegmentBatch()
+        for row in self._rows:
+            self._batch.add(self._bound.segments(row))
 
 
 def _token_batches(
-    part: Part, first: RowChunk, chunks: Iterator[RowChunk], encoder: Encoder
+    part: Part, first: RowChunk, chunks: Iterator[RowChunk], encoder: Encoder, bad: BadRows
 ) -> Iterator[Batch]:
     for chunk in chain([first], chunks):
         batch = TokenBatch(encoder.vocabulary)
+        kept: list[int] = []
         for i, row in enumerate(chunk.rows):
             try:
                 batch.add(row)
+                kept.append(i)
             except DataError as error:
-                raise _placed(error, chunk.place(part.source.label, i)) from None
-        numbers = np.array(chunk.numbers, np.int64)
-        yield Batch(batch.rows(), chunk.rows, numbers, np.empty(0, np.int64), batch.padded, True)
+                place = chunk.place(part.source.label, i)
+                bad.take(placed(error, place, row=row, bound=None), chunk.numbers[i])
+        yield Batch(
+            batch.rows(),
+            [chunk.rows[i] for i in kept],
+            np.array([chunk.numbers[i] for i in kept], np.int64),
+            np.empty(0, np.int64),
+            batch.padded,
+            pretokenized=True,
+            bad=bad.drain(),
+        )
+    left = bad.drain()
+    if left:
+        yield _only_bad(left)
 
 
-def _placed(error: DataError, place: str) -> DataError:
-    return DataError(error.what, where=place, hint=error.hint)
+def _only_bad(bad: tuple[tuple[int, str], ...]) -> Batch:
+    none = np.empty(0, np.int64)
+    ids = np.empty(0, np.int32)
+    return Batch(TokenRows(ids, ids, np.zeros(1, np.int64), none), [], none, none, bad=bad)
 
 
 def _untyped(part: Part, row: Mapping[str, Any]) -> DataError:
-    fitting = [
-        name
-        for name in available("axolotl.formats")
-        if set(load("axolotl.formats", name).fields(load("axolotl.formats", name).Options()))
-        <= set(row)
-    ]
+    fitting = fitting_types(row)
     return DataError(
         f"no `type`, and the rows are not tokens already (they have: {', '.join(map(str, row))})",
         where=f"{part.key} ({part.source.label})",
-        hint=f"`type: {fitting[0]}` fits these fields"
+        hint=f"{type_words(fitting)} fits these fields"
         if fitting
         else "give the entry a `type`, or rows with input_ids, attention_mask and labels",
     )
+
+
+def _behind(chunks: Iterator[RowChunk], start_row: int) -> Iterator[RowChunk]:
+    """The rows behind the first so many of the file."""
+    for chunk in chunks:
+        numbers = chunk.numbers
+        if not len(numbers) or numbers[-1] <= start_row:
+            continue
+        if numbers[0] > start_row:
+            yield chunk
+            continue
+        at = sum(number <= start_row for number in numbers)
+        lines = None if chunk.lines is None else chunk.lines[at:]
+        yield replace(chunk, rows=chunk.rows[at:], lines=lines, picked=list(numbers[at:]))
 
 
 def _metered(chunks: Iterator[RowChunk], meter: Meter | None) -> Iterator[RowChunk]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from axolotl.config import Sections
 from axolotl.core.hashing import hash_file
 from axolotl.errors import ConfigError, UnknownName
+from axolotl.formats._fitting import fitting_types as fitting_types
 from axolotl.records import Segment, TokenizerFacts
 from axolotl.registry import load, nearest
 

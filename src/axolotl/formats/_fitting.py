@@ -1,0 +1,52 @@
+"""Which dataset types would fit a row, for messages about rows that do not fit theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from axolotl.registry import available, load
+
+_TURNS = {"messages": ("chat_template",), "conversations": ("sharegpt", "chat_template")}
+_OF_OWN_TEMPLATES = "custom"
+
+
+def fitting_types(row: Mapping[str, Any]) -> list[str]:
+    """The types whose fields the row has, those that ask for the most first.
+
+    >>> fitting_types({"instruction": "Name a colour.", "output": "Red."})[0]
+    'alpaca'
+    """
+    names = {name for name, value in row.items() if value is not None}
+    lists = [name for name in _TURNS if isinstance(row.get(name), list)]
+    turns = [
+        kind for name in lists for kind in _TURNS[name] if kind in available("axolotl.formats")
+    ]
+    fitting = [(kind, fields) for kind, fields in _fields() if fields and fields <= names]
+    fitting.sort(key=lambda pair: (-len(pair[1]), len(pair[0])))
+    return list(dict.fromkeys([*turns, *(kind for kind, _ in fitting)]))
+
+
+@cache
+def _fields() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Every type that needs no settings, with the fields of its rows."""
+    return tuple(_all_fields())
+
+
+def _all_fields() -> Iterator[tuple[str, frozenset[str]]]:
+    for name in available("axolotl.formats"):
+        module: Any = load("axolotl.formats", name)
+        if name == _OF_OWN_TEMPLATES:
+            continue
+        kinds: dict[str, dict[str, Any]] = {name: {}}
+        if module.VARIANT:
+            variants = get_args(module.Options.model_fields[module.VARIANT].annotation)
+            kinds |= {f"{name}.{part}": {module.VARIANT: part} for part in variants if part}
+        for kind, settings in kinds.items():
+            try:
+                yield kind, frozenset(module.fields(module.Options(**settings)))
+            except ValidationError:
+                continue  # it needs settings, so no row alone says that it fits
