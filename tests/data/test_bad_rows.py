@@ -25,7 +25,7 @@ BROKEN: dict[int, dict[str, Any]] = {
 """Row in the file, from 1 → what stands there."""
 
 
-def read(name: str, kind: str | None, tokenizer: Any, bad: BadRows, **where: int) -> list[Any]:
+def read(name: str, kind: str | None, tokenizer: Any, bad: BadRows, **where: Any) -> list[Any]:
     encoder = Encoder(tokenizer)
     (part,) = open_parts(file_of({"path": name, "type": kind}), encoder)
     return list(batches(part, encoder, bad=bad, **where))
