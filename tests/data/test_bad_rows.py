@@ -10,7 +10,7 @@ import pytest
 from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import batches
 from axolotl.data.encoder import Encoder
-from axolotl.data.prepare import open_parts
+from axolotl.data.entries import open_parts
 from axolotl.errors import DataError
 from tests.data.conftest import Prepare, alpaca_rows, file_of, json_lines
 

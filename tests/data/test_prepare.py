@@ -12,7 +12,8 @@ from filelock import FileLock
 
 from axolotl.data import batches, making
 from axolotl.data.encoder import Encoder
-from axolotl.data.prepare import Prepared, open_parts, prepare
+from axolotl.data.entries import open_parts
+from axolotl.data.prepare import Prepared, prepare
 from axolotl.errors import ConfigError, DataError, EnvironmentFault, ModelError, UnknownName
 from tests.conftest import build_tokenizer
 from tests.data.conftest import Prepare, alpaca_rows, file_of, json_lines

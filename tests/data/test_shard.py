@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from axolotl.data.encoder import Encoder
-from axolotl.data.prepare import Prepared, open_parts
+from axolotl.data.entries import open_parts
+from axolotl.data.prepare import Prepared
 from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
 from axolotl.reports.preview import preview_rows

@@ -6,7 +6,7 @@ import pytest
 
 from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
-from axolotl.data.prepare import open_parts
+from axolotl.data.entries import open_parts
 from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
 from axolotl.reports.preview import (

@@ -30,7 +30,7 @@ def main(resolved: Resolved, rows: int, as_json: bool) -> None:
     from rich.console import Console
 
     from axolotl.data.encoder import Encoder
-    from axolotl.data.prepare import open_parts
+    from axolotl.data.entries import open_parts
     from axolotl.data.tokenize import Limits
     from axolotl.models.tokenizer import load_tokenizer
     from axolotl.reports.preview import as_document, preview_rows, render, summary_line

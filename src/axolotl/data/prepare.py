@@ -15,14 +15,12 @@ from axolotl.config.data import DataSection
 from axolotl.data.batches import Part
 from axolotl.data.build import CONTROL, SPLIT
 from axolotl.data.encoder import Encoder
+from axolotl.data.entries import open_parts
 from axolotl.data.making import find_or_build, store_key
-from axolotl.data.shard import Shard
-from axolotl.data.sources import find_sources
 from axolotl.data.split import split_rows
 from axolotl.data.store import StoreFiles, TokenStore
 from axolotl.data.summary import PrepareSummary, Rows
 from axolotl.data.tokenize import Limits
-from axolotl.formats import bind, shared_settings
 
 DEFAULT_FOLDER = "last_run_prepared"
 
@@ -86,48 +84,6 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
 def _part(data: DataSection) -> tuple[int, int]:
     """Which of how many parts of the prepared rows is used."""
     return data.dataset_shard_idx or 0, data.dataset_shard_num or 1
-
-
-def open_parts(options: Sections, encoder: Encoder) -> list[Part]:
-    """The files of every dataset with their format, in the order of the YAML file.
-
-    Args:
-        options: The datasets, what holds for all of them, and the seed that decides the rows of
-            `shards`.
-        encoder: The tokenizer.
-
-    Raises:
-        DataError: a file is not there.
-        UnknownName: no such `type`.
-    """
-    shared = shared_settings(options, encoder.facts())
-    parts: list[Part] = []
-    for number, entry in enumerate(options.data.datasets):
-        key = f"datasets.{number}"
-        bound = None
-        if entry.type is not None:
-            bound = bind(
-                entry.type if isinstance(entry.type, str) else entry.type.model_dump(),
-                settings=entry.settings(),
-                shared=shared,
-                key=f"{key}.type",
-            )
-        for name in entry.name if isinstance(entry.name, list) else [entry.name]:
-            sources = find_sources(
-                entry.path,
-                key=f"{key}.path",
-                ds_type=entry.ds_type,
-                data_files=entry.data_files,
-                data_dir=entry.data_dir,
-                name=name,
-                split=entry.train_on_split,
-                revision=entry.revision,
-                token=options.model.hf_use_auth_token,
-            )
-            shards = entry.shards or 1
-            shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
-            parts += [Part(source, bound, key, shard) for source in sources]
-    return parts
 
 
 def _summary(

@@ -1,0 +1,70 @@
+"""From the entries of the file to their files, each with its format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from axolotl.config import Sections
+from axolotl.config.sources import DatasetSource
+from axolotl.data.batches import Part
+from axolotl.data.encoder import Encoder
+from axolotl.data.shard import Shard
+from axolotl.data.sources import find_sources
+from axolotl.formats import Shared, bind, shared_settings
+
+
+def open_parts(
+    options: Sections,
+    encoder: Encoder,
+    *,
+    entries: Sequence[DatasetSource] | None = None,
+    key: str = "datasets",
+) -> list[Part]:
+    """The files of every entry with their format, in the order of the YAML file.
+
+    Args:
+        options: The datasets, what holds for all of them, and the seed that decides the rows of
+            `shards`.
+        encoder: The tokenizer.
+        entries: The entries; those of `datasets` by default.
+        key: The option that they stand under.
+
+    Raises:
+        DataError: a file is not there.
+        UnknownName: no such `type`.
+    """
+    shared = shared_settings(options, encoder.facts())
+    found = options.data.datasets if entries is None else entries
+    return [
+        part
+        for number, entry in enumerate(found)
+        for part in _open_entry(entry, f"{key}.{number}", options, shared)
+    ]
+
+
+def _open_entry(entry: DatasetSource, key: str, options: Sections, shared: Shared) -> list[Part]:
+    bound = None
+    if entry.type is not None:
+        bound = bind(
+            entry.type if isinstance(entry.type, str) else entry.type.model_dump(),
+            settings=entry.settings(),
+            shared=shared,
+            key=f"{key}.type",
+        )
+    parts: list[Part] = []
+    for name in entry.name if isinstance(entry.name, list) else [entry.name]:
+        sources = find_sources(
+            entry.path,
+            key=f"{key}.path",
+            ds_type=entry.ds_type,
+            data_files=entry.data_files,
+            data_dir=entry.data_dir,
+            name=name,
+            split=entry.train_on_split,
+            revision=entry.revision,
+            token=options.model.hf_use_auth_token,
+        )
+        shards = entry.shards or 1
+        shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
+        parts += [Part(source, bound, key, shard) for source in sources]
+    return parts
