@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from axolotl.data.sources import find_sources
+from axolotl.data.sources import Source, find_sources
 from axolotl.errors import DataError, EnvironmentFault
 
 Write = Callable[[str, bytes], str]
@@ -124,3 +126,55 @@ def test_identity_is_content_and_kind(write: Write) -> None:
     a, b, c, d = (find_sources(n)[0].identity() for n in ("a.jsonl", "b.json", "c.jsonl", "d.txt"))
     assert a == b
     assert len({a, c, d}) == 3
+
+
+@pytest.mark.parametrize("start_row", [0, 1, 4, 999, 1000, 1001, 2499, 2500, 3000])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "json", "csv", "txt", "parquet", "stream.arrow", "file.arrow", "hub"]
+)
+def test_reading_begins_behind_any_row(
+    kind: str, start_row: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of_many_rows(kind, tmp_path, monkeypatch)
+    whole = [(n, row) for c in source.chunks() for n, row in zip(c.numbers, c.rows, strict=True)]
+    rest = [
+        (chunk.place("x", i), (number, row))
+        for chunk in source.chunks(start_row)
+        for i, (number, row) in enumerate(zip(chunk.numbers, chunk.rows, strict=True))
+    ]
+    assert len(whole) == 2500
+    assert [row for _, row in rest] == whole[start_row:]
+    places = [chunk.place("x", i) for chunk in source.chunks() for i in range(len(chunk.rows))]
+    assert [place for place, _ in rest] == places[start_row:]
+
+
+def source_of_many_rows(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    rows = [{"text": f"{i} é,"} for i in range(2500)]
+    table = pa.table({"text": [row["text"] for row in rows]})
+    file = folder / f"rows.{kind}"
+    if kind == "jsonl":
+        file.write_text("\n".join(json.dumps(row) + "\n" * (i % 3) for i, row in enumerate(rows)))
+    elif kind == "json":
+        file.write_text(json.dumps(rows, indent=1))
+    elif kind == "csv":
+        file.write_text("text\n" + "".join(f'"{row["text"]}"\n\n' for row in rows))
+    elif kind == "txt":
+        file.write_text("".join(row["text"] + "\n" for row in rows))
+    elif kind == "parquet":
+        pq.write_table(table, file, row_group_size=700)
+    elif kind != "hub":
+        new: Any = pa.ipc.new_stream if kind == "stream.arrow" else pa.ipc.new_file
+        with file.open("wb") as sink, new(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=1300)
+    else:
+        made = datasets.Dataset(table)
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: made)
+        return find_sources("owner/set")[0]
+    return find_sources(str(file))[0]
+
+
+def test_rows_passed_over_are_not_parsed(write: Write) -> None:
+    name = write("a.jsonl", b'{"n": 1}\nbroken\n\n{"n": 3}\n')
+    assert [c.rows for c in find_sources(name)[0].chunks(2)] == [[{"n": 3}]]
+    with pytest.raises(DataError, match=r"row 2 \(line 2\)"):
+        list(find_sources(name)[0].chunks(1))

@@ -67,8 +67,11 @@ class FileSource:
         with file_faults(self.label):
             return f"{self.kind}{delimiter}:{hash_file(self.path)}"
 
-    def chunks(self) -> Iterator[RowChunk]:
+    def chunks(self, start_row: int = 0) -> Iterator[RowChunk]:
         """The rows, a bounded number at a time.
+
+        Args:
+            start_row: How many rows at the beginning are passed over, as cheaply as the kind allows.
 
         Raises:
             DataError: the file or a row in it is broken; names the row.
@@ -76,15 +79,15 @@ class FileSource:
         """
         with file_faults(self.label):
             if self.kind == "parquet":
-                yield from read_parquet(self.path, self.label)
+                yield from read_parquet(self.path, self.label, start_row)
             elif self.kind == "arrow":
-                yield from read_arrow(self.path, self.label)
+                yield from read_arrow(self.path, self.label, start_row)
             else:
-                yield from self._text_chunks()
+                yield from self._text_chunks(start_row)
 
-    def _text_chunks(self) -> Iterator[RowChunk]:
+    def _text_chunks(self, start_row: int) -> Iterator[RowChunk]:
         size = self.path.stat().st_size
-        rows = 0
+        rows = start_row
         with self.path.open("rb") as raw:
 
             def done() -> float:
@@ -92,7 +95,7 @@ class FileSource:
 
             stream = _decompress(raw, self.compression)
             try:
-                for chunk in self._read(stream, done):
+                for chunk in self._read(stream, done, start_row):
                     rows += len(chunk.rows)
                     yield chunk
             except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
@@ -102,13 +105,13 @@ class FileSource:
                     hint="get the file again",
                 ) from error
 
-    def _read(self, stream: BinaryIO, done: Done) -> Iterator[RowChunk]:
+    def _read(self, stream: BinaryIO, done: Done, start_row: int) -> Iterator[RowChunk]:
         if self.kind == "text":
-            return read_text(stream, self.label, done=done)
+            return read_text(stream, self.label, done=done, start_row=start_row)
         if self.kind == "csv":
             tabs = "\t" if self._tabs else ","
-            return read_csv(stream, self.label, done=done, delimiter=tabs)
-        return read_json(stream, self.label, done=done)
+            return read_csv(stream, self.label, done=done, delimiter=tabs, start_row=start_row)
+        return read_json(stream, self.label, done=done, start_row=start_row)
 
     @property
     def _tabs(self) -> bool:

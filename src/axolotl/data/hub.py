@@ -38,10 +38,12 @@ class HubSource:
         files = [entry["filename"] for entry in self.table.cache_files]
         return "hub:" + hash_values([files, self.table.num_rows, self.table.column_names])
 
-    def chunks(self) -> Iterator[RowChunk]:
-        """The rows, a bounded number at a time."""
-        batches = self.table.with_format("arrow").iter(1000)
-        return arrow_chunks(batches, self.table.num_rows)
+    def chunks(self, start_row: int = 0) -> Iterator[RowChunk]:
+        """The rows behind the first `start_row`, a bounded number at a time."""
+        total = self.table.num_rows
+        if start_row < total:
+            batches = self.table.skip(start_row).with_format("arrow").iter(1000)
+            yield from arrow_chunks(batches, total, first=start_row + 1)
 
 
 def open_hub(

@@ -19,13 +19,16 @@ _BLANK = " \t\n\r"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_json(stream: BinaryIO, label: str, *, done: Callable[[], float]) -> Iterator[RowChunk]:
+def read_json(
+    stream: BinaryIO, label: str, *, done: Callable[[], float], start_row: int = 0
+) -> Iterator[RowChunk]:
     """Read the rows of a JSON Lines file or of a JSON array.
 
     Args:
         stream: The decompressed bytes, at their beginning.
         label: Name of the file for messages.
         done: Function that gives the share of the file read so far.
+        start_row: How many rows are passed over; those on lines of their own without being parsed.
 
     Raises:
         DataError: a row is not a JSON object, or not valid JSON or UTF-8.
@@ -44,16 +47,21 @@ def read_json(stream: BinaryIO, label: str, *, done: Callable[[], float]) -> Ite
             return
         head += more
     if head.lstrip()[:1] == b"[":
-        yield from _read_array(_Text(stream, head, label), label, done)
+        yield from _read_array(_Text(stream, head, label), label, done, start_row)
     else:
-        yield from _read_lines(stream, head, label, done)
+        yield from _read_lines(stream, head, label, done, start_row)
 
 
 def _read_lines(
-    stream: BinaryIO, head: bytes, label: str, done: Callable[[], float]
+    stream: BinaryIO, head: bytes, label: str, done: Callable[[], float], start_row: int
 ) -> Iterator[RowChunk]:
     row_number = line_number = 0
-    for lines in _line_blocks(stream, head):
+    for block in _line_blocks(stream, head):
+        lines = block
+        if row_number < start_row:
+            lines, passed = _behind(block, start_row - row_number)
+            row_number += passed
+            line_number += len(block) - len(lines)
         rows: list[dict[str, Any]] = []
         numbers: list[int] = []
         for raw in lines:
@@ -85,6 +93,16 @@ def _line_blocks(stream: BinaryIO, head: bytes) -> Iterator[list[bytes]]:
     while lines:
         yield lines
         lines = stream.readlines(CHUNK_BYTES)
+
+
+def _behind(lines: list[bytes], rows: int) -> tuple[list[bytes], int]:
+    """What is left of a block behind so many rows, and how many rows it was shortened by."""
+    passed = 0
+    for at, line in enumerate(lines):
+        if passed == rows:
+            return lines[at:], passed
+        passed += bool(line.strip())
+    return [], passed
 
 
 def _line_slowly(raw: bytes, place: str) -> dict[str, Any]:
@@ -155,7 +173,9 @@ class _Text:
                 return ""
 
 
-def _read_array(text: _Text, label: str, done: Callable[[], float]) -> Iterator[RowChunk]:
+def _read_array(
+    text: _Text, label: str, done: Callable[[], float], start_row: int
+) -> Iterator[RowChunk]:
     text.peek()
     text.move(text.pos + 1)  # the opening bracket
     if text.peek() == "]":
@@ -165,11 +185,15 @@ def _read_array(text: _Text, label: str, done: Callable[[], float]) -> Iterator[
     first = 1
     while True:
         text.peek()
-        lines.append(text.line)
-        rows.append(_next_value(text, label))
+        line, row = text.line, _next_value(text, label)
+        if text.row > start_row:
+            lines.append(line)
+            rows.append(row)
+        else:
+            first += 1
         text.row += 1
         mark = text.peek()
-        if len(rows) == CHUNK_ROWS or mark == "]":
+        if rows and (len(rows) == CHUNK_ROWS or mark == "]"):
             yield RowChunk(rows, first, lines, done())
             first += len(rows)
             rows, lines = [], []

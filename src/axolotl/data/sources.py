@@ -45,8 +45,8 @@ class Source(Protocol):
         """Hash of its content."""
         ...
 
-    def chunks(self) -> Iterator[RowChunk]:
-        """Its rows, a bounded number at a time."""
+    def chunks(self, start_row: int = 0) -> Iterator[RowChunk]:
+        """Its rows behind the first `start_row`, a bounded number at a time."""
         ...
 
 

@@ -23,8 +23,10 @@ from axolotl.errors import DataError
 Done = Callable[[], float]
 
 
-def read_text(stream: BinaryIO, label: str, *, done: Done) -> Iterator[RowChunk]:
-    """Every line is a row with the field `text`; its line end does not belong to it.
+def read_text(
+    stream: BinaryIO, label: str, *, done: Done, start_row: int = 0
+) -> Iterator[RowChunk]:
+    """Every line behind the first `start_row` is a row with the field `text`, without its line end.
 
     Raises:
         DataError: a line is not UTF-8.
@@ -33,18 +35,21 @@ def read_text(stream: BinaryIO, label: str, *, done: Done) -> Iterator[RowChunk]
     while lines := stream.readlines(CHUNK_BYTES):
         if first == 1:
             lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+        passed = max(0, min(len(lines), start_row + 1 - first))
+        first += passed
         rows = [
             {"text": _decoded(line, row_place(label, first + i, first + i)).rstrip("\r\n")}
-            for i, line in enumerate(lines)
+            for i, line in enumerate(lines[passed:])
         ]
-        yield RowChunk(rows, first, range(first, first + len(rows)), done())
+        if rows:
+            yield RowChunk(rows, first, range(first, first + len(rows)), done())
         first += len(rows)
 
 
 def read_csv(
-    stream: BinaryIO, label: str, *, done: Done, delimiter: str = ","
+    stream: BinaryIO, label: str, *, done: Done, delimiter: str = ",", start_row: int = 0
 ) -> Iterator[RowChunk]:
-    """The first line names the columns; every value is text.
+    """The first line names the columns; every value is text; `start_row` rows are passed over.
 
     Raises:
         DataError: a row does not fit the header, or the file is not valid CSV or UTF-8.
@@ -59,7 +64,7 @@ def read_csv(
             where=f"{label} line 1",
             hint="put a first line with a different name for every column, such as instruction,input,output",
         )
-    first = 1
+    first = 1 + sum(1 for _ in islice(records, start_row))
     while block := list(islice(records, CHUNK_ROWS)):
         rows: list[dict[str, Any]] = []
         for i, (line, cells) in enumerate(block):
@@ -107,8 +112,8 @@ def _decoded(line: bytes, place: str) -> str:
         raise not_utf8(error, place) from None
 
 
-def read_parquet(path: Path, label: str) -> Iterator[RowChunk]:
-    """The rows of a Parquet file, row group by row group.
+def read_parquet(path: Path, label: str, start_row: int = 0) -> Iterator[RowChunk]:
+    """The rows of a Parquet file behind the first `start_row`; what can be left unread is.
 
     Raises:
         DataError: the file is not a whole Parquet file.
@@ -116,11 +121,19 @@ def read_parquet(path: Path, label: str) -> Iterator[RowChunk]:
     import pyarrow.parquet as pq
 
     with _arrow_faults(label, "Parquet"), pq.ParquetFile(path) as file:
-        yield from arrow_chunks(file.iter_batches(CHUNK_ROWS), file.metadata.num_rows)
+        total = file.metadata.num_rows
+        group = passed = 0
+        while group < file.num_row_groups:
+            behind = passed + file.metadata.row_group(group).num_rows
+            if behind > start_row:
+                break
+            group, passed = group + 1, behind
+        batches = file.iter_batches(CHUNK_ROWS, row_groups=range(group, file.num_row_groups))
+        yield from arrow_chunks(batches, total, first=passed + 1, start_row=start_row)
 
 
-def read_arrow(path: Path, label: str) -> Iterator[RowChunk]:
-    """The rows of an Arrow file, in the stream or in the file layout.
+def read_arrow(path: Path, label: str, start_row: int = 0) -> Iterator[RowChunk]:
+    """The rows of an Arrow file, stream or file layout, behind the first `start_row`.
 
     Raises:
         DataError: the file is not a whole Arrow file.
@@ -131,20 +144,34 @@ def read_arrow(path: Path, label: str) -> Iterator[RowChunk]:
             source.seek(0)
             file = pa.ipc.open_file(source)
             batches = (file.get_batch(i) for i in range(file.num_record_batches))
-            yield from arrow_chunks(batches, None)
+            yield from arrow_chunks(batches, None, start_row=start_row)
         else:
             source.seek(0)
             stream = pa.ipc.open_stream(source)
-            yield from arrow_chunks(stream, None, lambda: source.tell() / size)
+            yield from arrow_chunks(stream, None, lambda: source.tell() / size, start_row=start_row)
 
 
 def arrow_chunks(
-    batches: Iterable[pa.RecordBatch], total: int | None, done: Done | None = None
+    batches: Iterable[pa.RecordBatch],
+    total: int | None,
+    done: Done | None = None,
+    *,
+    first: int = 1,
+    start_row: int = 0,
 ) -> Iterator[RowChunk]:
-    """Rows of record batches, in pieces of a bounded number of rows."""
-    first = 1
+    """Rows of record batches, in pieces of a bounded number of rows.
+
+    Args:
+        batches: The batches.
+        total: Rows in all, to tell how far reading is; None where nobody knows.
+        done: Tells how far reading is, where `total` is None.
+        first: Number of the first row of the first batch.
+        start_row: Rows up to this number are passed over without being made objects.
+    """
     for batch in batches:
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
+        passed = max(0, min(batch.num_rows, start_row + 1 - first))
+        first += passed
+        for start in range(passed, batch.num_rows, CHUNK_ROWS):
             rows = batch.slice(start, CHUNK_ROWS).to_pylist()
             share = (first + len(rows) - 1) / total if total else done() if done else 1.0
             yield RowChunk(rows, first, None, share)
