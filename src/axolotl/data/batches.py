@@ -47,8 +47,9 @@ class Part:
         Args:
             start_row: How many rows of the file are passed over.
         """
-        found = self.shard.chunks(self.source) if self.shard else self.source.chunks()
-        return _behind(found, start_row)
+        if self.shard is None:
+            return self.source.chunks(start_row)
+        return _behind(self.shard.chunks(self.source), start_row)
 
     def identity(self) -> list[Any]:
         """Everything that decides which rows there are and what they become."""
