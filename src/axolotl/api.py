@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from axolotl.data.prepare import Prepared
     from axolotl.records import RunResult
     from axolotl.training.evaluation import EvalResult
+    from axolotl.training.run_data import Samples
 
 Source = str | Path | Mapping[str, Any] | Config | Resolved
 
@@ -74,14 +75,14 @@ def train(config: Source) -> RunResult:
     return trained.result
 
 
-def _print_samples(settings: Resolved) -> Callable[[Prepared, Any], object] | None:
+def _print_samples(settings: Resolved) -> Callable[[Samples, Any], object] | None:
     """What `debug` prints of the prepared data."""
     from axolotl.reports.preview import print_samples
 
     if not settings.general.debug:
         return None
     seed = settings.training.seed
-    return lambda data, tokenizer: print_samples(data.train, tokenizer, seed=seed)
+    return lambda samples, tokenizer: print_samples(samples, tokenizer, seed=seed)
 
 
 def evaluate(config: Source, *, base: bool = False) -> EvalResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,10 +11,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from axolotl.packing.batch import flatten
-from axolotl.packing.sampler import PlanSampler
 from axolotl.records import TokenRow
 
 Batch = dict[str, Tensor]
+
+
+class EpochSampler(Protocol):
+    """A batch sampler that is told the epoch."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[list[int]]: ...
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        ...
 
 
 class SampleStore(Protocol):
@@ -22,6 +31,13 @@ class SampleStore(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> TokenRow: ...
+
+
+class RowStore(Protocol):
+    """All samples of a row by its number; `axolotl.training.streaming.StreamedRows` is one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Sequence[TokenRow]: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,16 @@ class Flattener:
         return {name: torch.from_numpy(values)[None] for name, values in arrays.items()}
 
 
+@dataclass(frozen=True)
+class RowFlattener(Flattener):
+    """Makes tensors of a row whose samples come together; the batch has no other item."""
+
+    def __call__(self, rows: Sequence[Any]) -> Batch:
+        """As `Flattener`."""
+        (samples,) = rows
+        return super().__call__(samples)
+
+
 class RowLoader(DataLoader[Any]):
     """A loader whose epoch can be set.
 
@@ -54,10 +80,10 @@ class RowLoader(DataLoader[Any]):
     that accelerate has wrapped; a plain loader around a batch sampler of its own would go through
     epoch 0 again and again. After a resume in mid-epoch, `accelerate.skip_first_batches` puts a plain
     loader around a wrapped sampler in this one's place, for the rest of that epoch: then the second
-    way is taken. Both lead to `PlanSampler.set_epoch`.
+    way is taken. Both lead to the sampler's `set_epoch`.
     """
 
-    batch_sampler: PlanSampler
+    batch_sampler: EpochSampler
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration goes through."""
@@ -65,11 +91,12 @@ class RowLoader(DataLoader[Any]):
 
 
 def make_loader(
-    store: SampleStore,
-    sampler: PlanSampler,
+    store: SampleStore | RowStore,
+    sampler: EpochSampler,
     *,
     pad_to_tokens: int | None = None,
     pad_token_id: int = 0,
+    whole_rows: bool = False,
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> RowLoader:
@@ -83,13 +110,15 @@ def make_loader(
         sampler: Which of them make up each row.
         pad_to_tokens: Length that every row is padded to; None for no padding.
         pad_token_id: Token of the padding.
+        whole_rows: Whether the store gives all samples of a row at once, and the sampler numbers of
+            rows.
         num_workers: Processes that read ahead; 0 reads in this one.
         pin_memory: Whether tensors are put where a GPU can fetch them from.
     """
     return RowLoader(
         store,  # pyright: ignore[reportArgumentType]
         batch_sampler=sampler,
-        collate_fn=Flattener(pad_to_tokens, pad_token_id),
+        collate_fn=(RowFlattener if whole_rows else Flattener)(pad_to_tokens, pad_token_id),
         num_workers=num_workers,
         pin_memory=pin_memory,
         # Every iteration draws a number for its workers. From the global generator, that would

@@ -20,6 +20,7 @@ from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
 from axolotl.packing.sampler import PlanSampler
 from axolotl.training.schedule import default_warmup
 from axolotl.training.steps import Steps, count_steps
+from axolotl.training.streaming import StreamedRows
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,19 @@ class Plan:
 
     Args:
         rows: Layout of the training rows.
-        first_epoch: The rows of the first epoch.
+        first_epoch: The rows of the first epoch; None where data is read while training goes on.
         steps: Exact counts.
         train_loader: Rows of this process.
         eval_loader: Held-out rows of this process, or None.
+        streamed: The rows, where data is read while training goes on.
     """
 
     rows: Rows
-    first_epoch: PackPlan
+    first_epoch: PackPlan | None
     steps: Steps
     train_loader: DataLoader[Any]
     eval_loader: DataLoader[Any] | None
+    streamed: StreamedRows | None = None
 
 
 def plan_training(

@@ -9,11 +9,11 @@ from typing import Any
 
 from axolotl.core.atomic import write_json
 from axolotl.core.console import note
-from axolotl.data.prepare import Prepared
 from axolotl.errors import ModelError
 from axolotl.resolve import Resolved
 from axolotl.training.checkpoint_files import step_of
 from axolotl.training.data import Plan
+from axolotl.training.run_data import RunData
 
 FINGERPRINT_FILE = "axolotl.json"
 FINGERPRINT_VERSION = 1
@@ -25,14 +25,12 @@ _ADAPTER = (
 Fingerprint = Mapping[str, Any]
 
 
-def fingerprint(
-    resolved: Resolved, prepared: Prepared, plan: Plan, *, world_size: int
-) -> Fingerprint:
+def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: int) -> Fingerprint:
     """What decides the batches, the weights and the schedule of a run.
 
     Args:
         resolved: The configuration.
-        prepared: Its data.
+        data: Its data.
         plan: Rows and steps.
         world_size: Number of processes.
 
@@ -50,10 +48,7 @@ def fingerprint(
         "model_revision": model.model_revision,
         "adapter": None,
         **shape,
-        "data": prepared.summary.key,
-        **({"part_of_data": prepared.summary.part} if prepared.summary.part[1] > 1 else {}),
-        "train_rows": len(prepared.train),
-        "eval_rows": len(prepared.eval) if prepared.eval is not None else 0,
+        **data.marks(),
         "packed": rows.packed,
         "samples_per_row": rows.samples_per_row,
         "tokens_per_row": rows.capacity_tokens,

@@ -17,7 +17,7 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from axolotl.core.console import note
-from axolotl.data.prepare import Prepared, prepare
+from axolotl.data.prepare import prepare
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id
@@ -36,7 +36,10 @@ from axolotl.training.evaluation import EvalResult
 from axolotl.training.fingerprint import Fingerprint, check_resume, fingerprint
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
+from axolotl.training.run_data import PreparedData, RunData, Samples
 from axolotl.training.schedule import lr_factor
+from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
+from axolotl.training.streaming import BufferMark
 from axolotl.training.summary import print_summary
 from axolotl.training.trainer import Loaders, PackedTrainer
 
@@ -48,7 +51,7 @@ class Trained:
     Args:
         result: Its figures.
         resolved: The configuration that it followed.
-        prepared: The data it saw.
+        data: The data it saw.
         save: Writes model or adapter and tokenizer into a folder.
         is_writer: Whether this process is the one that writes.
         model: The model, with its adapter.
@@ -57,7 +60,7 @@ class Trained:
 
     result: RunResult
     resolved: Resolved
-    prepared: Prepared
+    data: RunData
     save: Callable[[Path], None]
     is_writer: bool
     model: Any = field(repr=False)
@@ -75,7 +78,7 @@ class Trained:
             "interrupted": result.interrupted,
             "final": {**losses, "steps": result.steps, **result.metrics},
             "plan": self.facts,
-            "data": self.prepared.summary.as_dict(),
+            "data": self.data.as_dict(),
             "format": {"type": kind, "settings": first.settings()},
             "config": {"given": config.given(), "resolved": self.resolved.as_dict()},
         }
@@ -85,14 +88,14 @@ def run_training(
     resolved: Resolved,
     *,
     on_start: Callable[[], object],
-    on_prepared: Callable[[Prepared, Any], object] | None = None,
+    on_prepared: Callable[[Samples, Any], object] | None = None,
 ) -> Trained:
     """Prepare, train, evaluate.
 
     Args:
         resolved: The configuration.
         on_start: Called on the writing process when all is ready, before the first step.
-        on_prepared: Called with the data and the tokenizer before the model is loaded.
+        on_prepared: Called with samples and the tokenizer before the model is loaded.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
@@ -107,29 +110,32 @@ def run_training(
     model_place = resolved.origin("base_model")
     with located(model_place):
         tokenizer = load_tokenizer(resolved.model)
-    prepared = prepare(resolved, tokenizer=tokenizer)
+    data = _open_data(resolved, tokenizer)
     if on_prepared is not None:
-        on_prepared(prepared, tokenizer)
+        on_prepared(data.shown, tokenizer)
     device = state.device or torch.device("cpu")
     set_seed(resolved.training.seed)
     with located(model_place):
         model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
     max_steps_given = resolved.training.max_steps is not None
-    plan = plan_training(
-        prepared,
-        resolved,
-        only_max_steps=max_steps_given and resolved.origin("num_epochs") == "default",
-        isolates=attention.isolates,
-        rank=state.process_index,
-        world_size=state.num_processes,
-        pad_token_id=pad_id(tokenizer),
-    )
-    marks = fingerprint(resolved, prepared, plan, world_size=state.num_processes)
+    layout: dict[str, Any] = {
+        "isolates": attention.isolates,
+        "rank": state.process_index,
+        "world_size": state.num_processes,
+        "pad_token_id": pad_id(tokenizer),
+    }
+    if isinstance(data, StreamedData):
+        start = BufferMark.read(resume) if resume else None
+        plan = plan_streaming(data, resolved, start=start, **layout)
+    else:
+        only = max_steps_given and resolved.origin("num_epochs") == "default"
+        plan = plan_training(data.prepared, resolved, only_max_steps=only, **layout)
+    marks = fingerprint(resolved, data, plan, world_size=state.num_processes)
     if resume is not None:
         check_resume(resume, marks)
     route = choose_route(layer_shapes(model), device=device)
     facts = print_summary(
-        resolved, prepared, plan, model=model, attention=attention, route=route, device=device
+        resolved, data, plan, model=model, attention=attention, route=route, device=device
     )
     trainer, stop = _build_trainer(resolved, plan, model, tokenizer, marks, resume=resume)
     if resume is not None:
@@ -142,12 +148,19 @@ def run_training(
     return Trained(
         result=result,
         resolved=resolved,
-        prepared=prepared,
+        data=data,
         save=lambda folder: trainer.save_model(str(folder)),
         is_writer=trainer.args.should_save,
         model=model,
         facts=facts,
     )
+
+
+def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedData:
+    """The data, prepared, or opened to be read while the training goes on."""
+    if not (resolved.streaming.streaming or resolved.streaming.pretraining_dataset):
+        return PreparedData(prepare(resolved, tokenizer=tokenizer))
+    return open_streamed(resolved, tokenizer, held_out=None)
 
 
 def _build_trainer(
@@ -200,8 +213,17 @@ def _build_trainer(
         callbacks=[*callbacks, stop],
         fingerprint=marks,
         best=best,
+        also_save=_save_mark(plan),
     )
     return trainer, stop
+
+
+def _save_mark(plan: Plan) -> Callable[[Path, int], object] | None:
+    """Puts into a checkpoint where to read on."""
+    streamed, rows_per_step = plan.streamed, plan.steps.accumulation
+    if streamed is None:
+        return None
+    return lambda checkpoint, step: streamed.mark(step * rows_per_step).write(checkpoint)
 
 
 def _run(

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
@@ -141,9 +140,3 @@ class RowNumbers(Sampler[list[int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """There is only one epoch, however often the data is read."""
-
-
-def first_of(rows: Sequence[Any]) -> Any:
-    """The only item of a batch: each is a whole row of samples."""
-    (only,) = rows
-    return only

@@ -10,14 +10,14 @@ from axolotl.attention import Choice
 from axolotl.config import Sections
 from axolotl.config.adapter import AdapterSection
 from axolotl.core.console import note, print_pairs
-from axolotl.data.prepare import Prepared
 from axolotl.models.matmul import Route
 from axolotl.training.data import Plan
+from axolotl.training.run_data import RunData
 
 
 def print_summary(
     sections: Sections,
-    prepared: Prepared,
+    data: RunData,
     plan: Plan,
     *,
     model: Any,
@@ -33,16 +33,14 @@ def print_summary(
         {
             "model": f"{sections.model.base_model}, {total:,} parameters",
             "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections.adapter)}",
-            "rows": _rows(prepared),
-            "tokens": _tokens(prepared),
-            "packing": _packing(plan),
+            **data.lines(plan),
             "steps": _steps(plan),
             "attention": attention.name,
             "matmul": f"{route} on {device.type}, {_dtype(model)}",
             "output": str(sections.saving.output_dir),
         },
     )
-    for warning in prepared.summary.warnings:
+    for warning in data.warnings:
         note(f"warning: {warning}")
     if attention.reason:
         note(f"attention: {attention.reason}")
@@ -60,7 +58,7 @@ def print_summary(
         "dtype": _dtype(model),
         "parameters": total,
         "trainable_parameters": trainable,
-        "packing_efficiency": plan.first_epoch.efficiency,
+        "packing_efficiency": plan.first_epoch.efficiency if plan.first_epoch else None,
         "rows_per_epoch": plan.steps.rows_per_epoch,
         "steps_per_epoch": plan.steps.per_epoch,
         "steps": plan.steps.total,
@@ -74,31 +72,6 @@ def _method(adapter: AdapterSection) -> str:
     if adapter.lora_model_dir:
         return f"adapter of {adapter.lora_model_dir}"
     return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}"
-
-
-def _rows(prepared: Prepared) -> str:
-    summary = prepared.summary
-    dropped = "; ".join(f"{rows} {why}" for why, rows in summary.dropped_rows.items() if rows.count)
-    return (
-        f"{summary.train_rows:,} to train on, {summary.eval_rows:,} held out, "
-        f"dropped: {dropped or 'none'}"
-    )
-
-
-def _tokens(prepared: Prepared) -> str:
-    train = prepared.train
-    share = train.trained_tokens / max(1, train.tokens)
-    return f"{train.tokens:,} per epoch, {train.trained_tokens:,} ({share:.0%}) of them trained"
-
-
-def _packing(plan: Plan) -> str:
-    rows = plan.rows
-    if not rows.packed:
-        return f"off: {rows.samples_per_row} samples a row, without padding"
-    return (
-        f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled, "
-        f"{plan.steps.rows_per_epoch:,} rows an epoch"
-    )
 
 
 def _steps(plan: Plan) -> str:

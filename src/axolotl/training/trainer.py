@@ -59,6 +59,7 @@ class PackedTrainer(Trainer):
         callbacks: Further callbacks.
         fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
         best: Told of every checkpoint, and the one that it names is kept; None without a choice.
+        also_save: Puts more into a checkpoint; given its folder and the step.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class PackedTrainer(Trainer):
         callbacks: list[Any],
         fingerprint: Fingerprint,
         best: BestCheckpoint | None = None,
+        also_save: Callable[[Path, int], object] | None = None,
     ) -> None:
+        self.also_save = also_save
         self.fingerprint = fingerprint
         self.best = best
         self.loaders = loaders
@@ -207,6 +210,8 @@ class PackedTrainer(Trainer):
                 staging = checkpoints.staging_folder(run_folder)
                 name = f"checkpoint-{self.state.global_step}"
                 write_fingerprint(staging / name, self.fingerprint)
+                if self.also_save is not None:
+                    self.also_save(staging / name, self.state.global_step)
             self.accelerator.wait_for_everyone()
             finish(keep=self.args.save_total_limit, spare=self.best and self.best.folder)
 

@@ -1,0 +1,119 @@
+"""What a run has to know and to say of its data, prepared before it or read while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from axolotl.data.prepare import Prepared
+from axolotl.data.store import TokenStore
+from axolotl.records import TokenRow
+
+if TYPE_CHECKING:
+    from axolotl.training.data import Plan
+
+
+class Samples(Protocol):
+    """Samples by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> TokenRow: ...
+
+
+class RunData(Protocol):
+    """The data of a run."""
+
+    @property
+    def eval(self) -> TokenStore | None:
+        """Rows to evaluate on."""
+        ...
+
+    @property
+    def shown(self) -> Samples:
+        """Some samples, to be looked at."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is worth a look."""
+        ...
+
+    def marks(self) -> Mapping[str, Any]:
+        """What must be the same on a resume."""
+        ...
+
+    def lines(self, plan: Plan) -> Mapping[str, str]:
+        """What the table before the start says of it: rows, tokens, packing."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Data that was prepared before the run.
+
+    Args:
+        prepared: The stores.
+    """
+
+    prepared: Prepared
+
+    @property
+    def eval(self) -> TokenStore | None:
+        """Rows to evaluate on."""
+        return self.prepared.eval
+
+    @property
+    def shown(self) -> Samples:
+        """The rows to train on."""
+        return self.prepared.train
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is worth a look."""
+        return self.prepared.summary.warnings
+
+    def marks(self) -> Mapping[str, Any]:
+        """The store, the part of it that is used, and how many rows are trained and evaluated."""
+        summary, held_out = self.prepared.summary, self.prepared.eval
+        return {
+            "data": summary.key,
+            **({"part_of_data": summary.part} if summary.part[1] > 1 else {}),
+            "train_rows": len(self.prepared.train),
+            "eval_rows": len(held_out) if held_out is not None else 0,
+        }
+
+    def lines(self, plan: Plan) -> Mapping[str, str]:
+        """Rows, tokens, packing."""
+        summary, train = self.prepared.summary, self.prepared.train
+        rows = summary.dropped_rows.items()
+        dropped = "; ".join(f"{gone} {why}" for why, gone in rows if gone.count)
+        share = train.trained_tokens / max(1, train.tokens)
+        return {
+            "rows": f"{summary.train_rows:,} to train on, {summary.eval_rows:,} held out, "
+            f"dropped: {dropped or 'none'}",
+            "tokens": f"{train.tokens:,} per epoch, {train.trained_tokens:,} ({share:.0%}) of them "
+            "trained",
+            "packing": packing_words(plan),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary."""
+        return self.prepared.summary.as_dict()
+
+
+def packing_words(plan: Plan) -> str:
+    """How samples share rows."""
+    rows = plan.rows
+    if not rows.packed:
+        return f"off: {rows.samples_per_row} samples a row, without padding"
+    if plan.first_epoch is None:
+        return f"rows of up to {rows.capacity_tokens:,} tokens"
+    return (
+        f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled, "
+        f"{plan.steps.rows_per_epoch:,} rows an epoch"
+    )

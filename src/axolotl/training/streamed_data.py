@@ -1,0 +1,169 @@
+"""The data of a run that reads it while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from axolotl.config import Sections
+from axolotl.data.bad_rows import BadRows
+from axolotl.data.encoder import Encoder
+from axolotl.data.lanes import open_lanes, stream_key
+from axolotl.data.store import TokenStore
+from axolotl.data.stream import Lane, Position, SampleStream
+from axolotl.data.tokenize import Limits
+from axolotl.packing.loader import make_loader
+from axolotl.records import IGNORE_INDEX, TokenRow
+from axolotl.training.data import Plan, eval_rows, held_out_loader, planner, train_rows
+from axolotl.training.run_data import packing_words
+from axolotl.training.schedule import default_warmup
+from axolotl.training.steps import count_steps
+from axolotl.training.streaming import BufferMark, RowNumbers, StreamedRows
+
+SHOWN = 20
+"""How many samples are read before the training, to find faults early and to be looked at."""
+
+
+@dataclass(frozen=True)
+class StreamedData:
+    """Data that is read while the training goes on.
+
+    Args:
+        lanes: The entries of the file.
+        encoder: The tokenizer.
+        limits: How long samples may be.
+        skip_bad_rows: How many bad rows are left out.
+        eval: Rows to evaluate on, which are prepared before; None without any.
+        shown: The first samples.
+    """
+
+    lanes: Sequence[Lane]
+    encoder: Encoder = field(repr=False)
+    limits: Limits
+    skip_bad_rows: int
+    eval: TokenStore | None
+    shown: list[TokenRow] = field(repr=False)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is worth a look."""
+        return ()
+
+    def open(self, position: Position | None = None) -> SampleStream:
+        """The samples from a position on."""
+        return SampleStream(
+            self.lanes,
+            self.encoder,
+            self.limits,
+            position=position,
+            bad=BadRows(self.skip_bad_rows),
+        )
+
+    def marks(self) -> Mapping[str, Any]:
+        """Files, formats and tokenizer; the content of the files is not read beforehand."""
+        return {
+            "data": stream_key(self.lanes, self.encoder, self.limits),
+            "eval_rows": len(self.eval) if self.eval is not None else 0,
+        }
+
+    def lines(self, plan: Plan) -> Mapping[str, str]:
+        """Rows, tokens, packing."""
+        files = [part.source.label for lane in self.lanes for part in lane.parts]
+        named = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        held_out = (
+            f"{len(self.eval):,} to evaluate on" if self.eval is not None else "none held out"
+        )
+        tokens = sum(row.input_ids.size for row in self.shown)
+        trained = sum(int((row.labels != IGNORE_INDEX).sum()) for row in self.shown)
+        return {
+            "rows": f"read from {named} while training goes on, {held_out}",
+            "tokens": f"about {tokens / len(self.shown):,.0f} a sample, {trained / tokens:.0%} of "
+            "them trained",
+            "packing": packing_words(plan),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The files, and what decides the samples."""
+        files = [part.source.label for lane in self.lanes for part in lane.parts]
+        return {"streamed": True, "sources": files, **self.marks()}
+
+
+def open_streamed(
+    options: Sections, tokenizer: Any, *, held_out: TokenStore | None
+) -> StreamedData:
+    """Open the data, and read the first samples, so that faults are found before the model loads.
+
+    Args:
+        options: The configuration.
+        tokenizer: A tokenizer of transformers.
+        held_out: Rows to evaluate on.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
+    encoder, limits = Encoder(tokenizer), Limits.of(options)
+    lanes = open_lanes(options, encoder)
+    skip = options.rows.skip_bad_rows
+    data = StreamedData(lanes, encoder, limits, skip, held_out, [])
+    first = data.open().take(SHOWN)
+    return StreamedData(lanes, encoder, limits, skip, held_out, first)
+
+
+def plan_streaming(
+    data: StreamedData,
+    sections: Sections,
+    *,
+    isolates: bool,
+    rank: int,
+    world_size: int,
+    pad_token_id: int,
+    start: BufferMark | None,
+) -> Plan:
+    """Cut data that is read while training goes on into rows; `max_steps` says how many.
+
+    Args:
+        data: The data.
+        sections: The options; sequence, training, schedule, logging and streaming are read.
+        isolates: Whether several documents may share a row.
+        rank: Number of this process.
+        world_size: Number of processes.
+        pad_token_id: Token for padding, if rows are padded.
+        start: Where to begin reading; at the beginning by default.
+    """
+    training, schedule = sections.training, sections.schedule
+    rows = train_rows(sections.sequence, training, isolates=isolates)
+    assert training.max_steps is not None, "a rule asks for max_steps"
+    in_all = training.max_steps * rows.accumulation
+    steps = count_steps(
+        in_all,
+        accumulation=rows.accumulation,
+        num_epochs=None,
+        max_steps=training.max_steps,
+        warmup_steps=schedule.warmup_steps,
+        warmup_ratio=schedule.warmup_ratio,
+        logging_steps=sections.logging.logging_steps,
+        default_warmup=default_warmup(schedule.lr_scheduler),
+    )
+    streamed = StreamedRows(
+        data.open,
+        lambda lengths, number: planner(lengths, rows, seed=training.seed, world_size=world_size)(
+            number
+        ),
+        buffer_samples=sections.streaming.streaming_multipack_buffer_size,
+        rank=rank,
+        rows=in_all,
+        start=start,
+    )
+    loader = make_loader(
+        streamed,
+        RowNumbers(in_all),
+        pad_to_tokens=rows.pad_to_tokens,
+        pad_token_id=pad_token_id,
+        whole_rows=True,
+    )
+    eval_loader = None
+    if data.eval is not None:
+        held_out = eval_rows(sections.sequence, training, isolates=isolates)
+        eval_loader = held_out_loader(data.eval, held_out, rank=rank, world_size=world_size)
+    return Plan(rows, None, steps, loader, eval_loader, streamed)
