@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axolotl.errors import DataError
-from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
+from axolotl.packing.fill import next_fit_offsets
+from axolotl.packing.plan import PackPlan, plan_packed, plan_rows, plan_sequential
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=80)
 WORLD = st.integers(1, 9)
@@ -170,3 +171,57 @@ def test_rows_that_do_not_exist(rank: int, step: int) -> None:
     plan = plan_rows([1] * 4, rows_per_batch=1, seed=0, epoch=0, world_size=2)
     with pytest.raises(IndexError, match="2 ranks of 2 steps"):
         plan.bin(rank, step)
+
+
+@proven
+@given(LENGTHS, st.integers(40, 100), WORLD, st.booleans(), st.integers(0, 5), st.integers(0, 12))
+def test_sequential(
+    lengths: list[int], capacity: int, world: int, shuffle: bool, seed: int, epoch: int
+) -> None:
+    options: dict[str, Any] = {"capacity_tokens": capacity, "seed": seed, "shuffle": shuffle}
+    plan = plan_sequential(lengths, epoch=epoch, world_size=world, **options)
+    check_ranks(plan, lengths, world)
+    assert max(sum(lengths[i] for i in row) for row in rows_of(plan)) <= capacity
+    again = plan_sequential(lengths, epoch=epoch, world_size=world, **options)
+    assert rows_of(plan) == rows_of(again)
+    for other in (0, epoch + 1):
+        later = plan_sequential(lengths, epoch=other, world_size=world, **options)
+        assert later.steps == plan.steps
+    alone = plan_sequential(lengths, epoch=epoch, **options)
+    assert plan.indices.tolist() == alone.indices.tolist(), "the order hangs on the processes"
+    if not shuffle:
+        assert plan.indices.tolist() == list(range(len(lengths)))
+
+
+def test_rows_in_order_are_full_until_the_next_sample_does_not_fit() -> None:
+    lengths = np.random.default_rng(1).integers(1, 40, 500)
+    plan = plan_sequential(lengths, capacity_tokens=64, seed=0, epoch=0, shuffle=False)
+    rows = rows_of(plan)
+    for row, following in pairwise(rows):
+        assert lengths[row].sum() + lengths[following[0]] > 64
+    assert plan.indices.tolist() == list(range(500))
+
+
+def test_two_processes_share_rows_in_order_out() -> None:
+    lengths = [6, 4, 4, 5, 2, 9, 3, 3, 3]
+    options: dict[str, Any] = {"capacity_tokens": 10, "seed": 0, "epoch": 0, "shuffle": False}
+    one = plan_sequential(lengths, **options)
+    two = plan_sequential(lengths, world_size=2, **options)
+    assert rows_of(one) == [[0, 1], [2, 3], [4], [5], [6, 7, 8]]
+    assert rows_of(two) == [[0, 1], [2, 3], [4], [5], [6, 7], [8]]
+    assert [two.bin(1, step).tolist() for step in range(two.steps)] == [[2, 3], [5], [8]]
+
+
+def test_shuffled_epochs_differ_in_order_and_not_in_number() -> None:
+    lengths = np.random.default_rng(2).integers(1, 40, 300)
+    counts, orders = set[int](), set[tuple[int, ...]]()
+    uncut = set[int]()
+    for epoch in range(30):
+        plan = plan_sequential(lengths, capacity_tokens=64, seed=5, epoch=epoch)
+        counts.add(plan.steps)
+        orders.add(tuple(plan.indices.tolist()))
+        uncut.add(next_fit_offsets(lengths[plan.indices], capacity_tokens=64).size - 1)
+    assert len(counts) == 1
+    assert len(orders) == 30
+    assert len(uncut) > 3, "no epoch needed fewer rows, so nothing was shown"
+    assert max(uncut) == counts.pop()

@@ -1,6 +1,6 @@
-"""Best-fit-decreasing bin packing by groups of equal length.
+"""Best-fit-decreasing bin packing by groups of equal length, and next-fit in a given order.
 
-Longest first, each item goes into the bin with the least room that still holds it; a new bin is
+For the first, longest first, each item goes into the bin with the least room that still holds it; a new bin is
 opened when there is none. Items of one length, and bins of one room, are interchangeable, so whole
 runs of bins are filled at a time: the work grows with the number of different lengths, not of items.
 """
@@ -42,6 +42,28 @@ def best_fit_bins(
     first, width, each = np.array(bins.placements, np.int64).reshape(-1, 3).T
     ramp = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width, width)
     return np.repeat(np.repeat(first, width) + ramp, np.repeat(each, width))
+
+
+def next_fit_offsets(lengths: np.ndarray, *, capacity_tokens: int) -> np.ndarray:
+    """Fill one bin after the other with items in their order.
+
+    Args:
+        lengths: int64, shape (N,): tokens of each item, from 1 to `capacity_tokens`.
+        capacity_tokens: Tokens of a bin.
+
+    Returns:
+        int64, shape (bins + 1,): the first item of each bin, and N.
+
+    >>> next_fit_offsets(np.array([6, 4, 4, 5, 2]), capacity_tokens=10)
+    array([0, 2, 4, 5])
+    """
+    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
+    # For each item: the first one that is not in its bin, if it were the first of that bin.
+    following = (np.searchsorted(ends, ends[:-1] + capacity_tokens, side="right") - 1).tolist()
+    offsets = [0]
+    while offsets[-1] < len(following):
+        offsets.append(following[offsets[-1]])
+    return np.array(offsets, np.int64)
 
 
 class _OpenBins:
