@@ -104,7 +104,8 @@ def test_long_rows_are_dropped_and_named(run: Prepare, write: Write) -> None:
     assert (summary.rows_read, summary.rows_kept) == (5, 3)
     assert ("dropped: longer than sequence_len", "1 (a.jsonl row 2)") in summary.lines()
     stored = json.loads((summary.folder / "store.json").read_text())
-    assert stored["groups"]["no trained token"] == {"count": 1, "places": [[0, 4]]}
+    (source,) = stored["sources"]
+    assert source["dropped"]["no trained token"] == {"count": 1, "places": [["a.jsonl", 4]]}
 
 
 def test_the_list_of_dropped_rows_is_capped_and_the_count_is_not(

@@ -6,9 +6,10 @@ import datasets
 import numpy as np
 import pytest
 
-from axolotl.data import store as store_module
-from axolotl.data.store import Damaged, StoreWriter, TokenStore, open_store
+from axolotl.data import writer as writer_module
+from axolotl.data.store import Damaged, TokenStore, open_store
 from axolotl.data.tokenize import TokenRows
+from axolotl.data.writer import StoreWriter
 
 KEY = "0123"
 
@@ -24,16 +25,17 @@ def token_rows(lengths: list[int], start: int = 0) -> TokenRows:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of five rows in two shards of two and one batches."""
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 1000)
-    target = tmp_path / KEY
-    target.mkdir()
-    writer = StoreWriter(target, KEY)
+    monkeypatch.setattr(writer_module, "SHARD_BYTES", 1000)
+    writer = StoreWriter(tmp_path / "work", KEY)
     writer.add(token_rows([3, 1]), source=0, source_rows=np.array([1, 2]))
     writer.add(token_rows([]), source=0, source_rows=np.array([], np.int64))
     writer.add(token_rows([2, 5], 100), source=0, source_rows=np.array([4, 5]))
+    assert writer.full
+    writer.close_shard({})
     writer.add(token_rows([4], 200), source=1, source_rows=np.array([1]))
-    writer.finish({"more": 1})
-    return target
+    writer.close_shard({})
+    writer.finish(lambda rows: {"more": rows.size})
+    return writer.folder.rename(tmp_path / KEY)
 
 
 def test_rows_come_back_by_index(folder: Path) -> None:
@@ -85,20 +87,19 @@ def test_the_datasets_library_opens_it(folder: Path) -> None:
 
 def test_rows_remember_where_they_come_from(folder: Path) -> None:
     files = open_store(folder)
-    assert files.facts["more"] == 1
+    assert files.facts["more"] == 5
     assert files.rows["source"].tolist() == [0, 0, 0, 0, 1]
     assert files.rows["row"].tolist() == [1, 2, 4, 5, 1]
 
 
 def test_equal_rows_have_equal_hashes(tmp_path: Path) -> None:
-    target = tmp_path / KEY
-    target.mkdir()
-    writer = StoreWriter(target, KEY)
+    writer = StoreWriter(tmp_path / "work", KEY)
     ids = np.array([1, 2, 2, 1, 1, 2, 1, 2, 0], np.int32)
     rows = TokenRows(ids, ids, np.array([0, 2, 4, 6, 9]), np.arange(4))
     writer.add(rows, source=0, source_rows=np.arange(4))
-    writer.finish({})
-    hashes = open_store(target).rows["hash"]
+    writer.close_shard({})
+    writer.finish(lambda _: {})
+    hashes = open_store(writer.folder.rename(tmp_path / KEY)).rows["hash"]
     assert hashes[0] == hashes[2]
     assert len(set(hashes.tolist())) == 3
 

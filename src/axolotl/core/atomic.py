@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from axolotl.errors import AxolotlError, EnvironmentFault
 
@@ -97,9 +97,35 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         try:
             yield work
             work.chmod(0o777 & ~_umask())
-            _swap(work, target)
+            put_folder(work, target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def sync(out: IO[Any]) -> None:
+    """Have on the disk what was written to an open file."""
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have on the disk which files a folder holds."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put_folder(work: Path, target: Path) -> None:
+    """Make the folder `work` stand at `target`; one that stands there already is replaced."""
+    if not target.exists():
+        work.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old / "old")
+    work.rename(target)
+    shutil.rmtree(old)
 
 
 def write_atomic(target: Path, text: str) -> None:
@@ -115,8 +141,7 @@ def write_atomic(target: Path, text: str) -> None:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as out:
                 out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
+                sync(out)
             work.chmod(0o666 & ~_umask())
             work.replace(target)
         finally:
@@ -135,16 +160,6 @@ def usual_permissions(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(mode)
-
-
-def _swap(work: Path, target: Path) -> None:
-    if not target.exists():
-        work.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(old / "old")
-    work.rename(target)
-    shutil.rmtree(old)
 
 
 def _umask() -> int:

@@ -5,113 +5,161 @@ Memory holds one batch of rows whatever the size of the data: about 4,000 rows, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import Batch, Part, batches
+from axolotl.data.counts import FileCounts
 from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
-from axolotl.data.store import StoreWriter
-from axolotl.data.summary import LISTED_ROWS
+from axolotl.data.rows import row_place
 from axolotl.data.tokenize import TOO_LONG, Fitted, Limits, fit
+from axolotl.data.writer import StoreWriter
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.records import Segment
 
-SPLIT, CONTROL = "split", "control token in the text"
 
+@dataclass(slots=True)
+class Progress:
+    """How far filling has come: as much as a shard needs to remember to be gone on from.
 
-@dataclass
-class Counts:
-    """Source rows by what became of them; places are (number of the part, row from 1)."""
+    Args:
+        counts: What became of the rows so far, file by file.
+        part: Number of the file that is read.
+        row: How many of its rows have been read.
+    """
 
-    read: list[int] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)
-    groups: dict[str, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)
-    longest_dropped: int = 0
-
-    def note(self, group: str, part: int, rows: np.ndarray) -> None:
-        """Add rows to a group."""
-        count, places = self.groups.get(group, (0, []))
-        places += [(part, int(row)) for row in rows[: LISTED_ROWS - len(places)]]
-        if rows.size:
-            self.groups[group] = (count + rows.size, places)
+    counts: list[FileCounts]
+    part: int = 0
+    row: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For `store.json`."""
-        return {
-            name: {"count": count, "places": places}
-            for name, (count, places) in self.groups.items()
-        }
+        """For JSON."""
+        counts = [found.as_dict() for found in self.counts]
+        return {"counts": counts, "part": self.part, "row": self.row}
+
+    @classmethod
+    def of_dict(cls, content: Mapping[str, Any]) -> Progress:
+        """From JSON."""
+        counts = [FileCounts.of_dict(found) for found in content["counts"]]
+        return cls(counts, content["part"], content["row"])
 
 
 def fill(
-    writer: StoreWriter, parts: Sequence[Part], encoder: Encoder, limits: Limits
-) -> dict[str, Any]:
-    """Write all rows of all parts.
+    writer: StoreWriter,
+    parts: Sequence[Part],
+    encoder: Encoder,
+    limits: Limits,
+    *,
+    skip_bad_rows: int = 0,
+) -> list[FileCounts]:
+    """Write all rows of all parts, from where the writer's last whole shard ends.
 
     Args:
         writer: The store.
         parts: Files and their formats, in order.
         encoder: The tokenizer.
         limits: How long rows may be.
+        skip_bad_rows: How many rows that cannot be used are left out.
 
     Returns:
-        The counts, for `store.json`.
+        What became of the rows, file by file.
 
     Raises:
         DataError: a row cannot be used, or none is left.
     """
-    counts = Counts()
-    padded = 0
-    with Meter([part.source.weight for part in parts]) as meter:
-        for number, part in enumerate(parts):
-            counts.read.append(0)
-            counts.kept.append(0)
-            meter.part = number
-            for batch in batches(part, encoder, meter=meter):
-                long_rows = part.bound.long_rows if part.bound else "drop"
-                fitted = fit(batch.tokens, limits, long_rows=long_rows)
-                kept = fitted.rows
-                writer.add(kept, source=number, source_rows=batch.numbers[kept.origin])
-                counts.read[number] += len(batch.rows)
-                counts.kept[number] += kept.origin.size
-                padded += batch.padded
-                _count(counts, number, part.bound, batch, fitted, encoder)
-            if part.shard is not None:
-                left_out = part.shard.left_out(part.source)
-                counts.read[number] += left_out.size
-                counts.note(part.shard.reason, number, left_out)
-    _check_rows(parts, counts, limits.capacity_tokens)
-    return {
-        "rows_read": counts.read,
-        "rows_kept": counts.kept,
-        "groups": counts.as_dict(),
-        "padded_rows": padded,
-    }
+    start = Progress([FileCounts() for _ in parts])
+    if writer.state is not None:
+        start = Progress.of_dict(writer.state)
+    filling = _Filling(writer, parts, encoder, limits, start)
+    bad = BadRows(skip_bad_rows, found=sum(file.total("bad") for file in start.counts))
+    filling.run(bad)
+    _check_rows(parts, start.counts, limits)
+    return start.counts
+
+
+@dataclass
+class _Filling:
+    writer: StoreWriter
+    parts: Sequence[Part]
+    encoder: Encoder
+    limits: Limits
+    progress: Progress
+
+    def run(self, bad: BadRows) -> None:
+        at = self.progress
+        with Meter([part.source.weight for part in self.parts]) as meter:
+            while at.part < len(self.parts):
+                part = self.parts[at.part]
+                meter.part = at.part
+                for batch in batches(part, self.encoder, meter=meter, start_row=at.row, bad=bad):
+                    self._take(part, batch)
+                if part.shard is not None:
+                    left_out = part.shard.left_out(part.source)
+                    at.counts[at.part].read += left_out.size
+                    at.counts[at.part].note("dropped", part.shard.reason, left_out)
+                at.part, at.row = at.part + 1, 0
+            self.writer.close_shard(at.as_dict())
+
+    def _take(self, part: Part, batch: Batch) -> None:
+        at = self.progress
+        fitted = fit(
+            batch.tokens, self.limits, long_rows=part.bound.long_rows if part.bound else "drop"
+        )
+        self._refuse_long(part, batch, fitted)
+        numbers = batch.numbers[fitted.rows.origin]
+        self.writer.add(fitted.rows, source=at.part, source_rows=numbers)
+        _count(at.counts[at.part], part.bound, batch, fitted, self.encoder)
+        at.row = max([*batch.numbers[-1:].tolist(), *(row for row, _ in batch.bad)])
+        if self.writer.full:
+            self.writer.close_shard(at.as_dict())
+
+    def _refuse_long(self, part: Part, batch: Batch, fitted: Fitted) -> None:
+        if self.limits.excess != "raise" or TOO_LONG not in fitted.dropped:
+            return
+        first = fitted.dropped[TOO_LONG][0]
+        raise DataError(
+            f"{batch.tokens.lengths[first]:,} tokens, more than the {self.limits.capacity_tokens:,} "
+            "of sequence_len",
+            where=row_place(part.source.label, int(batch.numbers[first])),
+            hint="raise sequence_len, or set excess_length_strategy to drop or truncate",
+        )
 
 
 def _count(
-    counts: Counts,
-    part: int,
-    bound: BoundFormat | None,
-    batch: Batch,
-    fitted: Fitted,
-    encoder: Encoder,
+    counts: FileCounts, bound: BoundFormat | None, batch: Batch, fitted: Fitted, encoder: Encoder
 ) -> None:
-    kept = fitted.rows
+    counts.read += len(batch.rows) + len(batch.bad)
+    counts.kept += fitted.rows.origin.size
+    counts.padded += batch.padded
+    for row, message in batch.bad:
+        counts.note("bad", message, [row])
     for reason, which in fitted.dropped.items():
-        counts.note(reason, part, batch.numbers[which])
+        counts.note("dropped", reason, batch.numbers[which])
         if reason == TOO_LONG:
             longest = int(batch.tokens.lengths[which].max())
             counts.longest_dropped = max(counts.longest_dropped, longest)
-    again = kept.origin[1:][kept.origin[1:] == kept.origin[:-1]]
-    counts.note(SPLIT, part, batch.numbers[np.unique(again)])
-    own = [i for i in batch.control if bound and _steers(bound, batch.rows[i], encoder)]
-    counts.note(CONTROL, part, batch.numbers[own])
+    counts.note("truncated", "cut to sequence_len", batch.numbers[fitted.truncated])
+    counts.note("split", "split into several", batch.numbers[fitted.several])
+    if bound is None or batch.pretokenized:
+        return
+    own = [i for i in batch.control if _steers(bound, batch.rows[i], encoder)]
+    counts.note("control", "special token in the text", batch.numbers[own])
+    for number, remark in _remarks(bound, batch):
+        counts.note("remark", remark, [number])
+
+
+def _remarks(bound: BoundFormat, batch: Batch) -> Iterator[tuple[int, str]]:
+    """What the format has to say of rows: number of the row, and what."""
+    remarks = getattr(bound.module, "remarks", None)
+    if remarks is None:
+        return
+    for row, number in zip(batch.rows, batch.numbers.tolist(), strict=True):
+        for remark in remarks(row, bound.options):
+            yield number, remark
 
 
 def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> bool:
@@ -132,25 +180,31 @@ def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> boo
     return harmless != row and count(bound.segments(row)) > count(bound.segments(harmless))
 
 
-def _check_rows(parts: Sequence[Part], counts: Counts, capacity_tokens: int) -> None:
+def _check_rows(parts: Sequence[Part], counts: Sequence[FileCounts], limits: Limits) -> None:
     for key in dict.fromkeys(part.key for part in parts):
         mine = [i for i, part in enumerate(parts) if part.key == key]
-        if not any(counts.read[i] for i in mine):
+        if not any(counts[i].read for i in mine):
             names = ", ".join(parts[i].source.label for i in mine[:5])
             raise DataError(
                 "no rows", where=names, hint=f"take {key} out, or give it a file with rows"
             )
-    if any(counts.kept):
+    if any(file.kept for file in counts):
         return
-    reasons = "; ".join(
-        f"{count:,} {name}"
-        for name, (count, _) in counts.groups.items()
-        if name not in (SPLIT, CONTROL)
-    )
+    longest = max(file.longest_dropped for file in counts)
     raise DataError(
-        f"none of the {sum(counts.read):,} rows can be trained on: {reasons}",
+        f"none of the {sum(file.read for file in counts):,} rows can be trained on: "
+        + "; ".join(f"{count:,} {reason}" for reason, count in _reasons(counts).items()),
         where=", ".join(part.source.label for part in parts[:5]),
-        hint=f"sequence_len is {capacity_tokens}, the longest row has {counts.longest_dropped} tokens"
-        if counts.longest_dropped
+        hint=f"sequence_len is {limits.capacity_tokens}, the longest row has {longest} tokens"
+        if longest
         else "a row needs an answer that is not empty",
     )
+
+
+def _reasons(counts: Sequence[FileCounts]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for file in counts:
+        for kind in ("dropped", "bad"):
+            for reason, group in file.groups.get(kind, {}).items():
+                found[reason] = found.get(reason, 0) + group.count
+    return found

@@ -1,4 +1,7 @@
-"""One store for these rows: found, waited for, or made."""
+"""One store for these rows: found, waited for, or made.
+
+A preparation that was interrupted goes on behind its last whole shard.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,24 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from axolotl.core.atomic import atomic_folder, disk_faults, ensure_folder
+from axolotl.core.atomic import disk_faults, ensure_folder, put_folder, sync_folder, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_values
+from axolotl.data import batches
 from axolotl.data.batches import Part
 from axolotl.data.build import fill
+from axolotl.data.counts import FileCounts
 from axolotl.data.encoder import Encoder
-from axolotl.data.store import STORE_VERSION, Damaged, StoreFiles, StoreWriter, open_store
+from axolotl.data.report import source_reports
+from axolotl.data.rows import row_place
+from axolotl.data.store import STORE_VERSION, Damaged, StoreFiles, open_store
 from axolotl.data.tokenize import Limits
+from axolotl.data.writer import StoreWriter
+from axolotl.errors import DataError, EnvironmentFault
 
 
 def store_key(parts: Sequence[Part], encoder: Encoder, limits: Limits) -> str:
@@ -39,7 +49,12 @@ def store_key(parts: Sequence[Part], encoder: Encoder, limits: Limits) -> str:
 
 
 def find_or_build(
-    folder: Path, parts: Sequence[Part], encoder: Encoder, limits: Limits
+    folder: Path,
+    parts: Sequence[Part],
+    encoder: Encoder,
+    limits: Limits,
+    *,
+    skip_bad_rows: int = 0,
 ) -> tuple[StoreFiles, bool]:
     """The store of these rows, made where it is not there yet.
 
@@ -48,6 +63,7 @@ def find_or_build(
         parts: Files and their formats, in order.
         encoder: The tokenizer.
         limits: How long rows may be.
+        skip_bad_rows: How many rows that cannot be used are left out.
 
     Returns:
         The store, and whether it was there already.
@@ -56,17 +72,20 @@ def find_or_build(
         DataError: a row cannot be used, or none is left.
         EnvironmentFault: the disk is full or not writable.
     """
-    if (files := _whole(folder)) is not None:
-        return files, True
-    ensure_folder(folder.parent)
-    with _alone(folder):
-        # Whoever held the lock before may have done the work.
-        if (files := _whole(folder)) is not None:
-            return files, True
-        if folder.exists():
-            note(f"the prepared data in {folder} is not whole (an interrupted run?): made again")
-        _build(folder, parts, encoder, limits)
-        return open_store(folder), False
+    files, from_cache = _whole(folder), True
+    if files is None:
+        ensure_folder(folder.parent)
+        with _alone(folder):
+            # Whoever held the lock before may have done the work.
+            if (files := _whole(folder)) is None:
+                if folder.exists():
+                    note(f"the prepared data in {folder} is not whole: made again")
+                _build(folder, parts, encoder, limits, skip_bad_rows)
+                files, from_cache = open_store(folder), False
+    elif _work_of(folder).exists():  # a run was killed between its last two steps
+        shutil.rmtree(_work_of(folder), ignore_errors=True)
+    _check_bad(files, parts, skip_bad_rows)
+    return files, from_cache
 
 
 def _whole(folder: Path) -> StoreFiles | None:
@@ -74,6 +93,26 @@ def _whole(folder: Path) -> StoreFiles | None:
         return open_store(folder)
     except Damaged:
         return None
+
+
+def _check_bad(files: StoreFiles, parts: Sequence[Part], skip_bad_rows: int) -> None:
+    """A store may have been made when more bad rows were put up with."""
+    counts = file_counts(files)
+    found = sum(file.total("bad") for file in counts)
+    if found <= skip_bad_rows:
+        return
+    part, file = next(pair for pair in zip(parts, counts, strict=True) if pair[1].total("bad"))
+    what, group = next(iter(file.groups["bad"].items()))
+    raise DataError(
+        f"{what}; {found:,} such rows, and skip_bad_rows is {skip_bad_rows:,}",
+        where=row_place(part.source.label, group.rows[0]),
+        hint=f"mend them, or write `skip_bad_rows: {found}`",
+    )
+
+
+def file_counts(files: StoreFiles) -> list[FileCounts]:
+    """What became of the source rows, file by file."""
+    return [FileCounts.of_dict(content) for content in files.facts["counts"]]
 
 
 @contextmanager
@@ -88,35 +127,87 @@ def _alone(folder: Path) -> Iterator[None]:
             lock.acquire()
     try:
         for left in folder.parent.glob(f".{folder.name}.*/"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
+            if left != _work_of(folder):
+                shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
         lock.release()
 
 
-def _build(folder: Path, parts: Sequence[Part], encoder: Encoder, limits: Limits) -> None:
+def _work_of(folder: Path) -> Path:
+    """Where a store is made."""
+    return folder.parent / f".{folder.name}.partial"
+
+
+def _build(
+    folder: Path, parts: Sequence[Part], encoder: Encoder, limits: Limits, skip_bad_rows: int
+) -> None:
     began = time.perf_counter()
-    with atomic_folder(folder) as work:
-        writer = StoreWriter(work, folder.name)
+    work = _work_of(folder)
+    with _kept_when_cut_short(work), disk_faults(folder):
+        writer = StoreWriter(work, folder.name, [batches.BATCH_ROWS, batches.BATCH_CHARACTERS])
+        if writer.rows:
+            note(f"an interrupted preparation goes on: {writer.rows:,} rows are there already")
         try:
-            facts = fill(writer, parts, encoder, limits)
+            counts = fill(writer, parts, encoder, limits, skip_bad_rows=skip_bad_rows)
         finally:
             writer.close()
-        writer.finish(
-            facts
-            | {
-                "inputs": [
-                    {
-                        "file": part.source.label,
-                        "content": part.source.identity(),
-                        "format": part.bound.identity() if part.bound else None,
-                        "shards": part.shard.shards if part.shard else None,
-                    }
-                    for part in parts
-                ],
-                "tokenizer": encoder.identity(),
-                **asdict(limits),
-                "versions": {p: version(p) for p in ("axolotl", "tokenizers", "transformers")},
-                "seconds": round(time.perf_counter() - began, 3),
+        writer.finish(lambda rows: _facts(counts, rows, parts, encoder, limits))
+        seconds = round(time.perf_counter() - began, 3)
+        write_json(writer.folder / "timing.json", {"seconds": seconds, "rows_there": writer.found})
+        sync_folder(writer.folder)
+        put_folder(writer.folder, folder)
+        sync_folder(folder.parent)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _facts(
+    counts: Sequence[FileCounts],
+    rows: Any,
+    parts: Sequence[Part],
+    encoder: Encoder,
+    limits: Limits,
+) -> dict[str, Any]:
+    reports = source_reports(counts, rows, parts, capacity_tokens=limits.capacity_tokens)
+    return {
+        "sources": [report.as_dict() for report in reports],
+        "counts": [file.as_dict() for file in counts],
+        "inputs": [
+            {
+                "file": part.source.label,
+                "content": part.source.identity(),
+                "format": part.bound.identity() if part.bound else None,
+                "shards": part.shard.shards if part.shard else None,
             }
-        )
+            for part in parts
+        ],
+        "tokenizer": encoder.identity(),
+        **asdict(limits),
+        "versions": {p: version(p) for p in ("axolotl", "tokenizers", "transformers")},
+    }
+
+
+@contextmanager
+def _kept_when_cut_short(work: Path) -> Iterator[None]:
+    """Keep what is done when there is no room or the user stops; a bad row would only come again."""
+    try:
+        yield
+    except EnvironmentFault as fault:
+        kept = _kept(work)
+        hint = "; ".join(filter(None, [fault.hint, kept]))
+        raise EnvironmentFault(fault.what, where=fault.where, hint=hint) from fault
+    except KeyboardInterrupt:
+        if kept := _kept(work):
+            note(kept)
+        raise
+    except DataError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _kept(work: Path) -> str:
+    shards = len(list(work.glob("shard-*.json")))
+    if not shards:
+        shutil.rmtree(work, ignore_errors=True)
+        return ""
+    return f"what is prepared so far stays in {work}, and the next start goes on from there"

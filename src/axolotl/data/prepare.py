@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ import numpy as np
 from axolotl.config import Sections
 from axolotl.config.data import DataSection
 from axolotl.data.batches import Part
-from axolotl.data.build import CONTROL, SPLIT
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
-from axolotl.data.making import find_or_build, store_key
+from axolotl.data.making import file_counts, find_or_build, store_key
+from axolotl.data.report import join_reasons, join_rows, source_reports, source_warnings
 from axolotl.data.split import split_rows
 from axolotl.data.store import StoreFiles, TokenStore
-from axolotl.data.summary import PrepareSummary, Rows
+from axolotl.data.summary import PrepareSummary
 from axolotl.data.tokenize import Limits
 
 DEFAULT_FOLDER = "last_run_prepared"
@@ -60,7 +60,9 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
     parts = open_parts(options, encoder)
     key = store_key(parts, encoder, limits)
     folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
-    files, from_cache = find_or_build(folder, parts, encoder, limits)
+    files, from_cache = find_or_build(
+        folder, parts, encoder, limits, skip_bad_rows=options.rows.skip_bad_rows
+    )
     several = len({part.key for part in parts}) > 1
     train, held_out = split_rows(
         len(files.rows),
@@ -95,8 +97,8 @@ def _summary(
     from_cache: bool,
     seconds: float,
 ) -> PrepareSummary:
-    facts, rows = files.facts, files.rows
-    groups = {name: _rows(group, parts) for name, group in facts["groups"].items()}
+    rows, counts = files.rows, file_counts(files)
+    reports = source_reports(counts, rows, parts, capacity_tokens=files.facts["capacity_tokens"])
     train, held_out = split
     used = rows[np.concatenate(split)] if part[1] > 1 else rows
     sources = [
@@ -104,18 +106,17 @@ def _summary(
             "file": part.source.label,
             "format": part.bound.type if part.bound else "pretokenized",
             "content": part.source.identity(),
-            "rows_read": read,
-            "rows_kept": kept,
+            "rows_read": file.read,
+            "rows_kept": file.kept,
         }
-        for part, read, kept in zip(parts, facts["rows_read"], facts["rows_kept"], strict=True)
+        for part, file in zip(parts, counts, strict=True)
     ]
     return PrepareSummary(
-        rows_read=sum(facts["rows_read"]),
+        rows_read=sum(file.read for file in counts),
         rows_kept=len(rows),
-        rows_split=groups.get(SPLIT, Rows(0, ())),
-        dropped_rows={
-            name: group for name, group in groups.items() if name not in (SPLIT, CONTROL)
-        },
+        rows_split=join_rows([report.split for report in reports]),
+        rows_truncated=join_rows([report.truncated for report in reports]),
+        dropped_rows=join_reasons([report.left_out for report in reports]),
         train_rows=train.size,
         eval_rows=held_out.size,
         part=part,
@@ -123,7 +124,8 @@ def _summary(
         trained_tokens=int(used["trained"].sum(dtype=np.int64)),
         longest_tokens=int(used["tokens"].max()),
         sources=sources,
-        warnings=tuple(_warnings(facts, groups, rows["hash"][train], rows["hash"][held_out])),
+        by_source=reports,
+        warnings=(*source_warnings(reports), *_warnings(rows["hash"], train, held_out)),
         seconds=seconds,
         from_cache=from_cache,
         key=files.folder.name,
@@ -131,21 +133,7 @@ def _summary(
     )
 
 
-def _rows(group: Mapping[str, Any], parts: Sequence[Part]) -> Rows:
-    places = tuple((parts[part].source.label, row) for part, row in group["places"])
-    return Rows(group["count"], places)
-
-
-def _warnings(
-    facts: Mapping[str, Any], groups: Mapping[str, Rows], train: np.ndarray, held_out: np.ndarray
-) -> Iterator[str]:
-    if CONTROL in groups:
-        yield (
-            f"text that is a special token became that token in rows: {groups[CONTROL]}; "
-            "the model is steered by it instead of reading it"
-        )
-    if facts["padded_rows"]:
-        yield f"{facts['padded_rows']:,} pretokenized rows were stored without their padding"
-    both = int(np.isin(held_out, train).sum())
+def _warnings(hashes: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> Iterator[str]:
+    both = int(np.isin(hashes[held_out], hashes[train]).sum())
     if both:
         yield f"{both:,} of the held-out rows stand word for word among the training rows too"

@@ -7,29 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-LISTED_ROWS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A number of source rows, and where the first of them stand.
-
-    Args:
-        count: How many.
-        places: The first `LISTED_ROWS` of them: name of the file and row in it, from 1.
-    """
-
-    count: int
-    places: tuple[tuple[str, int], ...]
-
-    def __str__(self) -> str:
-        if not self.count:
-            return "0"
-        files = list(dict.fromkeys(file for file, _ in self.places))
-        shown = self.places[:5]
-        rows = ", ".join(str(row) if len(files) == 1 else f"{f} {row}" for f, row in shown)
-        where = f"{files[0]} row {rows}" if len(files) == 1 else rows
-        return f"{self.count:,} ({where}{', …' if self.count > len(shown) else ''})"
+from axolotl.data.counts import Rows
+from axolotl.data.report import SourceReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +19,7 @@ class PrepareSummary:
         rows_read: Rows of all sources.
         rows_kept: Rows in the store, train and eval together; a row cut in three counts three.
         rows_split: Source rows that were cut into several because they were too long.
+        rows_truncated: Source rows that lost their end because they were too long.
         dropped_rows: Source rows that are not in the store, by reason.
         train_rows: Rows to train on.
         eval_rows: Rows held out.
@@ -49,6 +29,7 @@ class PrepareSummary:
         trained_tokens: Tokens that carry a label.
         longest_tokens: Length of the longest row used.
         sources: Per file: name, format, hash of its content, rows read and kept.
+        by_source: What became of the rows of each entry of `datasets`.
         warnings: What is worth a look.
         seconds: How long it took, this time.
         from_cache: Whether the tokens were there already.
@@ -59,6 +40,7 @@ class PrepareSummary:
     rows_read: int
     rows_kept: int
     rows_split: Rows
+    rows_truncated: Rows
     dropped_rows: Mapping[str, Rows]
     train_rows: int
     eval_rows: int
@@ -67,6 +49,7 @@ class PrepareSummary:
     trained_tokens: int
     longest_tokens: int
     sources: Sequence[Mapping[str, Any]]
+    by_source: Sequence[SourceReport]
     warnings: tuple[str, ...]
     seconds: float
     from_cache: bool
@@ -87,6 +70,7 @@ class PrepareSummary:
         """Everything, for JSON."""
         return asdict(self) | {
             "folder": str(self.folder),
+            "by_source": [report.as_dict() for report in self.by_source],
             "dropped": self.dropped,
             "rows_per_second": round(self.rows_per_second, 1),
         }
@@ -99,6 +83,8 @@ class PrepareSummary:
         lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped_rows.items()]
         if self.rows_split.count:
             lines.append(("cut into several", str(self.rows_split)))
+        if self.rows_truncated.count:
+            lines.append(("cut to sequence_len", str(self.rows_truncated)))
         held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"
         index, number = self.part
         others = self.rows_kept - self.train_rows - self.eval_rows

@@ -207,11 +207,13 @@ class Fitted:
         rows: The rows that are left; `origin` says which of the rows before each was.
         dropped: Indices of the dropped ones, by reason.
         truncated: Indices of those that lost their end.
+        several: Indices of those that became several.
     """
 
     rows: TokenRows
     dropped: Mapping[str, np.ndarray]
     truncated: np.ndarray
+    several: np.ndarray
 
 
 def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"]) -> Fitted:
@@ -240,10 +242,11 @@ def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"])
             left &= ~too_long
     if not left.all():
         rows = _take(rows, left)
-    if long_rows == "split" and too_long.any():
+    several = too_long & (long_rows == "split")
+    if several.any():
         rows = _split(rows, capacity)
     found = {reason: np.flatnonzero(which) for reason, which in dropped.items() if which.any()}
-    return Fitted(rows, found, np.flatnonzero(truncated))
+    return Fitted(rows, found, np.flatnonzero(truncated), np.flatnonzero(several))
 
 
 def _cut(rows: TokenRows, capacity_tokens: int) -> TokenRows:
