@@ -1,5 +1,6 @@
 """The named chat templates, each held against its family's format written out by hand."""
 
+# ruff: noqa: RUF001  DeepSeek writes its tokens with a wide bar
 from __future__ import annotations
 
 from typing import Any
