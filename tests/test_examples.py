@@ -56,7 +56,6 @@ SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["
 """What no change of the file could mend without changing what it means."""
 NOT_YET = {
     ("adapter", "qlora"),
-    ("datasets.0.type", "jeopardy"),
     ("gptq", True),
     ("group_by_length", True),
     ("load_in_4bit", True),

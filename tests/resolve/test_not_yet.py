@@ -13,7 +13,7 @@ from axolotl.config.section import facts
 from axolotl.config.sources import DatasetSource
 from axolotl.errors import ConfigErrors
 from axolotl.resolve import examine, resolve
-from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_STYLES, LATER_TYPES
+from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
 from axolotl.resolve.machine import Machine
 
 GPU = Machine(gpu=True, bf16=True)
@@ -52,7 +52,7 @@ def _pending() -> Iterator[tuple[str, dict[str, Any]]]:
     for key, info in DatasetSource.model_fields.items():
         if facts(info).get("pending"):
             yield f"datasets.0.{key}", {"datasets": [{**ENTRY, key: _value(key, info)}]}
-    for name in LATER_TYPES | LATER_STYLES:
+    for name in LATER_TYPES:
         yield "datasets.0.type", {"datasets": [{"path": "d", "type": name}]}
     for name in LATER_SCHEDULES:
         yield "lr_scheduler", {"lr_scheduler": name}

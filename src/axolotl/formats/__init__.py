@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict, cast, get_args
+from typing import Any, Literal, Protocol, TypedDict, cast
 
 from pydantic import BaseModel, ValidationError
 
 from axolotl.config import Sections
-from axolotl.core.hashing import hash_file
-from axolotl.errors import ConfigError, UnknownName
+from axolotl.config.sources import CustomPrompt, DatasetSource
+from axolotl.core.hashing import hash_file, hash_values
+from axolotl.errors import ConfigError
 from axolotl.formats._fitting import fitting_types as fitting_types
+from axolotl.formats._names import option_of_part, require_variant, split_name
 from axolotl.records import Segment, TokenizerFacts
-from axolotl.registry import load, nearest
+from axolotl.registry import load
 
 CUSTOM = "custom"
 """The format of a mapping in the place of `type`."""
@@ -137,6 +139,15 @@ def shared_settings(options: Sections, tokenizer: TokenizerFacts | None = None) 
     )
 
 
+def of_first_entry(options: Sections) -> dict[str, Any]:
+    """Type and settings of the first dataset of the file; texts of `pretraining_dataset` have none."""
+    if not options.data.datasets:
+        return {"type": "completion", "settings": {}}
+    first = options.data.datasets[0]
+    kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
+    return {"type": kind, "settings": first.settings()}
+
+
 def bind(
     source_type: str | Mapping[str, Any],
     *,
@@ -160,23 +171,21 @@ def bind(
         ConfigError: the format has no such setting.
     """
     given = {k: v for k, v in (settings or {}).items() if v is not None}
+    own = not isinstance(source_type, str)
     if not isinstance(source_type, str):
+        _check_once(given, source_type, key=key, where=where)
         given |= source_type
         source_type = CUSTOM
-    name, mark, part = _name_and_part(source_type)
+    name, mark, part = split_name(source_type)
     module = cast(Format, load("axolotl.formats", name, where=where))
-    known = module.Options.model_fields
-    for setting in given:
-        if setting not in known:
-            raise ConfigError(
-                key,
-                f"type '{source_type}' has no setting '{setting}'",
-                where=where,
-                hint=f"remove `{setting}`; {name} knows: {', '.join(_own(known))}",
-            )
+    _check_settings(module, source_type, given, key=key, where=where)
     if mark:
-        option = module.SUFFIX if mark == ":" else module.VARIANT
-        _take_part(module, option, mark, part, given, key=key, name=name, where=where)
+        option = option_of_part(module, name, mark, part, where=where)
+        _check_agreement(given, option, part, source_type, key=key, where=where)
+        given[option] = part
+    else:
+        require_variant(module, name, where=where)
+    known = module.Options.model_fields
     taken = _shared(shared or {}, given)
     given = {k: v for k, v in taken.items() if k in known and v is not None} | given
     try:
@@ -186,20 +195,60 @@ def bind(
         at = ".".join(map(str, first["loc"]))
         problem = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            key, f"type '{source_type}': {at + ': ' if at else ''}{problem}", where=where
+            f"{key}.{at}" if own and at else key,
+            f"type '{source_type}': {at + ': ' if at else ''}{problem}",
+            where=where,
         ) from error
     return BoundFormat(source_type, module, options)
 
 
-def _name_and_part(source_type: str) -> tuple[str, str, str]:
-    """Name of the format, `:` or `.`, and what stands behind it."""
-    at = min((i for i in map(source_type.find, ":.") if i >= 0), default=len(source_type))
-    return source_type[:at], source_type[at : at + 1], source_type[at + 1 :]
+def _check_settings(
+    module: Format, source_type: str, given: Mapping[str, Any], *, key: str, where: str | None
+) -> None:
+    known = module.Options.model_fields
+    for setting in given:
+        if setting not in known:
+            sayable = {*CustomPrompt.model_fields} if source_type == CUSTOM else set[str]()
+            sayable |= DatasetSource.model_fields.keys()
+            names = [name for name in known if name in sayable]
+            raise ConfigError(
+                key,
+                f"type '{source_type}' has no setting '{setting}'",
+                where=where,
+                hint=f"remove `{setting}`"
+                + (f"; {source_type} knows: {', '.join(names)}" if names else ""),
+            )
 
 
-def _own(known: Mapping[str, Any]) -> list[str]:
-    """The settings that a dataset entry may hold."""
-    return [name for name in known if name not in ("train_on_inputs", "tokenizer")]
+def _check_once(
+    beside: Mapping[str, Any], mapping: Mapping[str, Any], *, key: str, where: str | None
+) -> None:
+    for name in beside.keys() & mapping.keys():
+        if beside[name] != mapping[name]:
+            raise ConfigError(
+                key,
+                f"`{name}: {beside[name]}` stands beside the mapping, which does not look there",
+                where=where,
+                hint=f"move `{name}` below `type:`",
+            )
+
+
+def _check_agreement(
+    given: Mapping[str, Any],
+    option: str,
+    part: str,
+    source_type: str,
+    *,
+    key: str,
+    where: str | None,
+) -> None:
+    if given.get(option, part) != part:
+        raise ConfigError(
+            key,
+            f"type '{source_type}' and `{option}: {given[option]}` disagree",
+            where=where,
+            hint=f"write `type: {split_name(source_type)[0]}` and keep `{option}`",
+        )
 
 
 def _shared(shared: Shared, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,50 +258,9 @@ def _shared(shared: Shared, given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in shared.items() if not (own and k in templates)}
 
 
-def _take_part(
-    module: Format,
-    option: str | None,
-    mark: str,
-    part: str,
-    given: dict[str, Any],
-    *,
-    key: str,
-    name: str,
-    where: str | None,
-) -> None:
-    written = f"{name}{mark}{part}"
-    if option is None or not part:
-        other = module.VARIANT if mark == ":" else module.SUFFIX
-        raise UnknownName(
-            f"'{written}' is no format",
-            where=where,
-            hint=f"write `type: {name}{'.' if mark == ':' else ':'}{part}`"
-            if other and part
-            else f"write `type: {name}`",
-        )
-    if given.get(option, part) != part:
-        raise ConfigError(
-            key,
-            f"type '{written}' and `{option}: {given[option]}` disagree",
-            where=where,
-            hint=f"write `type: {name}` and keep `{option}`",
-        )
-    choices = [str(c) for c in get_args(module.Options.model_fields[option].annotation)]
-    if choices and part not in choices:
-        guess = nearest(part, choices)
-        raise UnknownName(
-            f"{name} has no {option} '{part}'",
-            where=where,
-            hint=f"{f'did you mean {name}{mark}{guess}? ' if guess else ''}Available: "
-            + ", ".join(f"{name}{mark}{c}" for c in choices),
-        )
-    given[option] = part
-
-
 @cache
 def _source_hash(module_name: str) -> str:
-    import importlib
-
-    file = importlib.import_module(module_name).__file__
-    assert file is not None, f"{module_name} has no file"
-    return hash_file(Path(file))
+    """Hash of the file and of all that the files of this folder share."""
+    folder = Path(__file__).parent
+    file = folder / f"{module_name.rpartition('.')[2]}.py"
+    return hash_values([hash_file(path) for path in [file, *sorted(folder.glob("_[!_]*.py"))]])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from axolotl.errors import DataError
 from axolotl.registry import nearest
@@ -18,6 +18,13 @@ _KINDS: dict[type[object], str] = {
     float: "a number",
     list: "a list",
     dict: "an object",
+    str: "text",
+    type(None): "null",
+}
+_AS = {
+    "text": "text in quotes",
+    "a list of texts": 'a list of texts, such as ["red", "blue"]',
+    "an object": 'an object, such as {"clarity": 7}',
 }
 
 
@@ -31,16 +38,8 @@ def required_text(row: Mapping[str, Any], name: str) -> str:
     if isinstance(value, str):
         return value
     if value is not None:
-        raise _not_text(name, value)
-    if name in row:
-        raise DataError(
-            f"'{name}' is null", hint=f"give it a text, or take the row out ({_has(row)})"
-        )
-    guess = nearest(name, row)
-    raise DataError(
-        f"no field '{name}' ({_has(row)})",
-        hint=f"rename '{guess}' to '{name}'" if guess else _elsewhere(row, name),
-    )
+        raise _is_not("text", name, value)
+    raise missing_field(row, name, "a text")
 
 
 def optional_text(row: Mapping[str, Any], name: str) -> str:
@@ -54,7 +53,81 @@ def optional_text(row: Mapping[str, Any], name: str) -> str:
         return value
     if value is None:
         return ""
-    raise _not_text(name, value)
+    raise _is_not("text", name, value)
+
+
+def nullable_text(row: Mapping[str, Any], name: str) -> str:
+    """The text of a field that must be there and may be null, which counts as empty.
+
+    Raises:
+        DataError: the field is missing or not text.
+    """
+    return "" if name in row and row[name] is None else required_text(row, name)
+
+
+def first_text(row: Mapping[str, Any], *names: str) -> str:
+    """The text of the first of several fields that is there and not null.
+
+    Raises:
+        DataError: the row has none of them, or the first that it has is not text.
+    """
+    for name in names:
+        if row.get(name) is not None:
+            return required_text(row, name)
+    null = next((name for name in names if name in row), None)
+    if null is not None:
+        return required_text(row, null)
+    first = missing_field(row, names[0], "a text")
+    others = " and no ".join(f"'{name}'" for name in names[1:])
+    what = f"no field '{names[0]}' and no {others} ({_has(row)})"
+    raise DataError(what, hint=first.hint)
+
+
+def required_texts(row: Mapping[str, Any], name: str) -> list[str]:
+    """The texts of a field that must be a list of them.
+
+    Raises:
+        DataError: the field is missing, null, no list, empty, or holds something that is not text.
+    """
+    value = row.get(name)
+    if value is None:
+        raise missing_field(row, name, "a list of texts")
+    if not isinstance(value, list):
+        raise _is_not("a list of texts", name, value)
+    items = cast("list[object]", value)
+    for number, item in enumerate(items):
+        if not isinstance(item, str):
+            raise _is_not("text", f"{name}[{number}]", item)
+    if not items:
+        raise DataError(f"'{name}' is an empty list", hint="give it texts, or take the row out")
+    return cast("list[str]", value)
+
+
+def required_mapping(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object of a field that must be one.
+
+    Raises:
+        DataError: the field is missing, null or no object.
+    """
+    value = row.get(name)
+    if value is None:
+        raise missing_field(row, name, "an object")
+    if not isinstance(value, Mapping):
+        raise _is_not("an object", name, value)
+    return cast("Mapping[str, Any]", value)
+
+
+def missing_field(row: Mapping[str, Any], name: str, wanted: str) -> DataError:
+    """What there is to say of a field that is missing or null, where `wanted` should stand."""
+    if name in row:
+        return DataError(
+            f"'{name}' is null", hint=f"give it {wanted}, or take the row out ({_has(row)})"
+        )
+    guess = nearest(name, row)
+    return DataError(
+        f"no field '{name}' ({_has(row)})",
+        hint=f"rename '{guess}' to '{name}'" if guess else _elsewhere(row, name),
+    )
 
 
 def _has(row: Mapping[str, Any]) -> str:
@@ -70,13 +143,22 @@ def _elsewhere(row: Mapping[str, Any], name: str) -> str:
     return f"add '{name}' to the row, or choose the `type` that fits these fields"
 
 
-def _not_text(name: str, value: object) -> DataError:
+def kind_of(value: object) -> str:
+    """What a value is, in words, and which one where it is short.
+
+    >>> kind_of(5), kind_of([5])
+    ('a number (5)', 'a list')
+    """
     cls: type[object] = type(value)
     kind = _KINDS.get(cls, cls.__name__)
-    shown = json.dumps(value) if isinstance(value, (bool, int, float)) else ""
+    shown = json.dumps(value) if isinstance(value, (bool, int, float, str)) else ""
     if len(shown) > 40:
         shown = shown[:40] + "…"
+    return f"{kind} ({shown})" if shown else kind
+
+
+def _is_not(wanted: str, name: str, value: object) -> DataError:
     return DataError(
-        f"'{name}' is {kind}{f' ({shown})' if shown else ''}, not text",
-        hint=f"write '{name}' as text in quotes",
+        f"'{name}' is {kind_of(value)}, not {wanted}",
+        hint=f"write '{name}' as {_AS[wanted]}",
     )

@@ -39,9 +39,9 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
         DataError: the field is missing, null or not text.
 
     >>> segments({"text": "Some text."}, Options())
-    [Segment(text='Some text.', train=True, bos=True, eos=True)]
+    [Segment(text='Some text.', train=True, bos=True, eos=1, joined=False)]
     """
-    return [Segment(required_text(row, options.field), True, bos=True, eos=True)]
+    return [Segment(required_text(row, options.field), True, bos=True, eos=1)]
 
 
 def prompt(text: str, options: Options) -> list[Segment]:

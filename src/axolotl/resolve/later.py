@@ -9,32 +9,16 @@ import re
 
 LATER_TYPES = frozenset(
     [
-        "alpaca_chat",
-        "alpaca_instruct",
-        "alpaca_w_system",
         "chat_template",
-        "concisechoice",
-        "context_qa",
-        "creative_acr",
-        "explainchoice",
-        "gpteacher",
         "input_output",
-        "jeopardy",
         "llama2_chat",
-        "metharme",
-        "oasst",
-        "orcamini",
         "pygmalion",
-        "reflection",
         "sharegpt",
         "sharegpt_jokes",
         "sharegpt_simple",
         "stepwise_supervised",
-        "summarizetldr",
     ]
 )
-LATER_STYLES = frozenset(["alpaca:load_open_orca"])
-"""Styles for later of formats that are there."""
 LATER_SCHEDULES = frozenset(
     [
         "cosine_with_min_lr",
@@ -61,8 +45,8 @@ LATER_ATTENTION = frozenset(
 
 
 def is_later_type(name: str) -> bool:
-    """Whether a dataset `type` is one for later: such a name, or a style for later."""
-    return is_later(name, LATER_TYPES) or name in LATER_STYLES
+    """Whether a dataset `type` is one for later."""
+    return is_later(name, LATER_TYPES)
 
 
 def is_later(name: str, names: frozenset[str]) -> bool:

@@ -1,0 +1,38 @@
+"""Pairs with field names in capitals, never with an input: the Alpaca prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from axolotl.formats._fields import required_text
+from axolotl.formats._instruction import AlpacaOptions, exchange, question
+from axolotl.records import Segment
+
+SUFFIX = "style"
+VARIANT = None
+LONG_ROWS: Literal["drop", "split"] = "drop"
+
+
+class Options(AlpacaOptions):
+    """What a dataset entry may say about this format."""
+
+
+def fields(options: Options) -> tuple[str, ...]:
+    """Fields that every row must have."""
+    return ("INSTRUCTION", "RESPONSE")
+
+
+def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """The prompt and the answer of one row.
+
+    Raises:
+        DataError: a field is missing, null or not text.
+    """
+    prompt = options.prompt(required_text(row, "INSTRUCTION"))
+    return exchange(prompt, required_text(row, "RESPONSE"), options)
+
+
+def prompt(text: str, options: Options) -> list[Segment]:
+    """What stands before the answer to a plain question."""
+    return question(options.prompt(text))
