@@ -1,0 +1,117 @@
+"""Conversations of ShareGPT: a list of turns, each from the user, the model or the system.
+
+    sharegpt               turns of `from` and `value`, from human, gpt, and system first
+    sharegpt.load_role     turns of `role` and `value`
+    sharegpt.load_guanaco  turns of `role` and `text`, or `from` and `value`; from prompter, assistant
+
+`conversation` names the template, `field_human` and `field_model` what the two sides are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from pydantic import Field, model_validator
+
+from axolotl.errors import DataError
+from axolotl.formats._conversation import (
+    DEFAULT,
+    Conversing,
+    conversation_prompt,
+    conversation_segments,
+)
+from axolotl.formats._turns import Layout, Said, read_turns
+from axolotl.records import Segment
+
+SUFFIX = None
+VARIANT = "variant"
+LONG_ROWS: Literal["drop", "split"] = "drop"
+
+FIELD = "conversations"
+NAMES_UNUSED = f"`roles` without effect: only {DEFAULT} takes names from the row"
+
+Variant = Literal["", "load_role", "load_guanaco"]
+
+_LAYOUTS: Mapping[Variant, Layout] = {
+    "": Layout(("from",), ("value",), "human", "gpt"),
+    "load_role": Layout(("role",), ("value",), "human", "gpt"),
+    "load_guanaco": Layout(
+        ("role", "from"), ("text", "value"), "prompter", "assistant", strict=True
+    ),
+}
+
+
+class Options(Conversing):
+    """What a dataset entry may say about this format."""
+
+    variant: Variant = Field("", description="How turns are written")
+    field_human: str | None = Field(None, description="What marks the user's turns")
+    field_model: str | None = Field(None, description="What marks the model's turns")
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> Options:
+        layout = self.layout
+        if layout.user == layout.model:
+            raise ValueError(f"the user and the model are both called '{layout.user}'")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """How turns are written."""
+        layout = _LAYOUTS[self.variant]
+        return layout._replace(
+            user=self.field_human or layout.user, model=self.field_model or layout.model
+        )
+
+
+def fields(options: Options) -> tuple[str, ...]:
+    """Fields that every row must have."""
+    return (FIELD,)
+
+
+def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """The conversation of one row.
+
+    Raises:
+        DataError: it has fewer than two turns, or one of an unknown role, without text or of the
+            wrong shape.
+
+    >>> row = {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Yes?"}]}
+    >>> [part.text for part in segments(row, Options()) if part.train]
+    [' Yes?</s>']
+    """
+    said = _read(row, options)
+    names = _names(row) if options.conversation == DEFAULT else None
+    return conversation_segments(said.turns, options, system=said.system, roles=names)
+
+
+def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
+    """What is odd about a row that is used as it is."""
+    found = _read(row, options).remarks
+    if options.conversation != DEFAULT and row.get("roles") is not None:
+        found.append(NAMES_UNUSED)
+    return found
+
+
+def prompt(text: str, options: Options) -> list[Segment]:
+    """What stands before the answer to a plain question."""
+    return conversation_prompt(text, options)
+
+
+def _read(row: Mapping[str, Any], options: Options) -> Said:
+    return read_turns(row, FIELD, options.layout)
+
+
+def _names(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the row calls the user and the model."""
+    names = row.get("roles")
+    if names is None:
+        return None
+    given = cast("list[Any]", names) if isinstance(names, list) else []
+    if len(given) == 2 and all(isinstance(name, str) and name.strip() for name in given):
+        return given[0], given[1]
+    raise DataError(
+        "'roles' is no list of two names",
+        hint='write it as ["USER", "ASSISTANT"], or take it out',
+    )
