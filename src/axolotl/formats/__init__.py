@@ -95,6 +95,14 @@ class BoundFormat:
         """The segments that stand before the answer to a plain question."""
         return self.module.prompt(text, self.options)
 
+    def remarks(self, row: Mapping[str, Any]) -> list[str]:
+        """What is odd about a row that is used as it is, in words that many rows can share.
+
+        A format says it in a function `remarks(row, options)`, which it may leave out.
+        """
+        said = getattr(self.module, "remarks", None)
+        return said(row, self.options) if said else []
+
     def identity(self) -> dict[str, Any]:
         """What decides the text that comes out: the file's content and the options."""
         return {
@@ -260,7 +268,8 @@ def _shared(shared: Shared, given: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _source_hash(module_name: str) -> str:
-    """Hash of the file and of all that the files of this folder share."""
+    """Hash of the file and of all that the formats share: files of this folder, and the templates."""
     folder = Path(__file__).parent
     file = folder / f"{module_name.rpartition('.')[2]}.py"
-    return hash_values([hash_file(path) for path in [file, *sorted(folder.glob("_[!_]*.py"))]])
+    shared = [*folder.glob("_[!_]*.py"), *(folder.parent / "templates").glob("*.py")]
+    return hash_values([hash_file(path) for path in [file, *sorted(shared)]])
