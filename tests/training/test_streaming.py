@@ -88,13 +88,24 @@ def test_reading_goes_on_from_a_mark(done: int, tmp_path: Path) -> None:
     )
 
 
-def test_a_mark_is_that_of_the_rows_buffer_not_of_the_one_being_read() -> None:
+def test_a_mark_is_that_of_the_rows_buffer() -> None:
     data = opened()
     for i in range(20):
         data[i]
-    late, early = data.mark(19), opened().mark(0)
-    assert late.first_row <= 19
-    assert (early.number, early.first_row) == (0, 0)
+    second = data.mark(19)
+    assert 0 < second.first_row <= 19
+    assert second.number > 0
+    assert opened().mark(0) == BufferMark(0, 0, Numbers(None).position)
+
+
+def test_a_mark_behind_a_buffer_is_the_beginning_of_the_next() -> None:
+    data = opened()
+    data[0]
+    rows = next(i for i in range(1, 40) if data[i] and data.mark(i).number == 1)
+    fresh = opened()
+    for i in range(rows):
+        fresh[i]
+    assert fresh.mark(rows).number == 1, "not read yet, but known"
 
 
 def test_processes_share_the_rows() -> None:

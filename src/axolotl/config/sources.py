@@ -83,7 +83,8 @@ class DatasetSource(Section):
     weight: float = Field(
         default=1.0,
         gt=0,
-        description="How often the rows to train on are taken: 2 takes each twice, 0.5 a random half.",
+        description="How often the rows to train on are taken: 2 takes each twice, 0.5 a random half; "
+        "with `streaming`, the share of the rows against those of the other data sets.",
         json_schema_extra={"pending": True},
     )
     train_on_split: str = Field(
@@ -99,17 +100,15 @@ class DatasetSource(Section):
         default=None,
         description="Template of the conversation, for `type: sharegpt`; the style, for `type: "
         "alpaca_chat`.",
-        json_schema_extra={"implied": "`vicuna_v1.1` for sharegpt", "pending": True},
+        json_schema_extra={"implied": "`vicuna_v1.1` for sharegpt, `chat` for alpaca_chat"},
     )
     field_human: str | None = Field(
         default=None,
         description="What marks the user's turns, for `type: sharegpt`; `human` by default.",
-        json_schema_extra={"pending": True},
     )
     field_model: str | None = Field(
         default=None,
         description="What marks the model's turns, for `type: sharegpt`; `gpt` by default.",
-        json_schema_extra={"pending": True},
     )
     prompt_templates: PromptTemplates | None = Field(
         default=None,

@@ -23,16 +23,15 @@ class StreamingSection(Section):
     pretraining_dataset: str | list[PretrainingSource] | None = Field(
         default=None,
         description="Data set whose texts are read while training goes on.",
-        json_schema_extra={"needs": "`max_steps`", "pending": True},
+        json_schema_extra={"needs": "`max_steps`"},
     )
     streaming: bool = Field(
         default=False,
         description="Read `datasets` while training goes on, instead of preparing them first.",
-        json_schema_extra={"needs": "`max_steps`", "pending": True},
+        json_schema_extra={"needs": "`max_steps`"},
     )
     streaming_multipack_buffer_size: int = Field(
         default=10_000,
         ge=1,
         description="How many samples are shuffled and packed at a time while reading.",
-        json_schema_extra={"pending": True},
     )

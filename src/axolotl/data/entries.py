@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from axolotl.config import Sections
 from axolotl.config.sources import DatasetSource
@@ -68,3 +69,12 @@ def _open_entry(entry: DatasetSource, key: str, options: Sections, shared: Share
         shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
         parts += [Part(source, bound, key, shard) for source in sources]
     return parts
+
+
+def of_first_entry(options: Sections) -> dict[str, Any]:
+    """Type and settings of the first dataset of the file; texts of `pretraining_dataset` have none."""
+    if not options.data.datasets:
+        return {"type": "completion", "settings": {}}
+    first = options.data.datasets[0]
+    kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
+    return {"type": kind, "settings": first.settings()}

@@ -13,6 +13,7 @@ from typing import Any
 from axolotl.config import Sections
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
+from axolotl.data.entries import of_first_entry
 from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.formats import BoundFormat, bind, shared_settings
 from axolotl.records import Segment
@@ -61,7 +62,7 @@ def choose_format(
     shared = shared_settings(options, encoder.facts())
     if prompter is not None:
         return None if prompter in RAW else bind(prompter, shared=shared, where="--prompter")
-    written = _written(options)
+    written = of_first_entry(options)
     trained = (run or {}).get("format")
     used = {"type": None, "settings": {}, **trained} if isinstance(trained, dict) else written
     if used["type"] != written["type"]:
@@ -73,13 +74,6 @@ def choose_format(
         note_once("the training data was tokens already: questions are asked as plain text")
         return None
     return bind(used["type"], settings=used["settings"], shared=shared)
-
-
-def _written(options: Sections) -> dict[str, Any]:
-    """What the file says of its first dataset."""
-    first = options.data.datasets[0]
-    kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
-    return {"type": kind, "settings": first.settings()}
 
 
 def _name(kind: str | Mapping[str, Any] | None) -> str:

@@ -75,6 +75,8 @@ def _optimizer(config: Config, _: Machine) -> Implied | None:
 
 
 def _sample_packing(config: Config, _: Machine) -> Implied | None:
+    if config.streaming.pretraining_dataset and "sample_packing" not in config.written:
+        return True, "pretraining_dataset"
     if config.sequence.max_packed_sequence_len is None or config.sequence.sample_packing:
         return None
     return True, "max_packed_sequence_len"

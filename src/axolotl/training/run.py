@@ -17,6 +17,7 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from axolotl.core.console import note
+from axolotl.data.entries import of_first_entry
 from axolotl.data.prepare import prepare
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
@@ -69,8 +70,6 @@ class Trained:
     def record(self) -> dict[str, Any]:
         """What `run.json` says of it."""
         result, config = self.result, self.resolved.config
-        first = self.resolved.data.datasets[0]
-        kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
         losses = {"train_loss": result.train_loss, "eval_loss": result.eval_loss}
         if result.eval_loss is not None:
             losses["perplexity"] = EvalResult(result.eval_loss, 0, 0.0).perplexity
@@ -79,7 +78,7 @@ class Trained:
             "final": {**losses, "steps": result.steps, **result.metrics},
             "plan": self.facts,
             "data": self.data.as_dict(),
-            "format": {"type": kind, "settings": first.settings()},
+            "format": of_first_entry(self.resolved),
             "config": {"given": config.given(), "resolved": self.resolved.as_dict()},
         }
 

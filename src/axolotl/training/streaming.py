@@ -103,20 +103,29 @@ class StreamedRows(Dataset[list[TokenRow]]):
 
     def mark(self, row: int) -> BufferMark:
         """Where to begin reading in order to go on with a row; older marks are forgotten."""
-        fitting = [mark for mark in self._marks if mark.first_row <= row]
-        self._marks = [fitting[-1], *(m for m in self._marks if m.first_row > row)]
-        return fitting[-1]
+        self._marks = [
+            *[mark for mark in self._marks if mark.first_row <= row][-1:],
+            *[mark for mark in self._marks if mark.first_row > row],
+        ]
+        following = self._following()
+        return following if following and following.first_row <= row else self._marks[0]
 
     @property
     def dropped(self) -> dict[str, int]:
         """Source rows that gave no sample, by reason, since reading began."""
         return dict(self._stream.dropped)
 
-    def _next_buffer(self) -> None:
+    def _following(self) -> BufferMark | None:
+        """Where the buffer begins that is read next; None before the first."""
         last = self._marks[-1]
-        if self._plan is not None:
-            begun = last.first_row + self._plan.steps
-            self._marks.append(BufferMark(last.number + 1, begun, self._stream.position))
+        if self._plan is None:
+            return None
+        begun = last.first_row + self._plan.steps
+        return BufferMark(last.number + 1, begun, self._stream.position)
+
+    def _next_buffer(self) -> None:
+        if following := self._following():
+            self._marks.append(following)
         self._samples = self._stream.take(self._buffer_samples)
         lengths = np.array([row.input_ids.size for row in self._samples], np.int64)
         self._plan = self._plan_rows(lengths, self._marks[-1].number)

@@ -22,6 +22,7 @@ from axolotl.resolve.rules import (
     relora,
     rows,
     schedule,
+    streaming,
 )
 
 _FILES = (
@@ -30,6 +31,7 @@ _FILES = (
     adapter,
     relora,
     data,
+    streaming,
     rows,
     attention,
     loop,

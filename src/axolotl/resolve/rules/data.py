@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from axolotl.config.sources import DatasetSource
 from axolotl.errors import ConfigError, UnknownName
 from axolotl.formats import BoundFormat, bind, shared_settings
+from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
 from axolotl.resolve.later import is_later_type
 
@@ -32,67 +34,77 @@ def something_to_train_on(case: Case) -> Iterator[Found]:
 def dataset_types(case: Case) -> Iterator[Found]:
     """Every `type` is a format, and has the settings that its entry gives."""
     data = case.config.data
-    bound: list[BoundFormat] = []
-    for number, source in enumerate(data.datasets):
-        key = f"datasets.{number}.type"
+    entries = [(f"datasets.{number}", one) for number, one in enumerate(data.datasets)]
+    entries += [(f"test_datasets.{number}", one) for number, one in enumerate(data.test_datasets)]
+    formats: list[BoundFormat] = []
+    for key, source in entries:
         if source.type is None:
-            if source.field is not None:
-                yield Found(
-                    "warning",
-                    f"datasets.{number}.field",
-                    f"datasets.{number}.field has no effect without a type",
-                    "add `type: completion`",
-                )
-            continue
-        if not isinstance(source.type, str) or is_later_type(source.type):
-            continue  # `not_yet` speaks of it
-        try:
-            bound.append(
-                bind(
-                    source.type,
-                    settings=source.settings(),
-                    shared=shared_settings(case.config),
-                    key=key,
-                )
-            )
-        except UnknownName as error:
-            yield Found("error", key, f"{key}: {error.what}", error.hint or "")
-        except ConfigError as error:
-            yield Found("error", key, f"{key}: {error.what}", error.hint or "")
-    knows = [b for b in bound if "train_on_inputs" in type(b.options).model_fields]
-    if data.train_on_inputs and bound and len(bound) == len(data.datasets) and not knows:
+            yield from _without_a_type(source, key)
+        elif not isinstance(source.type, str) or not is_later_type(source.type):
+            try:
+                bound = _bind(case, source, key)
+            except (ConfigError, UnknownName) as error:
+                at = error.key if isinstance(error, ConfigError) else f"{key}.type"
+                yield Found("error", at, f"{at}: {error.what}", error.hint or "")
+                continue
+            formats.append(bound)
+            yield from _idle_style(bound, f"{key}.type")
+    if formats and len(formats) == len(entries):
+        yield from _in_no_format(case, formats)
+
+
+def _bind(case: Case, source: DatasetSource, key: str) -> BoundFormat:
+    kind = source.type
+    assert kind is not None, "there is a type"
+    return bind(
+        kind if isinstance(kind, str) else kind.model_dump(),
+        settings=source.settings(),
+        shared=shared_settings(case.config),
+        key=f"{key}.type",
+    )
+
+
+def _without_a_type(source: DatasetSource, key: str) -> Iterator[Found]:
+    if source.field is not None:
+        yield Found(
+            "warning",
+            f"{key}.field",
+            f"{key}.field has no effect without a type",
+            "add `type: completion`",
+        )
+
+
+def _idle_style(bound: BoundFormat, key: str) -> Iterator[Found]:
+    """A style is accepted where it changes nothing, and that is said."""
+    option = bound.module.SUFFIX
+    info = bound.module.Options.model_fields[option] if option else None
+    plain, style, _ = bound.type.partition(":")
+    if style and info and info.json_schema_extra == {"idle": True}:
+        yield Found(
+            "warning",
+            key,
+            f"{key}: '{bound.type}' is the same as '{plain}', which has one form",
+            f"write `type: {plain}`",
+            (Edit("set", key, plain),),
+        )
+
+
+def _in_no_format(case: Case, formats: list[BoundFormat]) -> Iterator[Found]:
+    """What is said for all data sets and what none of them has."""
+    known = {name for one in formats for name in type(one.options).model_fields}
+    data = case.config.data
+    if data.train_on_inputs and "train_on_inputs" not in known:
         yield Found(
             "warning",
             "train_on_inputs",
             "train_on_inputs has no effect: no data set has a prompt apart from its answer",
             "remove it",
         )
-
-
-def streaming(case: Case) -> Iterator[Found]:
-    """Data that is read while training goes on has no known length and no held-out rows."""
-    config = case.config
-    if not config.streaming.pretraining_dataset:
-        return
-    if config.training.max_steps is None:
-        yield Found(
-            "error",
-            "pretraining_dataset",
-            "pretraining_dataset needs max_steps: nobody knows how long the data set is",
-            "add `max_steps: 1000`",
-        )
-    if config.training.group_by_length:
+    if data.prompt_templates != "canonical" and "prompt_templates" not in known:
         yield Found(
             "warning",
-            "group_by_length",
-            "group_by_length has no effect: the data set is read in its own order",
-            "remove it",
-        )
-    if config.data.val_set_size:
-        yield Found(
-            "error",
-            "val_set_size",
-            "val_set_size: no rows can be held out of pretraining_dataset",
+            "prompt_templates",
+            "prompt_templates has no effect: the text of these types is the same in every wording",
             "remove it",
         )
 
@@ -131,8 +143,7 @@ def token_for_the_hub(case: Case) -> Iterator[Found]:
 
 TABLE: Table = [
     (something_to_train_on, "datasets pretraining_dataset"),
-    (dataset_types, "datasets train_on_inputs"),
-    (streaming, "pretraining_dataset max_steps group_by_length val_set_size"),
+    (dataset_types, "datasets test_datasets train_on_inputs prompt_templates"),
     (one_part_of_the_rows, "dataset_shard_num dataset_shard_idx"),
     (token_for_the_hub, "push_dataset_to_hub hf_use_auth_token"),
 ]
