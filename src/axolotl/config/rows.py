@@ -15,21 +15,18 @@ class RowsSection(Section):
     excess_length_strategy: Literal["drop", "truncate", "raise"] = Field(
         default="drop",
         description="What becomes of a row longer than `sequence_len`: it is dropped and counted, cut "
-        "to that length, or an error. Plain text is always split.",
-        json_schema_extra={"pending": True},
+        "to that length and counted, or an error. Plain text is always split.",
     )
     min_sample_len: int | None = Field(
         default=None,
         ge=1,
         description="Shortest row in tokens; shorter ones are dropped and counted.",
-        json_schema_extra={"pending": True},
     )
     skip_bad_rows: int = Field(
         default=0,
         ge=0,
         description="How many rows that cannot be used are left out, counted and listed, before it is "
         "an error.",
-        json_schema_extra={"pending": True},
     )
     dataset_exact_deduplication: bool = Field(
         default=False,

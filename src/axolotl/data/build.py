@@ -154,11 +154,10 @@ def _count(
 
 def _remarks(bound: BoundFormat, batch: Batch) -> Iterator[tuple[int, str]]:
     """What the format has to say of rows: number of the row, and what."""
-    remarks = getattr(bound.module, "remarks", None)
-    if remarks is None:
+    if not hasattr(bound.module, "remarks"):
         return
     for row, number in zip(batch.rows, batch.numbers.tolist(), strict=True):
-        for remark in remarks(row, bound.options):
+        for remark in bound.remarks(row):
             yield number, remark
 
 
