@@ -150,9 +150,8 @@ def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:
     """Take the tokenizer saved with the weights: it has all added tokens under their trained ids."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         return model
-    return model.model_copy(
-        update={"tokenizer_config": str(folder), "special_tokens": {}, "tokens": []}
-    )
+    made = {"special_tokens": {}, "tokens": [], "added_tokens_overrides": {}}
+    return model.model_copy(update={"tokenizer_config": str(folder), **made})
 
 
 def _refuse_old_merge(folder: Path, key: str) -> None:

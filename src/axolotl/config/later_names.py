@@ -7,7 +7,7 @@ added to a section, its name leaves this list; a test checks that.
 from __future__ import annotations
 
 _NAMES = """
-accelerator_config activation_offloading adam_beta3 adam_epsilon2 added_tokens_overrides
+accelerator_config activation_offloading adam_beta3 adam_epsilon2
 auto_find_batch_size axolotl_config_path batch_flattening batch_size bench_split bnb_config_kwargs
 center_rewards_coefficient chunked_cross_entropy chunked_cross_entropy_num_chunks cls_model_config
 comet_api_key comet_experiment_config comet_experiment_key comet_mode comet_online

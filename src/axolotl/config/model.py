@@ -83,6 +83,11 @@ class ModelSection(Section):
         description="Ordinary tokens to add to the vocabulary; with an adapter, train the embeddings "
         "too (`lora_modules_to_save`).",
     )
+    added_tokens_overrides: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="New texts of tokens that the tokenizer holds in reserve, by their numbers, such as "
+        "`128002: <tool>`; nothing is added to the vocabulary.",
+    )
     resize_token_embeddings_to_32x: bool = Field(
         default=False,
         description="Round the number of embeddings up to a multiple of 32 when tokens are added, "

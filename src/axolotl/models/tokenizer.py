@@ -11,6 +11,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
+from axolotl.models.reserved_tokens import rename_tokens
 from axolotl.models.sources import base_source, first_line, hub_token, local_source
 
 
@@ -81,6 +82,7 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
         ) from error
     if legacy:
         _keep_legacy(tokenizer, legacy)
+    rename_tokens(tokenizer, model.added_tokens_overrides)
     return tokenizer
 
 
