@@ -113,3 +113,24 @@ def test_the_type_that_fits_is_named(
     with pytest.raises(DataError) as caught:
         run({"path": write("a.jsonl", json_lines([row])), "type": kind})
     assert fits in (caught.value.hint or "")
+
+
+LINES: dict[str, bytes] = {
+    "a.jsonl": b'{"text": "a"}\n{"text": "b"\n[1]\n\n{"text": "\xe9"}\n{"text": "c"}\n',
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_lines_that_cannot_be_read_are_bad_rows(name: str, write: Write, tokenizer: Any) -> None:
+    write(name, LINES[name])
+    (batch,) = read(name, "completion", tokenizer, BadRows(3))
+    assert batch.numbers.tolist() == [1, 5]
+    assert [number for number, _ in batch.bad] == [2, 3, 4]
+    with pytest.raises(DataError, match=r"row 4 \(line 5\)[^$]*not UTF-8[^$]*one bad row more"):
+        read(name, "completion", tokenizer, BadRows(2))
+
+
+def test_a_row_behind_bad_ones_has_its_own_place(write: Write, tokenizer: Any) -> None:
+    write("a.jsonl", b'nothing\n{"text": "a"}\n{"txt": "b"}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl row 3 \(line 3\): no field 'text'"):
+        read("a.jsonl", "completion", tokenizer, BadRows(1))

@@ -108,7 +108,7 @@ def batches(
         DataError: a row cannot be read or used; names it.
     """
     bad = bad or BadRows()
-    chunks = _metered(_first(part.chunks(start_row), first_rows), meter)
+    chunks = _readable(_metered(_first(part.chunks(start_row), first_rows), meter), bad)
     first = next(chunks, None)
     if first is None:
         left = bad.drain()
@@ -144,9 +144,9 @@ class _TextReader:
         self._batch = SegmentBatch()
         self._rows: list[Mapping[str, Any]] = []
         self._numbers: list[int] = []
-        self._places: list[tuple[RowChunk, int]] = []
+        self._places: list[tuple[_Readable, int]] = []
 
-    def batches(self, chunks: Iterator[RowChunk]) -> Iterator[Batch]:
+    def batches(self, chunks: Iterator[_Readable]) -> Iterator[Batch]:
         for chunk in chunks:
             numbers = chunk.numbers
             for i, row in enumerate(chunk.rows):
@@ -198,7 +198,7 @@ class _TextReader:
 
 
 def _token_batches(
-    part: Part, first: RowChunk, chunks: Iterator[RowChunk], encoder: Encoder, bad: BadRows
+    part: Part, first: _Readable, chunks: Iterator[_Readable], encoder: Encoder, bad: BadRows
 ) -> Iterator[Batch]:
     for chunk in chain([first], chunks):
         batch = TokenBatch(encoder.vocabulary)
@@ -253,6 +253,36 @@ def _behind(chunks: Iterator[RowChunk], start_row: int) -> Iterator[RowChunk]:
         at = sum(number <= start_row for number in numbers)
         lines = None if chunk.lines is None else chunk.lines[at:]
         yield replace(chunk, rows=chunk.rows[at:], lines=lines, picked=list(numbers[at:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Readable:
+    """Rows of a chunk that could be read."""
+
+    rows: list[dict[str, Any]]
+    numbers: Sequence[int]
+    chunk: RowChunk
+
+    def place(self, label: str, index: int) -> str:
+        """Where a row stands."""
+        at = self.chunk.numbers.index(self.numbers[index])
+        return self.chunk.place(label, at)
+
+
+def _readable(chunks: Iterator[RowChunk], bad: BadRows) -> Iterator[_Readable]:
+    for chunk in chunks:
+        numbers = chunk.numbers
+        rows = [row for row in chunk.rows if not isinstance(row, DataError)]
+        if len(rows) < len(chunk.rows):
+            kept: list[int] = []
+            for row, number in zip(chunk.rows, numbers, strict=True):
+                if isinstance(row, DataError):
+                    bad.take(row, number)
+                else:
+                    kept.append(number)
+            numbers = kept
+        if rows:
+            yield _Readable(rows, numbers, chunk)
 
 
 def _metered(chunks: Iterator[RowChunk], meter: Meter | None) -> Iterator[RowChunk]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from axolotl.data.json_values import explain, not_an_object, scan
-from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, RowChunk, not_utf8, row_place
+from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, Row, RowChunk, not_utf8, row_place
 from axolotl.errors import DataError
 
 _BLANK = " \t\n\r"
@@ -30,8 +30,10 @@ def read_json(
         done: Function that gives the share of the file read so far.
         start_row: How many rows are passed over; those on lines of their own without being parsed.
 
+    A line that is no row stands in its chunk as the error that it is.
+
     Raises:
-        DataError: a row is not a JSON object, or not valid JSON or UTF-8.
+        DataError: the file is not UTF-8, or an array is broken.
     """
     head = stream.read(CHUNK_BYTES)
     if head[:2] in _UTF16_MARKS:
@@ -62,7 +64,7 @@ def _read_lines(
             lines, passed = _behind(block, start_row - row_number)
             row_number += passed
             line_number += len(block) - len(lines)
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         numbers: list[int] = []
         for raw in lines:
             line_number += 1
@@ -105,8 +107,15 @@ def _behind(lines: list[bytes], rows: int) -> tuple[list[bytes], int]:
     return [], passed
 
 
-def _line_slowly(raw: bytes, place: str) -> dict[str, Any]:
-    """The row of a line that is not plainly one object; raises `DataError` when it is none."""
+def _line_slowly(raw: bytes, place: str) -> Row:
+    """The row of a line that is not plainly one object, or what is wrong with it."""
+    try:
+        return _parsed(raw, place)
+    except DataError as error:
+        return error
+
+
+def _parsed(raw: bytes, place: str) -> dict[str, Any]:
     try:
         line = raw.decode().strip(_BLANK)
     except UnicodeDecodeError as error:

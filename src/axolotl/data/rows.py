@@ -15,19 +15,23 @@ CHUNK_ROWS = 1000
 CHUNK_BYTES = 1 << 20
 
 
+Row = dict[str, Any] | DataError
+"""A row, or what is wrong with it where it could not be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowChunk:
     """Some consecutive rows of one file, or some picked from these.
 
     Args:
-        rows: The rows.
+        rows: The rows; one that could not be read is the error that says why.
         first_row: Number of the first of them in the file, from 1.
         lines: The line on which each begins, from 1; None for files without lines.
         done: Share of the file that has been read, 0 to 1.
         picked: Number of each row in the file, where not all were taken.
     """
 
-    rows: list[dict[str, Any]]
+    rows: Sequence[Row]
     first_row: int
     lines: Sequence[int] | None
     done: float

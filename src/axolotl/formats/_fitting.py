@@ -15,7 +15,7 @@ _OF_OWN_TEMPLATES = "custom"
 
 
 def fitting_types(row: Mapping[str, Any]) -> list[str]:
-    """The types whose fields the row has, those that ask for the most first.
+    """The types whose fields the row has, those that ask for the most first; one for each set of fields.
 
     >>> fitting_types({"instruction": "Name a colour.", "output": "Red."})[0]
     'alpaca'
@@ -27,7 +27,10 @@ def fitting_types(row: Mapping[str, Any]) -> list[str]:
     ]
     fitting = [(kind, fields) for kind, fields in _fields() if fields and fields <= names]
     fitting.sort(key=lambda pair: (-len(pair[1]), len(pair[0])))
-    return list(dict.fromkeys([*turns, *(kind for kind, _ in fitting)]))
+    one_each: dict[frozenset[str], str] = {}
+    for kind, fields in fitting:
+        one_each.setdefault(fields, kind)
+    return list(dict.fromkeys([*turns, *one_each.values()]))
 
 
 @cache
