@@ -22,8 +22,6 @@ SMALL: dict[str, Any] = {"base_model": "m", "datasets": [ENTRY]}
 VALUES: dict[str, Any] = {
     "rope_scaling": {"type": "linear", "factor": 2},
     "fsdp": ["full_shard"],
-    "type": {"format": "{instruction}"},
-    "prompt_templates": "2023-10",
     "excess_length_strategy": "raise",
     **dict.fromkeys(["train_on_eos", "train_on_eot"], "all"),
     "eot_tokens": ["x"],

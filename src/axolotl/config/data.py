@@ -51,7 +51,6 @@ class DataSection(Section):
         default="canonical",
         description="Wording of the prompts: the one in common use, or that of the release of October "
         "2023, faults included, for models trained with it.",
-        json_schema_extra={"pending": True},
     )
     dataset_processes: int | None = Field(
         default=None,

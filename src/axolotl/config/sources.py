@@ -51,7 +51,6 @@ class DatasetSource(Section):
         default=None,
         description="How a row becomes text, such as `alpaca`, `chat_template` or `completion`, or a "
         "mapping with own templates; leave it out for rows that are tokenized already.",
-        json_schema_extra={"pending": ["a mapping"]},
     )
     ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
         default=None,
@@ -113,7 +112,6 @@ class DatasetSource(Section):
     prompt_templates: PromptTemplates | None = Field(
         default=None,
         description="Wording of this data set's prompts; by default that of the whole file.",
-        json_schema_extra={"pending": True},
     )
     chat_template: str | None = Field(
         default=None,

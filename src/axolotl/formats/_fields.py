@@ -77,10 +77,9 @@ def first_text(row: Mapping[str, Any], *names: str) -> str:
     null = next((name for name in names if name in row), None)
     if null is not None:
         return required_text(row, null)
-    first = missing_field(row, names[0], "a text")
-    others = " and no ".join(f"'{name}'" for name in names[1:])
-    what = f"no field '{names[0]}' and no {others} ({_has(row)})"
-    raise DataError(what, hint=first.hint)
+    others = " and no ".join(f"'{name}'" for name in names)
+    meant = next((name for name in names if nearest(name, row)), names[0])
+    raise DataError(f"no field {others} ({_has(row)})", hint=missing_field(row, meant, "").hint)
 
 
 def required_texts(row: Mapping[str, Any], name: str) -> list[str]:

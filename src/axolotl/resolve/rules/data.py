@@ -65,12 +65,12 @@ def _bind(case: Case, source: DatasetSource, key: str) -> BoundFormat:
 
 
 def _without_a_type(source: DatasetSource, key: str) -> Iterator[Found]:
-    if source.field is not None:
+    for name in source.settings():
         yield Found(
             "warning",
-            f"{key}.field",
-            f"{key}.field has no effect without a type",
-            "add `type: completion`",
+            f"{key}.{name}",
+            f"{key}.{name} has no effect without a type",
+            "add `type: completion`" if name == "field" else "add the `type` that it is for",
         )
 
 
