@@ -125,12 +125,13 @@ def test_tokens_as_a_mapping_were_meant_as_special_tokens(
         ("sharegpt_simple:load_role", "sharegpt:load_role"),
     ],
 )
-def test_a_renamed_dataset_type_is_read_by_its_present_name(old: str, new: str) -> None:
+@pytest.mark.parametrize("key", ["datasets", "test_datasets"])
+def test_a_renamed_dataset_type_is_read_by_its_present_name(key: str, old: str, new: str) -> None:
     options_read, finding = read(
-        {"datasets": [{"path": "a", "type": "alpaca"}, {"path": "b", "type": old}]}
+        {key: [{"path": "a", "type": "alpaca"}, {"path": "b", "type": old}]}
     )
-    assert [entry["type"] for entry in options_read["datasets"]] == ["alpaca", new]
-    assert finding.fix == (Edit("set", "datasets.1.type", new),)
+    assert [entry["type"] for entry in options_read[key]] == ["alpaca", new]
+    assert finding.fix == (Edit("set", f"{key}.1.type", new),)
     assert load_config({**SMALL, "datasets": [{"path": "a", "type": new}]}).notes == ()
 
 

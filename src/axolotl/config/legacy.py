@@ -6,7 +6,7 @@ A finding carries the same change as edits, so that a file can be rewritten to w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED
 from axolotl.config.tree import Branch, Leaf, Node, Row, is_unset, read_int, to_python
@@ -152,16 +152,15 @@ def _batch_size(tree: Branch) -> list[Finding]:
 
 def _dataset_types(tree: Branch) -> list[Finding]:
     """Names of dataset types that have another one now."""
-    datasets = tree.items.get("datasets")
     findings: list[Finding] = []
-    for number, entry in enumerate(datasets.items if isinstance(datasets, Row) else []):
-        leaf = entry.items.get("type") if isinstance(entry, Branch) else None
+    for place, entry in _entries(tree):
+        leaf = entry.items.get("type")
         if not isinstance(leaf, Leaf) or not isinstance(leaf.value, str):
             continue
         new = re.sub(r"^sharegpt:chat$", "sharegpt", leaf.value)
         new = new.replace("sharegpt_simple", "sharegpt")
         if new != leaf.value:
-            key = f"datasets.{number}.type"
+            key = f"{place}.type"
             what = f"{key}: '{leaf.value}' is called '{new}' now"
             fix = (Edit("set", key, new),)
             findings.append(
@@ -169,6 +168,15 @@ def _dataset_types(tree: Branch) -> list[Finding]:
             )
             leaf.value = new
     return findings
+
+
+def _entries(tree: Branch) -> Iterator[tuple[str, Branch]]:
+    """Place and content of every data set."""
+    for key in ("datasets", "test_datasets"):
+        row = tree.items.get(key)
+        for number, entry in enumerate(row.items if isinstance(row, Row) else []):
+            if isinstance(entry, Branch):
+                yield f"{key}.{number}", entry
 
 
 def _model_type(tree: Branch) -> list[Finding]:
