@@ -11,11 +11,6 @@ LATER_TYPES = frozenset(
     [
         "chat_template",
         "input_output",
-        "llama2_chat",
-        "pygmalion",
-        "sharegpt",
-        "sharegpt_jokes",
-        "sharegpt_simple",
         "stepwise_supervised",
     ]
 )
