@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from axolotl.artifacts.run_folder import read_run
 from axolotl.config.adapter import AdapterSection
@@ -20,12 +20,15 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import attention_need
 from axolotl.models.load import model_config, open_model
+from axolotl.models.sources import first_line
 from axolotl.models.tokenizer import load_tokenizer
 
 MERGED = "merged"
 """Name of the folder in `output_dir` that a merged model is written to."""
 MERGE_FILE = "merge.json"
 """What a merge says of itself, in the folder of the merged model."""
+GENERATION_FILE = "generation_config.json"
+"""Where generation stops, beside the weights."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER, _FULL = "adapter_config.json", "config.json"
 
@@ -77,8 +80,21 @@ class Trained:
             tokenizer=tokenizer,
         )
         if self.adapter is not None:
+            if (self.adapter / GENERATION_FILE).is_file():
+                loaded.generation_config.eos_token_id = _ends(self.adapter)
             loaded = attach_saved(loaded, self.adapter, trainable=False)
         return loaded.eval()
+
+
+def _ends(folder: Path) -> list[int] | int | None:
+    """Where the answers of an adapter end, as its training wrote it."""
+    try:
+        return GenerationConfig.from_pretrained(folder).eos_token_id
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{folder / GENERATION_FILE}' cannot be read: {first_line(error)}",
+            hint="move it away: answers then end at the tokenizer's end token",
+        ) from error
 
 
 def plain_attention(model: ModelSection) -> str:

@@ -25,6 +25,7 @@ from axolotl.models.tokenizer import load_tokenizer, pad_id
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
+from axolotl.training.answer_ends import answer_ends, stop_at
 from axolotl.training.arguments import every, training_arguments
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
@@ -116,6 +117,7 @@ def run_training(
     set_seed(resolved.training.seed)
     with located(model_place):
         model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
+    stop_at(model, answer_ends(tokenizer, data.shown, eot_tokens=resolved.chat.eot_tokens))
     max_steps_given = resolved.training.max_steps is not None
     layout: dict[str, Any] = {
         "isolates": attention.isolates,

@@ -24,6 +24,7 @@ from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
+from axolotl.training.answer_ends import write_stops
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.checkpoint_files import loading
 from axolotl.training.counters import RunCounters
@@ -261,13 +262,14 @@ class PackedTrainer(Trainer):
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
     ) -> None:
-        """Weights in safetensors and the tokenizer; no pickled arguments."""
+        """Weights in safetensors, where answers end, and the tokenizer; no pickled arguments."""
         if not self.args.should_save:
             return
         target = output_dir or str(self.args.output_dir)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
         with no_library_bars():
             unwrapped.save_pretrained(target, state_dict=state_dict)
+        write_stops(unwrapped, Path(target))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(target)
         usual_permissions(Path(target))
