@@ -133,7 +133,7 @@ def _yaml(row: Mapping[str, Any], name: str) -> str:
 
     try:
         return yaml.safe_dump(required_mapping(row, name), default_flow_style=False)
-    except (yaml.YAMLError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise DataError(
             f"'{name}' cannot be written as YAML",
             hint="its keys and values are to be text, numbers, lists and objects",
