@@ -77,7 +77,7 @@ def train(config: Source) -> RunResult:
 
 def _print_samples(settings: Resolved) -> Callable[[Samples, Any], object] | None:
     """What `debug` prints of the prepared data."""
-    from axolotl.reports.preview import print_samples
+    from axolotl.reports.preview_text import print_samples
 
     if not settings.general.debug:
         return None

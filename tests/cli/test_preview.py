@@ -31,11 +31,59 @@ def test_preview_as_json(rows_config: str) -> None:
     assert not Path("last_run_prepared").exists()
 
 
-def test_a_broken_row_ends_in_two(rows_config: str) -> None:
+def test_a_broken_row_is_shown_and_does_not_end_it(rows_config: str) -> None:
     with Path("rows.jsonl").open("a") as rows:
         rows.write('{"instruction": "a"}\n')
-    assert CliRunner().invoke(preview, [rows_config]).exit_code == 0
     result = CliRunner().invoke(preview, [rows_config, "--rows", "9"])
+    assert result.exit_code == 0, result.output
+    assert "rows.jsonl row 9\nbad row: no field 'output'" in result.stdout
+    assert "9 rows, " in result.stdout
+    assert ", 1 bad" in result.stdout
+
+
+def test_nothing_to_show_ends_in_two(rows_config: str) -> None:
+    Path("rows.jsonl").write_text('{"instruction": "a"}\n', "utf-8")
+    result = CliRunner().invoke(preview, [rows_config, "--html", "page.html"])
     assert result.exit_code == 2
-    assert "rows.jsonl row 9 (line 9): no field 'output'" in result.stderr
+    assert "rows.jsonl row 1 (line 1): no field 'output'" in result.stderr
     assert "Traceback" not in result.output
+    assert not Path("page.html").exists()
+
+
+def test_one_row_of_one_entry(rows_config: str) -> None:
+    text = Path(rows_config).read_text("utf-8")
+    second = "  - path: rows.jsonl\n    type: completion:output\n"
+    Path(rows_config).write_text(text.replace("sequence_len", f"{second}sequence_len"), "utf-8")
+    found = CliRunner().invoke(preview, [rows_config, "--row", "3", "--json"])
+    rows = json.loads(found.stdout)["rows"]
+    assert [(row["source_row"], row["type"]) for row in rows] == [
+        (3, "alpaca"),
+        (3, "completion:output"),
+    ]
+    found = CliRunner().invoke(preview, [rows_config, "--row", "3", "--dataset", "1", "--json"])
+    assert [row["type"] for row in json.loads(found.stdout)["rows"]] == ["completion:output"]
+    found = CliRunner().invoke(preview, [rows_config, "--dataset", "2"])
+    assert found.exit_code == 2
+    assert "there is no entry 2; the last is 1" in found.stderr
+
+
+def test_a_row_behind_the_last_is_said(rows_config: str) -> None:
+    result = CliRunner().invoke(preview, [rows_config, "--row", "9"])
+    assert result.exit_code == 2
+    assert "no file has a row 9" in result.stderr
+    Path("rows.jsonl").write_text("", "utf-8")
+    result = CliRunner().invoke(preview, [rows_config])
+    assert (result.exit_code, "the files have no rows" in result.stderr) == (2, True)
+
+
+def test_the_page(rows_config: str) -> None:
+    result = CliRunner().invoke(preview, [rows_config, "--html", "out/page.html"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("out/page.html: 8 rows, ")
+    page = Path("out/page.html").read_text("utf-8")
+    assert "<title>Preview of a.yml</title>" in page
+    assert "8, at most 50 of each file" in page
+    assert "Red and 7 more." in page
+    both = CliRunner().invoke(preview, [rows_config, "--html", "b.html", "--json", "--rows", "2"])
+    assert len(json.loads(both.stdout)["rows"]) == 2
+    assert "2, at most 2 of each file" in Path("b.html").read_text("utf-8")

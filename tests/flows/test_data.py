@@ -9,7 +9,7 @@ import pytest
 
 from axolotl import api
 from axolotl.errors import ModelError
-from axolotl.reports.preview import render_tokens
+from axolotl.reports.preview_text import render_tokens
 
 Options = Callable[..., dict[str, Any]]
 SHORT = {"max_steps": 2, "val_set_size": 0, "save_strategy": "no"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ import click
 from axolotl.cli._run import config_command
 
 if TYPE_CHECKING:
+    from axolotl.data.summary import PrepareSummary
     from axolotl.resolve import Resolved
 
 SAMPLES = 5
@@ -25,16 +27,28 @@ SAMPLES = 5
     help="How many rows --debug prints, chosen at random.",
 )
 @click.option("--debug_text_only", is_flag=True, help="Leave (label, id) out of --debug.")
-def main(resolved: Resolved, debug: bool, debug_num_examples: int, debug_text_only: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def main(
+    resolved: Resolved,
+    debug: bool,
+    debug_num_examples: int,
+    debug_text_only: bool,
+    as_json: bool,
+) -> None:
     """Fill the token store and say what became of the rows.
 
-    A second run with the same data, tokenizer and options finds the tokens there.
+    A second run with the same data, tokenizer and options finds the tokens there; one that was
+    interrupted goes on where it was.
     """
     debug = debug or resolved.general.debug
-    fill_store(resolved, samples=debug_num_examples if debug else 0, text_only=debug_text_only)
+    summary = fill_store(
+        resolved, samples=debug_num_examples if debug else 0, text_only=debug_text_only
+    )
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), default=str))
 
 
-def fill_store(resolved: Resolved, *, samples: int, text_only: bool = False) -> None:
+def fill_store(resolved: Resolved, *, samples: int, text_only: bool = False) -> PrepareSummary:
     """Prepare the data, say what became of the rows, and print some of them token by token.
 
     Args:
@@ -43,17 +57,21 @@ def fill_store(resolved: Resolved, *, samples: int, text_only: bool = False) -> 
         text_only: Leave out `(label, id)`.
     """
     from axolotl import api
-    from axolotl.core.console import print_pairs
+    from axolotl.core.console import console, print_pairs
+    from axolotl.reports.prepared import print_sources
 
     prepared = api.prepare(resolved)
-    print_pairs("Prepared", prepared.summary.lines())
+    summary = prepared.summary
+    print_sources(summary.by_source, console())
+    print_pairs("Prepared", summary.lines(reasons=False))
     if not samples:
-        return
+        return summary
 
-    from axolotl.reports.preview import print_samples
+    from axolotl.reports.preview_text import print_samples
 
     seed, tokenizer = resolved.training.seed, api.load_tokenizer(resolved)
     print_samples(prepared.train, tokenizer, count=samples, seed=seed, text_only=text_only)
+    return summary
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Row by row: what is trained, what is masked, and where the special tokens stand.
+"""Row by row: what is trained, what is masked, and where a row is cut.
 
 Nothing is read from a store: the rows go through the same format and tokenizing code as in a
 preparation, so what is shown is what would be trained.
@@ -6,92 +6,143 @@ preparation, so what is shown is what would be trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from axolotl.core.console import console
+from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
-from axolotl.data.store import TokenStore
-from axolotl.data.tokenize import Limits, fit
+from axolotl.data.tokenize import Limits, SegmentBatch, fit, tokenize
+from axolotl.errors import DataError
 from axolotl.records import IGNORE_INDEX, Segment
 
-if TYPE_CHECKING:
-    from rich.text import Text
 
-TRAINED, MASKED, SPECIAL = "green", "dim", "reverse"
-_VISIBLE = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-_VISIBLE |= {code: f"<U+{code:04X}>" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part of a row that is one row of the training.
+
+    Args:
+        begin: Its first token.
+        end: Behind its last token.
+    """
+
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """One row as it would be trained.
+    """One row of a file and what it becomes.
 
     Args:
         dataset: Name of the file.
-        source_row: Row in that file, from 1.
-        segments: What the format made of it; empty for pretokenized rows, and for all but the
-            first row that a long one is cut into.
-        input_ids: Token ids.
+        source_row: Row in that file, from 1; 0 where the whole file is meant.
+        type: The format; None for rows that are tokens already.
+        row: The row as it stands in the file; None where it cannot be read.
+        segments: What the format made of it; empty for pretokenized rows.
+        input_ids: Token ids of the whole row, before anything is cut.
         labels: Labels; `IGNORE_INDEX` where nothing is trained.
+        segment_of: The segment that each token is of; empty for pretokenized rows.
+        pieces: What of it is trained on, in order: one piece, several where the row is split, none
+            where it is dropped.
         dropped: Why the row would not be in the data; None when it would.
+        bad: Why the row cannot be used; None when it can.
+        remarks: What the format has to say of the row besides.
+        entry: The entry in the YAML file, such as `datasets.0`.
     """
 
     dataset: str
     source_row: int
-    segments: tuple[Segment, ...]
-    input_ids: list[int]
-    labels: list[int]
+    type: str | None
+    row: Mapping[str, Any] | None = None
+    segments: tuple[Segment, ...] = ()
+    input_ids: Sequence[int] = ()
+    labels: Sequence[int] = ()
+    segment_of: Sequence[int] = ()
+    pieces: tuple[Piece, ...] = ()
     dropped: str | None = None
+    bad: DataError | None = None
+    remarks: tuple[str, ...] = ()
+    entry: str = ""
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens that are in the data."""
+        return sum(piece.end - piece.begin for piece in self.pieces)
 
     @property
     def trained_tokens(self) -> int:
-        """Tokens that carry a label."""
-        return sum(label != IGNORE_INDEX for label in self.labels)
+        """Tokens that are predicted and carry a label; of a row that is dropped, those that would be.
+
+        The first token of a row is never predicted, whatever its label.
+        """
+        spans = self.pieces or (Piece(0, len(self.labels)),)
+        return sum(
+            label != IGNORE_INDEX
+            for span in spans
+            for label in self.labels[span.begin + 1 : span.end]
+        )
+
+    @property
+    def fate(self) -> str | None:
+        """What becomes of the row where it is not kept whole: `bad`, `dropped`, `truncated` or `split`."""
+        if self.bad is not None:
+            return "bad"
+        if self.dropped is not None:
+            return "dropped"
+        if len(self.pieces) > 1:
+            return "split"
+        return "truncated" if self.kept_tokens < len(self.input_ids) else None
 
 
 def preview_rows(
-    parts: Sequence[Part], encoder: Encoder, limits: Limits, *, first_rows: int
+    parts: Sequence[Part],
+    encoder: Encoder,
+    limits: Limits,
+    *,
+    first_rows: int,
+    start_row: int = 0,
 ) -> list[PreviewRow]:
-    """The first rows of every file.
+    """Some rows of every file; one that cannot be used is there with the reason.
 
     Args:
         parts: Files and their formats.
         encoder: The tokenizer.
         limits: How long rows may be.
         first_rows: How many source rows of each file.
+        start_row: How many rows of each file are passed over.
 
     Raises:
-        DataError: a row cannot be used; names it.
+        DataError: not one row can be shown; it is what is wrong with the first.
     """
     shown: list[PreviewRow] = []
     for part in parts:
-        for batch in batches(part, encoder, first_rows=first_rows):
-            shown += _rows_of(part, batch, limits)
+        shown += _of_part(part, encoder, limits, first_rows, start_row)
+    if shown and all(row.bad for row in shown) and shown[0].bad:
+        raise shown[0].bad
     return shown
 
 
 def summarise(rows: Sequence[PreviewRow]) -> dict[str, Any]:
-    """Counts over the rows shown."""
-    kept = [row for row in rows if row.dropped is None]
-    tokens = sum(len(row.input_ids) for row in kept)
-    trained = sum(row.trained_tokens for row in kept)
-    dropped: dict[str, int] = {}
-    for row in rows:
-        if row.dropped is not None:
-            dropped[row.dropped] = dropped.get(row.dropped, 0) + 1
+    """Counts over the rows shown; one that is split counts as the rows it becomes."""
+    tokens = sum(row.kept_tokens for row in rows)
+    trained = sum(row.trained_tokens for row in rows if row.pieces)
+    lengths = [piece.end - piece.begin for row in rows for piece in row.pieces]
     return {
-        "rows": len(rows),
+        "rows": sum(max(1, len(row.pieces)) for row in rows),
         "tokens": tokens,
         "trained_tokens": trained,
         "trained_share": round(trained / tokens, 4) if tokens else 0.0,
-        "longest_tokens": max((len(row.input_ids) for row in kept), default=0),
-        "dropped": dropped,
+        "longest_tokens": max(lengths, default=0),
+        "dropped": dict(Counter(row.dropped for row in rows if row.dropped is not None)),
+        "truncated": sum(row.fate == "truncated" for row in rows),
+        "split": sum(row.fate == "split" for row in rows),
+        "bad": sum(row.fate == "bad" for row in rows),
     }
 
 
@@ -99,6 +150,9 @@ def summary_line(rows: Sequence[PreviewRow]) -> str:
     """The counts in one line."""
     found = summarise(rows)
     gone = "".join(f", {count} dropped ({reason})" for reason, count in found["dropped"].items())
+    gone += "".join(
+        f", {found[what]} {what}" for what in ("truncated", "split", "bad") if found[what]
+    )
     return (
         f"{found['rows']} rows, {found['tokens']:,} tokens, "
         f"{found['trained_share']:.0%} of them trained{gone}"
@@ -106,110 +160,134 @@ def summary_line(rows: Sequence[PreviewRow]) -> str:
 
 
 def as_document(rows: Sequence[PreviewRow]) -> dict[str, Any]:
-    """`{rows: [{dataset, source_row, segments, input_ids, labels, dropped}], summary}`."""
-    return {"rows": [asdict(row) for row in rows], "summary": summarise(rows)}
+    """`{rows: [{dataset, source_row, segments, input_ids, labels, …}], summary}`.
 
-
-def render(row: PreviewRow, tokenizer: Any, encoder: Encoder) -> Text:
-    """A row as text: trained tokens green in ⟦ ⟧, masked ones dim, special ones reversed.
-
-    Args:
-        row: The row.
-        tokenizer: Decodes the ids.
-        encoder: Knows the special tokens.
+    A row that is split is there as the rows it becomes, with the segments at the first.
     """
-    from rich.text import Text
-
-    text = Text()
-    masked = len(row.input_ids) - row.trained_tokens
-    text.append(f"{row.dataset} row {row.source_row}", style="bold")
-    text.append(f"  {len(row.input_ids)} tokens: {masked} masked, {row.trained_tokens} trained\n")
-    if row.dropped:
-        text.append(f"dropped: {row.dropped}\n", style="bold red")
-    inside = False
-    for trained, special, ids in _runs(row, encoder.control_tokens):
-        if trained != inside:
-            text.append("⟦" if trained else "⟧", style="bold")
-            inside = trained
-        style = f"{TRAINED if trained else MASKED}{' ' + SPECIAL if special else ''}"
-        text.append(_decode(tokenizer, ids).translate(_VISIBLE), style=style)
-    return text.append("⟧" if inside else "", style="bold")
+    return {"rows": [part for row in rows for part in _documents(row)], "summary": summarise(rows)}
 
 
-def render_tokens(
-    input_ids: Sequence[int], labels: Sequence[int], tokenizer: Any, *, text_only: bool = False
-) -> Text:
-    """Every token on its own, red when masked and green when trained, with `(label, id)` behind it.
-
-    Args:
-        input_ids: Token ids.
-        labels: Their labels.
-        tokenizer: Decodes the ids.
-        text_only: Leave out `(label, id)`.
-    """
-    from rich.text import Text
-
-    text = Text()
-    for token, label in zip(input_ids, labels, strict=True):
-        style = "red" if label == IGNORE_INDEX else "green"
-        text.append(_decode(tokenizer, [int(token)]).translate(_VISIBLE), style=style)
-        if not text_only:
-            text.append(f"({label}, {token}) ", style="dim")
-    return text
+def _documents(row: PreviewRow) -> Iterator[dict[str, Any]]:
+    spans = row.pieces or (Piece(0, len(row.input_ids)),)
+    for number, span in enumerate(spans):
+        yield {
+            "dataset": row.dataset,
+            "source_row": row.source_row,
+            "segments": [asdict(segment) for segment in row.segments] if not number else [],
+            "input_ids": list(row.input_ids[span.begin : span.end]),
+            "labels": list(row.labels[span.begin : span.end]),
+            "dropped": row.dropped,
+            "bad": row.bad and str(row.bad),
+            "type": row.type,
+            "piece": number + 1,
+            "pieces": len(spans),
+            "lost_tokens": len(row.input_ids) - row.kept_tokens if row.fate == "truncated" else 0,
+            "remarks": list(row.remarks),
+            "row": dict(row.row) if row.row is not None and not number else None,
+        }
 
 
-def print_samples(
-    store: TokenStore, tokenizer: Any, *, seed: int, count: int = 5, text_only: bool = False
-) -> None:
-    """Print some prepared rows on standard error, token by token.
+class _Noted(BadRows):
+    """Puts up with every row that cannot be used, and keeps what is wrong with it."""
 
-    Args:
-        store: The rows.
-        tokenizer: Decodes the ids.
-        seed: Seed of the choice.
-        count: How many, chosen at random; one may come twice.
-        text_only: Leave out `(label, id)`.
-    """
-    for index in np.random.default_rng(seed).choice(len(store), count):
-        row = store[int(index)]
-        text = render_tokens(
-            row.input_ids.tolist(), row.labels.tolist(), tokenizer, text_only=text_only
-        )
-        console().print(text, soft_wrap=True)
-        console().rule(style="dim")
+    def __init__(self) -> None:
+        super().__init__(sys.maxsize)
+        self.errors: list[tuple[int, DataError]] = []
+
+    def take(self, error: DataError, row: int) -> None:
+        self.errors.append((row, error))
 
 
-def _rows_of(part: Part, batch: Batch, limits: Limits) -> Iterator[PreviewRow]:
+def _of_part(
+    part: Part, encoder: Encoder, limits: Limits, first_rows: int, start_row: int
+) -> list[PreviewRow]:
+    noted = _Noted()
+    found: list[PreviewRow] = []
+    ends: list[PreviewRow] = []
+    try:
+        for batch in batches(part, encoder, first_rows=first_rows, start_row=start_row, bad=noted):
+            found += _rows_of(part, batch, encoder, limits)
+    except DataError as error:  # reading cannot go on behind it
+        ends = [replace(_plain(part, 0), bad=error)]
+    wrong = {number: error for number, error in noted.errors if number > start_row}
+    rows = _source_rows(part, wrong)
+    found += [replace(_plain(part, n), bad=e, row=rows.get(n)) for n, e in wrong.items()]
+    return sorted(found, key=lambda row: row.source_row)[:first_rows] + ends
+
+
+def _plain(part: Part, number: int) -> PreviewRow:
+    return PreviewRow(
+        part.source.label, number, part.bound.type if part.bound else None, entry=part.key
+    )
+
+
+def _source_rows(part: Part, numbers: Collection[int]) -> dict[int, Mapping[str, Any]]:
+    """The rows of these numbers, as far as they can be read; the file is read again for them."""
+    found: dict[int, Mapping[str, Any]] = {}
+    if not numbers:
+        return found
+    try:
+        for chunk in part.chunks(min(numbers) - 1):
+            for number, row in zip(chunk.numbers, chunk.rows, strict=True):
+                if number in numbers and not isinstance(row, DataError):
+                    found[number] = row
+            if chunk.rows and chunk.numbers[-1] >= max(numbers):
+                break
+    except DataError:
+        return found  # the first reading has said so
+    return found
+
+
+def _rows_of(part: Part, batch: Batch, encoder: Encoder, limits: Limits) -> Iterator[PreviewRow]:
     tokens = batch.tokens
+    # What is kept depends on lengths and labels alone, so ids that are positions say where it was.
+    places = replace(tokens, input_ids=np.arange(tokens.input_ids.size))
     long_rows = part.bound.long_rows if part.bound else "drop"
-    fitted = fit(tokens, limits, long_rows=long_rows)
-    kept = fitted.rows
+    fitted = fit(places, limits, long_rows=long_rows)
     reasons = {int(i): reason for reason, which in fitted.dropped.items() for i in which}
+    pieces: dict[int, list[Piece]] = {}
+    bounds = zip(fitted.rows.offsets[:-1], fitted.rows.offsets[1:], strict=True)
+    for origin, (begin, end) in zip(fitted.rows.origin.tolist(), bounds, strict=True):
+        at = int(fitted.rows.input_ids[begin] - tokens.offsets[origin])
+        pieces.setdefault(origin, []).append(Piece(at, at + int(end - begin)))
+    bound = None if batch.pretokenized else part.bound
+    segments = [tuple(bound.segments(row)) if bound else () for row in batch.rows]
+    numbers = segment_numbers(segments, encoder) if bound else None
     for i, (row, number) in enumerate(zip(batch.rows, batch.numbers, strict=True)):
-        typed = part.bound is not None and not batch.pretokenized
-        segments = tuple(part.bound.segments(row)) if typed and part.bound else ()
-        source = (tokens, [i]) if i in reasons else (kept, np.flatnonzero(kept.origin == i))
-        for at in source[1]:
-            span = slice(source[0].offsets[at], source[0].offsets[at + 1])
-            yield PreviewRow(
-                part.source.label,
-                int(number),
-                segments,
-                source[0].input_ids[span].tolist(),
-                source[0].labels[span].tolist(),
-                reasons.get(i),
-            )
-            segments = ()
+        span = slice(tokens.offsets[i], tokens.offsets[i + 1])
+        yield replace(
+            _plain(part, int(number)),
+            type=bound.type if bound else None,
+            row=row,
+            segments=segments[i],
+            input_ids=tokens.input_ids[span].tolist(),
+            labels=tokens.labels[span].tolist(),
+            segment_of=() if numbers is None else numbers[span].tolist(),
+            pieces=tuple(pieces.get(i, ())),
+            remarks=tuple(bound.remarks(row)) if bound else (),
+            dropped=reasons.get(i),
+        )
 
 
-def _runs(row: PreviewRow, control: Mapping[int, str]) -> Iterator[tuple[bool, bool, list[int]]]:
-    """Neighbours that look alike, decoded together: a character may span several tokens."""
-    pairs = zip(row.input_ids, row.labels, strict=True)
-    for (trained, special), run in groupby(
-        pairs, key=lambda pair: (pair[1] != IGNORE_INDEX, pair[0] in control)
-    ):
-        yield trained, special, [token for token, _ in run]
+def segment_numbers(rows: Sequence[Sequence[Segment]], encoder: Encoder) -> np.ndarray:
+    """Of which segment of its row each token is.
 
+    Labels say of each token whether its segment is trained, and the ids do not depend on it. So the
+    tokenizer is asked once for each binary digit: which tokens are of segments with a 1 there.
 
-def _decode(tokenizer: Any, ids: list[int]) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    Args:
+        rows: The segments of each row.
+        encoder: The tokenizer.
+
+    Returns:
+        int64, shape (T,): all tokens of the rows, one after the other.
+    """
+    digits = (max(map(len, rows), default=1) - 1).bit_length()
+    numbers = np.zeros(0, np.int64)
+    for digit in range(max(1, digits)):
+        batch = SegmentBatch()
+        for row in rows:
+            batch.add([replace(s, train=bool(i >> digit & 1)) for i, s in enumerate(row)])
+        labels = tokenize(batch, encoder)[0].labels
+        numbers = (labels != IGNORE_INDEX).astype(np.int64) << digit | (numbers if digit else 0)
+    return numbers
