@@ -46,11 +46,14 @@ class TokenizerFacts:
         chat_template: Its chat template; None where it has none.
         special_tokens: Name → text, such as `bos_token` and `eos_token`; those it has.
         control_tokens: The texts of all tokens that steer the model and are not text.
+        whole_tokens: The texts that are one token wherever they stand, those among them; None where
+            that is not known.
     """
 
     chat_template: str | None
     special_tokens: Mapping[str, str]
     control_tokens: frozenset[str]
+    whole_tokens: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

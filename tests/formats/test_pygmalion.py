@@ -85,7 +85,7 @@ def test_an_odd_row_is_used_and_remarked_on(
     ("row", "what", "hint"),
     [
         ({"conversations": []}, "'conversations' has no turns", "take the row out"),
-        ({"conversations": "Hi."}, "is text", "as a list such as"),
+        ({"conversations": "Hi."}, "is text", 'such as [{"role": "human", "value": "…"}, …]'),
         (talk(HUMAN, ("bot", None)), "'value' of turn 2 is null", "give the turn a text"),
         (
             {"conversations": [{"from": "human", "value": "Hi."}]},

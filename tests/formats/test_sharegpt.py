@@ -260,6 +260,24 @@ def test_an_odd_row_is_used_and_remarked_on(
     assert row == before
 
 
+def test_a_separator_that_is_no_token_is_remarked_on(bos_tokenizer: Any) -> None:
+    facts = Shared(tokenizer=Encoder(bos_tokenizer).facts())
+
+    def said(conversation: str) -> list[str]:
+        return bind("sharegpt", settings={"conversation": conversation}, shared=facts).remarks(TWO)
+
+    assert said("vicuna_v1.1") == said("claude") == said("tulu") == []
+    letters = "of the template is no token of this tokenizer, its letters are trained"
+    assert said("chatml") == [f"<|im_end|> {letters}"]
+    assert bind("sharegpt_jokes", settings={"conversation": "internlm-chat"}, shared=facts).remarks(
+        {"text": "A pun.", "explanation": "Because."}
+    ) == [f"<eoa> {letters}"]
+    longer = copy.deepcopy(bos_tokenizer)
+    longer.add_tokens(["<|im_end|>"])  # no special token, as with `tokens:`
+    facts = Shared(tokenizer=Encoder(longer).facts())
+    assert said("chatml") == []
+
+
 def test_an_empty_answer_trains_its_end_token_alone(bos_tokenizer: Any) -> None:
     batch = SegmentBatch()
     batch.add(bind("sharegpt").segments(talk(("human", "Hi."), ("gpt", ""))))

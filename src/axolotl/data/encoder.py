@@ -140,6 +140,7 @@ class Encoder:
             template,
             {str(k): str(v) for k, v in named if isinstance(v, str)},
             frozenset(self.control_tokens.values()),
+            frozenset(token.content for token in self._tokenizer.added_tokens_decoder.values()),
         )
 
     @cached_property

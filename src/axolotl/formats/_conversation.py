@@ -8,6 +8,7 @@ ends the turn, and what stands behind it is masked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from axolotl.config.sources import PromptTemplates
 from axolotl.records import Segment, TokenizerFacts
-from axolotl.templates.conversation import Conversation, Part, Turn, render
+from axolotl.templates.conversation import Conversation, Part, Turn, answer_end, render
 from axolotl.templates.conversations import conversation_named
 
 DEFAULT = "vicuna_v1.1"
+_MARK = re.compile(r"<[^<>\s]+>")
+"""What looks like the text of a token."""
 
 
 class Conversing(BaseModel):
@@ -86,6 +89,21 @@ def conversation_prompt(text: str, options: Conversing) -> list[Segment]:
     asked = conversation_segments([Turn("user", text), Turn("model", "")], options)
     name = max(number for number, segment in enumerate(asked) if segment.train) - 1
     return asked[: name + 1]
+
+
+def letters_for_tokens(options: Conversing) -> list[str]:
+    """What there is to say where the template ends an answer with a token that there is not.
+
+    >>> letters_for_tokens(Conversing())
+    []
+    """
+    whole = options.tokenizer.whole_tokens if options.tokenizer else None
+    marks = _MARK.findall(answer_end(_template(options))) if whole is not None else []
+    return [
+        f"{mark} of the template is no token of this tokenizer, its letters are trained"
+        for mark in marks
+        if mark not in (whole or ())
+    ]
 
 
 def _answer(part: Part, end_token: str | None, *, bos: bool) -> list[Segment]:

@@ -73,7 +73,7 @@ def read_turns(row: Mapping[str, Any], name: str, layout: Layout) -> Said:
         DataError: there are fewer than two turns, or one has an unknown role, no text or the wrong
             shape.
     """
-    written = turn_objects(row, name)
+    written = turn_objects(row, name, (layout.role[0], layout.text[0], layout.user))
     if len(written) < 2:
         count = "no turns" if not written else "one turn"
         raise DataError(
@@ -96,12 +96,15 @@ def read_turns(row: Mapping[str, Any], name: str, layout: Layout) -> Said:
     return Said(turns, system, remarks + _oddities(turns))
 
 
-def turn_objects(row: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+def turn_objects(
+    row: Mapping[str, Any], name: str, example: tuple[str, str, str]
+) -> Sequence[Mapping[str, Any]]:
     """The turns of a row as they are written.
 
     Args:
         row: The row.
         name: Field with the list of turns.
+        example: Keys of a turn and who may speak, for messages.
 
     Raises:
         DataError: it is missing, null or no list of objects.
@@ -112,16 +115,21 @@ def turn_objects(row: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any
     if not isinstance(value, list):
         raise DataError(
             f"'{name}' is {kind_of(value)}, not a list of turns",
-            hint=f'write \'{name}\' as a list such as [{{"from": "human", "value": "…"}}, …]',
+            hint=f"write '{name}' as a list such as [{_written(example)}, …]",
         )
     turns = cast("list[object]", value)
     for number, turn in enumerate(turns, start=1):
         if not isinstance(turn, Mapping):
             raise DataError(
                 f"turn {number} of '{name}' is {kind_of(turn)}, not an object",
-                hint='write each turn as an object such as {"from": "human", "value": "…"}',
+                hint=f"write each turn as an object such as {_written(example)}",
             )
     return cast("list[Mapping[str, Any]]", value)
+
+
+def _written(example: tuple[str, str, str]) -> str:
+    role, text, speaker = example
+    return f'{{"{role}": "{speaker}", "{text}": "…"}}'
 
 
 def _role(turns: Sequence[Mapping[str, Any]], place: int, layout: Layout) -> str:

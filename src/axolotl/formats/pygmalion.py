@@ -84,7 +84,7 @@ def prompt(text: str, options: Options) -> list[Segment]:
 
 def _turns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Role and text of every turn."""
-    turns = turn_objects(row, FIELD)
+    turns = turn_objects(row, FIELD, ("role", "value", "human"))
     if not turns:
         raise DataError(f"'{FIELD}' has no turns", hint="take the row out, or add what is missing")
     return [

@@ -20,6 +20,7 @@ from axolotl.formats._conversation import (
     Conversing,
     conversation_prompt,
     conversation_segments,
+    letters_for_tokens,
 )
 from axolotl.formats._turns import Layout, Said, read_turns
 from axolotl.records import Segment
@@ -88,7 +89,7 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
 
 def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
     """What is odd about a row that is used as it is."""
-    found = _read(row, options).remarks
+    found = _read(row, options).remarks + letters_for_tokens(options)
     if options.conversation != DEFAULT and row.get("roles") is not None:
         found.append(NAMES_UNUSED)
     return found

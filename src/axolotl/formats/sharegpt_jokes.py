@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from axolotl.errors import DataError
-from axolotl.formats._conversation import Conversing, conversation_prompt, conversation_segments
+from axolotl.formats._conversation import (
+    Conversing,
+    conversation_prompt,
+    conversation_segments,
+    letters_for_tokens,
+)
 from axolotl.formats._fields import optional_text, required_text
 from axolotl.records import Segment
 from axolotl.templates.conversation import Turn
@@ -49,6 +54,11 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
             raise
         raise DataError(f"conversations[0]: {error.what}", hint=error.hint) from error
     return conversation_segments(joke, options)
+
+
+def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
+    """What is odd about the text that a row becomes."""
+    return letters_for_tokens(options)
 
 
 def prompt(text: str, options: Options) -> list[Segment]:

@@ -125,6 +125,15 @@ def render(
     return [part for part in parts if part.prefix or part.message or part.end]
 
 
+def answer_end(template: Conversation) -> str:
+    """What stands behind an answer to a question.
+
+    >>> answer_end(Conversation("ADD_COLON_TWO", ("USER", "ASSISTANT"), " ", "</s>"))
+    '</s>'
+    """
+    return _ends(template)[1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     """A style; `{sep}` and `{sep2}` stand for the separators of the template.
