@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -48,3 +49,26 @@ def test_a_broken_row_ends_in_two(rows_config: str) -> None:
     assert result.exit_code == 2
     assert "rows.jsonl row 9 (line 9): no field 'output'" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_json_is_one_document_with_the_counts_of_each_source(rows_config: str) -> None:
+    result = CliRunner().invoke(preprocess, [rows_config, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["rows_read"], found["train_rows"], found["eval_rows"]) == (8, 6, 2)
+    (source,) = found["by_source"]
+    assert source["rows_kept"] == 8
+    assert source["tokens"] == found["tokens"]
+    assert sum(rows for _, rows in source["lengths"]) == 8
+
+
+def test_the_table_of_a_source(rows_config: str) -> None:
+    with Path("rows.jsonl").open("a") as rows:
+        rows.write('{"instruction": "a", "output": ""}\n')
+    result = CliRunner().invoke(preprocess, [rows_config])
+    assert result.exit_code == 0, result.output
+    header, row = (line.split() for line in result.stderr.splitlines()[2:4])
+    named = dict(zip(header[1:5], row[1:5], strict=True))
+    assert header[0] == "source"
+    assert (named["read"], named["kept"]) == ("9", "8")
+    assert "dropped, no trained token: 1 (rows.jsonl row 9)" in result.stderr

@@ -75,16 +75,17 @@ class PrepareSummary:
             "rows_per_second": round(self.rows_per_second, 1),
         }
 
-    def lines(self) -> list[tuple[str, str]]:
-        """The summary as a two-column table."""
+    def lines(self, *, reasons: bool = True) -> list[tuple[str, str]]:
+        """The summary as a two-column table.
+
+        Args:
+            reasons: Say what was dropped or cut, which the tables per source say too.
+        """
         share = self.trained_tokens / max(self.tokens, 1)
         speed = "" if self.from_cache else f", {self.rows_per_second:,.0f} rows/s"
         lines = [("rows read", f"{self.rows_read:,}")]
-        lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped_rows.items()]
-        if self.rows_split.count:
-            lines.append(("cut into several", str(self.rows_split)))
-        if self.rows_truncated.count:
-            lines.append(("cut to sequence_len", str(self.rows_truncated)))
+        if reasons:
+            lines += self._reasons()
         held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"
         index, number = self.part
         others = self.rows_kept - self.train_rows - self.eval_rows
@@ -102,3 +103,11 @@ class PrepareSummary:
             ("folder", str(self.folder)),
         ]
         return lines + [("warning", text) for text in self.warnings]
+
+    def _reasons(self) -> list[tuple[str, str]]:
+        lines = [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped_rows.items()]
+        if self.rows_split.count:
+            lines.append(("cut into several", str(self.rows_split)))
+        if self.rows_truncated.count:
+            lines.append(("cut to sequence_len", str(self.rows_truncated)))
+        return lines
