@@ -78,7 +78,10 @@ def test_every_example_passes_the_check(example: Path, monkeypatch: pytest.Monke
     assert [finding for finding in resolved.findings if finding.level == "error"] == []
 
 
-@pytest.mark.parametrize("name", ["options", "rules"])
-def test_a_generated_page_is_current(name: str) -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "generate.py"))[f"{name}_page"]()
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [("generate", "options"), ("generate", "rules"), ("dataset_types", "dataset_types")],
+)
+def test_a_generated_page_is_current(script: str, name: str) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))[f"{name}_page"]()
     assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == page, "run `make docs`"
