@@ -35,5 +35,7 @@ def test_conversation_puts_the_text_into_another_style(variant: str) -> None:
 
 
 def test_a_conversation_that_is_no_style() -> None:
-    with pytest.raises(ConfigError, match="conversation: Input should be 'instruct', 'chat' or"):
-        bind("alpaca_chat", settings={"conversation": "vicuna_v1.1"})
+    message = "conversation: Input should be 'instruct', 'chat' or 'chatml'"
+    with pytest.raises(ConfigError, match=message) as caught:
+        bind("alpaca_chat", settings={"conversation": "vicuna_v1.1"}, key="datasets.0.type")
+    assert caught.value.key == "datasets.0.conversation"

@@ -151,3 +151,21 @@ def test_identity_follows_options_and_text() -> None:
     assert plain != bind("alpaca:chat").identity()
     assert plain != bind("alpaca", shared={"train_on_inputs": True}).identity()
     assert len(plain["source"]) == 64
+
+
+def test_identity_follows_what_formats_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    from axolotl import formats
+
+    source_hash = formats._source_hash  # pyright: ignore[reportPrivateUsage]
+    source_hash.cache_clear()
+    before = bind("jeopardy").identity()["source"]
+    monkeypatch.setattr(
+        formats, "hash_file", lambda path: "new" if path.name == "_alpaca_prompt.py" else path.name
+    )
+    source_hash.cache_clear()
+    changed = bind("jeopardy").identity()["source"]
+    monkeypatch.setattr(formats, "hash_file", lambda path: path.name)
+    source_hash.cache_clear()
+    same = bind("jeopardy").identity()["source"]
+    source_hash.cache_clear()
+    assert len({before, changed, same}) == 3

@@ -147,15 +147,6 @@ def shared_settings(options: Sections, tokenizer: TokenizerFacts | None = None) 
     )
 
 
-def of_first_entry(options: Sections) -> dict[str, Any]:
-    """Type and settings of the first dataset of the file; texts of `pretraining_dataset` have none."""
-    if not options.data.datasets:
-        return {"type": "completion", "settings": {}}
-    first = options.data.datasets[0]
-    kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
-    return {"type": kind, "settings": first.settings()}
-
-
 def bind(
     source_type: str | Mapping[str, Any],
     *,
@@ -202,10 +193,12 @@ def bind(
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
         problem = first["msg"].removeprefix("Value error, ")
+        if own:
+            raise ConfigError(f"{key}.{at}" if at else key, problem, where=where) from error
+        if at in (settings or {}) and key.endswith(".type"):
+            key = f"{key.removesuffix('.type')}.{at}"
         raise ConfigError(
-            f"{key}.{at}" if own and at else key,
-            f"type '{source_type}': {at + ': ' if at else ''}{problem}",
-            where=where,
+            key, f"type '{source_type}': {at + ': ' if at else ''}{problem}", where=where
         ) from error
     return BoundFormat(source_type, module, options)
 
