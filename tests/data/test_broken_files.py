@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "noise.jsonl": (NOISE[128:], r"row 1 \(line 1\): not UTF-8"),
     "truncated.jsonl.gz": (gzip.compress(b"".join(LINES) + NOISE)[:-200], r"behind row \d+: the compressed file is cut short"),
     "packed.parquet.gz": (gzip.compress(_parquet(GOOD)), "a compressed parquet file is not read"),
-    "packed.jsonl.zst": (b"\x28\xb5\x2f\xfd" + NOISE, "compressed with zstd"),
+    "packed.jsonl.zst": (b"\x28\xb5\x2f\xfd" + NOISE, "cut short or damaged: ZSTD"),
 }  # fmt: skip
 
 

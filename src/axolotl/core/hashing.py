@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def hash_file(path: Path) -> str:
     """SHA-256 of the bytes of one file, as hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
+        return hash_stream(stream)
+
+
+def hash_stream(stream: BinaryIO) -> str:
+    """SHA-256 of what is left of a stream, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    while piece := stream.read(1 << 20):
+        digest.update(piece)
     return digest.hexdigest()
 
 

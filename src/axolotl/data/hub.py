@@ -1,19 +1,24 @@
-"""A table that the `datasets` library opens: an id of the hub, or a file behind a URL.
+"""A data set of the hub: opened by the `datasets` library, or file by file where it is none for it.
 
-This is the only part of reading data that may use the network.
+Besides `remote.py` this is the only part of reading data that may use the network.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_values
+from axolotl.data.files import FileSource, open_files
+from axolotl.data.listing import few
 from axolotl.data.rows import RowChunk
-from axolotl.data.table_rows import arrow_chunks
-from axolotl.errors import DataError
+from axolotl.data.source import Wanted
+from axolotl.data.table_rows import arrow_chunks, hash_table
+from axolotl.errors import AxolotlError, DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,18 @@ class HubSource:
         return float(self.table.data.nbytes)
 
     def identity(self) -> str:
-        """Hash of what the library read: its cache files carry configuration and commit."""
-        files = [entry["filename"] for entry in self.table.cache_files]
-        return "hub:" + hash_values([files, self.table.num_rows, self.table.column_names])
+        """Hash of what the library read: its cache files carry configuration, commit and split."""
+        from datasets import config
+
+        cache = Path(config.HF_DATASETS_CACHE)
+        files = [Path(entry["filename"]) for entry in self.table.cache_files]
+        names = [str(f.relative_to(cache) if f.is_relative_to(cache) else f) for f in files]
+        what = names or hash_table(self.table.data)
+        return "hub:" + hash_values([what, self.table.num_rows, self.table.column_names])
+
+    def count(self) -> int:
+        """How many rows it has."""
+        return self.table.num_rows
 
     def chunks(self, start_row: int = 0) -> Iterator[RowChunk]:
         """The rows behind the first `start_row`, a bounded number at a time."""
@@ -48,26 +62,25 @@ class HubSource:
 
 def open_hub(
     path: str,
+    wanted: Wanted,
     *,
-    key: str,
     name: str | None = None,
-    split: str = "train",
     revision: str | None = None,
-    data_files: Any = None,
+    data_files: Sequence[str] = (),
     data_dir: str | None = None,
-    token: bool | None = None,
-) -> HubSource:
+) -> list[HubSource] | list[FileSource]:
     """Open a dataset of the hub, from the local cache when it is there.
 
+    A repository that the library cannot open as a data set is read file by file, where `data_files`
+    names the files.
+
     Args:
-        path: Hub id, or the name of a builder such as `json` together with `data_files`.
-        key: The key of the YAML file, for messages.
+        path: Hub id.
+        wanted: The split to read, and whether the user's token is sent.
         name: Configuration of the dataset.
-        split: The split to read.
         revision: Branch, tag or commit.
         data_files: Files of the repository.
         data_dir: Folder of the repository.
-        token: Whether to send the user's token; None leaves it to the library.
 
     Raises:
         DataError: there is no such dataset or split, or it cannot be reached.
@@ -75,25 +88,104 @@ def open_hub(
     import datasets
     from datasets.exceptions import DatasetsError
 
-    options: dict[str, Any] = {} if token is None else {"token": token}
+    options: dict[str, Any] = {} if wanted.token is None else {"token": wanted.token}
     try:
         table = datasets.load_dataset(
             path,
             name,
-            data_files=data_files,
+            data_files=list(data_files) or None,
             data_dir=data_dir,
-            split=split,
+            split=wanted.split,
             revision=revision,
             **options,
         )
-    except (OSError, ValueError, DatasetsError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-        raise DataError(
-            f"'{path}' is no local file or folder, and not to be had from the hub: {reason}",
-            where=key,
-            hint="HF_HUB_OFFLINE is set: only datasets in the local cache can be used"
-            if offline
-            else "check the spelling, the `name`, the split (`train_on_split`) and the connection",
-        ) from error
-    return HubSource(path, table)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        repository = _Repository(path, revision, options)
+        if data_files and (names := repository.fitting(data_files, data_dir)):
+            note_once(f"{path} is no data set for the library: {few(names)} are read as files")
+            return repository.open(names, wanted)
+        raise _unopened(path, wanted.key, error, repository) from error
+    return [HubSource(path if name is None else f"{path} ({name})", table)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    """A repository of data on the hub, as files."""
+
+    path: str
+    revision: str | None
+    options: dict[str, Any]
+
+    def names(self) -> list[str]:
+        """Its files; none where it cannot be asked."""
+        from huggingface_hub import HfApi
+
+        try:
+            return HfApi(**self.options).list_repo_files(
+                self.path, repo_type="dataset", revision=self.revision
+            )
+        except (OSError, ValueError):  # what the hub refuses is an OSError, too
+            return []
+
+    def fitting(self, patterns: Sequence[str], folder: str | None) -> list[str]:
+        """Its files that the patterns name, in their order."""
+        from fnmatch import fnmatch
+
+        there = self.names()
+        whole = [f"{folder.strip('/')}/{p}" if folder else p for p in patterns]
+        return list(dict.fromkeys(n for p in whole for n in sorted(there) if fnmatch(n, p)))
+
+    def open(self, names: Sequence[str], wanted: Wanted) -> list[FileSource]:
+        """Files of it, fetched into the cache of the hub's library."""
+        from huggingface_hub import hf_hub_download
+
+        found: list[FileSource] = []
+        for name in names:
+            try:
+                local = hf_hub_download(
+                    self.path, name, repo_type="dataset", revision=self.revision, **self.options
+                )
+            except (OSError, ValueError) as error:
+                raise DataError(
+                    f"'{name}' of '{self.path}' is not to be had from the hub: {_reason(error)}",
+                    where=wanted.key,
+                    hint="check the connection",
+                ) from error
+            found += open_files(Path(local), f"{self.path}/{name}", wanted, relative=name)
+        return found
+
+
+def _unopened(path: str, key: str, error: Exception, repository: _Repository) -> AxolotlError:
+    """What to say of a data set that the library did not open."""
+    import datasets
+
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        hint = "HF_HUB_OFFLINE is set: only datasets in the local cache can be used"
+    elif "script" in str(error):
+        hint = "data sets that bring code are not run; try `revision: refs/convert/parquet`"
+    elif "gated" in str(error).lower():
+        hint = "ask for it on its page, log in with `hf auth login`, add `hf_use_auth_token: true`"
+    elif "split" in str(error).lower() and (splits := _splits(datasets, repository)):
+        hint = f"set train_on_split to one of: {', '.join(splits)}"
+    elif names := repository.names():
+        hint = f"name the files in data_files; the repository has: {few(names)}"
+    else:
+        hint = "check the spelling, the `name`, the split (`train_on_split`) and the connection"
+    return DataError(
+        f"'{path}' is no local file or folder, and not to be had from the hub: {_reason(error)}",
+        where=key,
+        hint=hint,
+    )
+
+
+def _splits(datasets: Any, repository: _Repository) -> list[str]:
+    try:
+        return datasets.get_dataset_split_names(
+            repository.path, revision=repository.revision, **repository.options
+        )
+    except (OSError, ValueError, RuntimeError):
+        return []
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

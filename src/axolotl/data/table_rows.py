@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from axolotl.core.hashing import hash_stream
 from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, RowChunk, not_utf8, row_place
 from axolotl.errors import DataError
 
@@ -112,7 +113,7 @@ def _decoded(line: bytes, place: str) -> str:
         raise not_utf8(error, place) from None
 
 
-def read_parquet(path: Path, label: str, start_row: int = 0) -> Iterator[RowChunk]:
+def read_parquet(path: Path | BinaryIO, label: str, start_row: int = 0) -> Iterator[RowChunk]:
     """The rows of a Parquet file behind the first `start_row`; what can be left unread is.
 
     Raises:
@@ -132,23 +133,64 @@ def read_parquet(path: Path, label: str, start_row: int = 0) -> Iterator[RowChun
         yield from arrow_chunks(batches, total, first=passed + 1, start_row=start_row)
 
 
-def read_arrow(path: Path, label: str, start_row: int = 0) -> Iterator[RowChunk]:
+def read_arrow(path: Path | BinaryIO, label: str, start_row: int = 0) -> Iterator[RowChunk]:
     """The rows of an Arrow file, stream or file layout, behind the first `start_row`.
 
     Raises:
         DataError: the file is not a whole Arrow file.
     """
-    size = path.stat().st_size
-    with _arrow_faults(label, "Arrow"), pa.memory_map(str(path)) as source:
-        if source.read(6) == b"ARROW1":
-            source.seek(0)
-            file = pa.ipc.open_file(source)
-            batches = (file.get_batch(i) for i in range(file.num_record_batches))
-            yield from arrow_chunks(batches, None, start_row=start_row)
-        else:
-            source.seek(0)
-            stream = pa.ipc.open_stream(source)
-            yield from arrow_chunks(stream, None, lambda: source.tell() / size, start_row=start_row)
+    with _arrow_faults(label, "Arrow"), _arrow_source(path) as source:
+        size = source.size()
+        batches, total = _arrow_batches(source)
+        yield from arrow_chunks(batches, total, lambda: source.tell() / size, start_row=start_row)
+
+
+def count_parquet(path: Path, label: str) -> int:
+    """How many rows a Parquet file has.
+
+    Raises:
+        DataError: the file is not a whole Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    with _arrow_faults(label, "Parquet"):
+        return pq.read_metadata(path).num_rows
+
+
+def count_arrow(path: Path, label: str) -> int:
+    """How many rows an Arrow file has.
+
+    Raises:
+        DataError: the file is not a whole Arrow file.
+    """
+    with _arrow_faults(label, "Arrow"), _arrow_source(path) as source:
+        batches, total = _arrow_batches(source)
+        return sum(batch.num_rows for batch in batches) if total is None else total
+
+
+def hash_table(table: Any) -> str:
+    """Hash of the content of a table in memory."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write_batch(batch)
+    return hash_stream(pa.BufferReader(sink.getvalue()))
+
+
+def _arrow_source(path: Path | BinaryIO) -> pa.NativeFile:
+    return pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path, "r")
+
+
+def _arrow_batches(source: pa.NativeFile) -> tuple[Iterable[pa.RecordBatch], int | None]:
+    """The batches, and how many rows they have in all where the layout says it."""
+    layout = source.read(6)
+    source.seek(0)
+    if layout != b"ARROW1":
+        return pa.ipc.open_stream(source), None
+    file = pa.ipc.open_file(source)
+    numbers = range(file.num_record_batches)
+    total = sum(file.get_batch(i).num_rows for i in numbers)
+    return (file.get_batch(i) for i in numbers), total
 
 
 def arrow_chunks(
