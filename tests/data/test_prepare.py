@@ -183,6 +183,7 @@ def test_several_datasets_are_mixed(run: Prepare, write: Write, tokenizer: Any) 
     assert len({source.pop("content") for source in sources}) == 3
     assert sources[1] == {
         "file": "Y.txt",
+        "entry": "datasets.1",
         "format": "completion",
         "rows_read": 30,
         "rows_kept": 30,

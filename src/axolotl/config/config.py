@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -62,6 +63,11 @@ class Sections:
     distributed: DistributedSection
     general: GeneralSection
 
+    @property
+    def folder(self) -> Path:
+        """Folder of the configuration file; the current one where it is no file."""
+        return Path()
+
     def as_dict(self) -> dict[str, Any]:
         """Every option with its value, flat as in the file; plain Python values."""
         return {k: v for n in SECTIONS for k, v in getattr(self, n).model_dump().items()}
@@ -85,11 +91,18 @@ class Config(Sections):
         written: The values as written, flat, without those left to their defaults.
         places: Dotted path → where it was written.
         notes: What was read in another way than written.
+        file: The file that was named; None for an address, standard input or a mapping.
     """
 
     written: Mapping[str, Any]
     places: Mapping[str, str]
     notes: tuple[Finding, ...] = ()
+    file: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the configuration file; the current one where it is no file."""
+        return self.file.parent if self.file else Path()
 
     def origin(self, key: str) -> str:
         """Where the value of `key` comes from: `file.yml:12`, `--lora_r`, `argument` or `default`.

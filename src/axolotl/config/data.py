@@ -58,3 +58,9 @@ class DataSection(Section):
         description="Has no effect: one process prepares the data, on all processors; accepted for files that "
         "have it.",
     )
+
+    @property
+    def has_several(self) -> bool:
+        """Whether the rows are of several data sets; each name of a hub data set is one."""
+        names = [entry.name for entry in self.datasets]
+        return sum(len(name) if isinstance(name, list) else 1 for name in names) > 1

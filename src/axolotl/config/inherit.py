@@ -36,11 +36,13 @@ class Written:
         name: The file or argument that was named.
         tree: What they come to.
         problems: What is wrong with them but did not hinder reading on.
+        path: The file; None for an address, standard input or an argument.
     """
 
     name: str
     tree: Branch
     problems: list[ConfigError] = field(default_factory=list[ConfigError])
+    path: Path | None = None
 
 
 def read_files(source: Source, text: str | None = None) -> Written:
@@ -106,7 +108,7 @@ def _read(source: Source, text: str | None = None) -> Written:
     tree, problems = read_yaml(read_source(source) if text is None else text, source.name)
     _refuse_secrets_in_base(tree, source)
     expand(tree)
-    return Written(source.name, tree, problems)
+    return Written(source.name, tree, problems, source.path)
 
 
 def _with_bases(top: Written, source: Source | None) -> Written:
@@ -126,7 +128,7 @@ def _with_bases(top: Written, source: Source | None) -> Written:
     tree = layers[-1].tree
     for layer in reversed(layers[:-1]):
         tree = lay_over(tree, layer.tree)
-    return Written(top.name, tree, problems)
+    return Written(top.name, tree, problems, top.path)
 
 
 def _each(error: ConfigError) -> Sequence[ConfigError]:

@@ -156,7 +156,13 @@ def _load(written: Written, changes: list[Override], *, allow_unknown: bool = Fa
         values = {key: value for key, value in values.items() if key not in wrong}
         sections |= {name: _section(section, values) for name, section in SECTIONS.items()}
     given = {k: _plain(v) for k, v in values.items()}
-    config = Config(**sections, written=given, places=reader.places, notes=tuple(notes))
+    config = Config(
+        **sections,
+        written=given,
+        places=reader.places,
+        notes=tuple(notes),
+        file=written.path,
+    )
     if found:
         raise ConfigErrors(found, readable=config)
     return config

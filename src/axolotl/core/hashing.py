@@ -27,6 +27,15 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def hash_bytes(*pieces: bytes) -> str:
+    """SHA-256 of some pieces of bytes and their sizes, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "little"))
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def hash_values(values: Any) -> str:
     """SHA-256 of anything that JSON can hold, independent of the order of keys.
 

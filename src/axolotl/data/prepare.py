@@ -11,15 +11,23 @@ from typing import Any
 import numpy as np
 
 from axolotl.config import Sections
-from axolotl.config.data import DataSection
+from axolotl.core.hashing import hash_bytes
 from axolotl.data.batches import Part
+from axolotl.data.counts import LISTED_ROWS, Rows
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
+from axolotl.data.lock import check_lock, lock_entries, write_lock
 from axolotl.data.making import file_counts, find_or_build, store_key
-from axolotl.data.report import join_reasons, join_rows, source_reports, source_warnings
-from axolotl.data.split import split_rows
+from axolotl.data.report import (
+    SourceReport,
+    join_reasons,
+    join_rows,
+    source_reports,
+    source_warnings,
+)
+from axolotl.data.select import REPEATED_HELD_OUT, Choices, Selection, select_rows
 from axolotl.data.store import StoreFiles, TokenStore
-from axolotl.data.summary import PrepareSummary
+from axolotl.data.summary import PrepareSummary, WeightedRows
 from axolotl.data.tokenize import Limits
 
 DEFAULT_FOLDER = "last_run_prepared"
@@ -30,8 +38,8 @@ class Prepared:
     """Data ready to train on.
 
     Args:
-        train: Rows to train on.
-        eval: Rows held out; None when there are none.
+        train: Rows to train on in an epoch, in the order of the data.
+        eval: Rows to evaluate on; None when there are none.
         summary: What became of the source rows.
     """
 
@@ -41,11 +49,11 @@ class Prepared:
 
 
 def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
-    """Tokenize the datasets, or find them tokenized, and hold out the evaluation rows.
+    """Tokenize the data sets, or find them tokenized, and choose the rows to train and evaluate on.
 
     Args:
-        options: The datasets, where their tokens are kept, the longest row allowed, the seed of the
-            shuffle that joins several datasets.
+        options: The data sets, where their tokens are kept, the longest row allowed, which rows are
+            used and in which order.
         tokenizer: A tokenizer of transformers; it is not changed.
 
     Raises:
@@ -54,86 +62,161 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
-    data, seed = options.data, options.training.seed
-    limits = Limits.of(options)
     encoder = Encoder(tokenizer)
-    parts = open_parts(options, encoder)
-    key = store_key(parts, encoder, limits)
-    folder = Path(data.dataset_prepared_path or DEFAULT_FOLDER) / key
-    files, from_cache = find_or_build(
-        folder, parts, encoder, limits, skip_bad_rows=options.rows.skip_bad_rows
-    )
-    several = len({part.key for part in parts}) > 1
-    train, held_out = split_rows(
-        len(files.rows),
-        val_set_size=data.val_set_size or 0,
-        seed=seed,
-        shuffle=several,
-        part=_part(data),
+    parts, tests = open_parts(options, encoder), _open_tests(options, encoder)
+    locked = None
+    if options.rows.dataset_lock:
+        locked = lock_entries([part.source for part in (*parts, *tests)])
+        check_lock(options.folder, locked)
+    made = _make(parts, options, encoder)
+    test = _make(tests, options, encoder) if tests else None
+    if locked is not None:
+        write_lock(options.folder, locked)
+    choices = Choices.of(options)
+    selection = select_rows(choices, made.files, made.sets, tests=test.files if test else None)
+    held_out = (test or made).files.folder
+    prepared = (
+        TokenStore(made.files.folder, selection.train),
+        TokenStore(held_out, selection.held_out) if selection.held_out.size else None,
     )
     summary = _summary(
-        files,
-        parts,
-        split=(train, held_out),
-        part=_part(data),
-        from_cache=from_cache,
-        seconds=time.perf_counter() - began,
+        made, test, prepared, selection, choices.part, seconds=time.perf_counter() - began
     )
-    held_out_store = TokenStore(folder, held_out) if held_out.size else None
-    return Prepared(TokenStore(folder, train), held_out_store, summary)
+    return Prepared(*prepared, summary)
 
 
-def _part(data: DataSection) -> tuple[int, int]:
-    """Which of how many parts of the prepared rows is used."""
-    return data.dataset_shard_idx or 0, data.dataset_shard_num or 1
+def prepare_tests(options: Sections, *, tokenizer: Any) -> TokenStore | None:
+    """The rows of `test_datasets` alone; None where there are none.
+
+    Args:
+        options: The data sets, where their tokens are kept, the longest row allowed.
+        tokenizer: A tokenizer of transformers; it is not changed.
+
+    Raises:
+        DataError: a file, row or field cannot be used, or no row is left.
+        ModelError: the tokenizer lacks an end token.
+        EnvironmentFault: the disk is full or not writable.
+    """
+    if not options.data.test_datasets:
+        return None
+    encoder = Encoder(tokenizer)
+    files = _make(_open_tests(options, encoder), options, encoder).files
+    return TokenStore(files.folder, np.arange(len(files.rows)))
+
+
+def _open_tests(options: Sections, encoder: Encoder) -> list[Part]:
+    return open_parts(options, encoder, entries=options.data.test_datasets, key="test_datasets")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Files with their format, and the store of their rows."""
+
+    parts: Sequence[Part]
+    files: StoreFiles
+    from_cache: bool
+
+    @property
+    def sets(self) -> np.ndarray:
+        """Number of the entry that each row of the store is of."""
+        numbers = [int(part.key.rpartition(".")[2]) for part in self.parts]
+        return np.array(numbers)[self.files.rows["source"]]
+
+    def reports(self) -> tuple[SourceReport, ...]:
+        """What became of the rows of each entry."""
+        files = self.files
+        longest = files.facts["capacity_tokens"]
+        return source_reports(file_counts(files), files.rows, self.parts, capacity_tokens=longest)
+
+    def places(self, numbers: np.ndarray) -> Rows:
+        """Where rows of the store come from."""
+        found = self.files.rows[numbers[:LISTED_ROWS]]
+        return Rows(
+            numbers.size,
+            tuple((self.parts[row["source"]].source.label, int(row["row"])) for row in found),
+        )
+
+
+def _make(parts: Sequence[Part], options: Sections, encoder: Encoder) -> _Made:
+    limits = Limits.of(options)
+    key = store_key(parts, encoder, limits)
+    folder = Path(options.data.dataset_prepared_path or DEFAULT_FOLDER) / key
+    skip = options.rows.skip_bad_rows
+    files, from_cache = find_or_build(folder, parts, encoder, limits, skip_bad_rows=skip)
+    return _Made(parts, files, from_cache)
 
 
 def _summary(
-    files: StoreFiles,
-    parts: Sequence[Part],
-    *,
-    split: tuple[np.ndarray, np.ndarray],
+    made: _Made,
+    test: _Made | None,
+    prepared: tuple[TokenStore, TokenStore | None],
+    selection: Selection,
     part: tuple[int, int],
-    from_cache: bool,
+    *,
     seconds: float,
 ) -> PrepareSummary:
-    rows, counts = files.rows, file_counts(files)
-    reports = source_reports(counts, rows, parts, capacity_tokens=files.facts["capacity_tokens"])
-    train, held_out = split
-    used = rows[np.concatenate(split)] if part[1] > 1 else rows
-    sources = [
-        {
+    every = [made, test] if test else [made]
+    reports = [report for one in every for report in one.reports()]
+    used = [store for store in prepared if store is not None]
+    return PrepareSummary(
+        rows_read=sum(report.rows_read for report in reports),
+        rows_kept=sum(len(one.files.rows) for one in every),
+        rows_split=join_rows([report.split for report in reports]),
+        rows_truncated=join_rows([report.truncated for report in reports]),
+        dropped_rows=join_reasons([report.left_out for report in reports]),
+        equal_rows={
+            reason: ((test or made) if reason == REPEATED_HELD_OUT else made).places(numbers)
+            for reason, numbers in selection.equal.items()
+        },
+        train_rows=selection.train.size,
+        unweighted_rows=selection.unweighted_rows,
+        eval_rows=selection.held_out.size,
+        weighted=[
+            WeightedRows(f"datasets.{w.number}", name, w.weight, w.rows, w.trained)
+            for w in selection.weighted
+            for name in [r.name for r in reports if r.key == f"datasets.{w.number}"]
+        ],
+        other_parts=selection.other_parts,
+        part=part,
+        tokens=sum(store.tokens for store in used),
+        trained_tokens=sum(store.trained_tokens for store in used),
+        longest_tokens=max(int(store.lengths.max()) for store in used),
+        sources=[source for one in every for source in _sources(one)],
+        by_source=reports,
+        warnings=(*source_warnings(reports), *_warnings(made, test, selection, reports)),
+        seconds=seconds,
+        from_cache=all(one.from_cache for one in every),
+        key=made.files.folder.name,
+        folder=made.files.folder,
+        selection=hash_bytes(selection.train.tobytes(), selection.held_out.tobytes()),
+        test_key=test.files.folder.name if test else None,
+    )
+
+
+def _sources(made: _Made) -> Iterator[dict[str, Any]]:
+    for part, file in zip(made.parts, file_counts(made.files), strict=True):
+        yield {
             "file": part.source.label,
+            "entry": part.key,
             "format": part.bound.type if part.bound else "pretokenized",
             "content": part.source.identity(),
             "rows_read": file.read,
             "rows_kept": file.kept,
         }
-        for part, file in zip(parts, counts, strict=True)
-    ]
-    return PrepareSummary(
-        rows_read=sum(file.read for file in counts),
-        rows_kept=len(rows),
-        rows_split=join_rows([report.split for report in reports]),
-        rows_truncated=join_rows([report.truncated for report in reports]),
-        dropped_rows=join_reasons([report.left_out for report in reports]),
-        train_rows=train.size,
-        eval_rows=held_out.size,
-        part=part,
-        tokens=int(used["tokens"].sum(dtype=np.int64)),
-        trained_tokens=int(used["trained"].sum(dtype=np.int64)),
-        longest_tokens=int(used["tokens"].max()),
-        sources=sources,
-        by_source=reports,
-        warnings=(*source_warnings(reports), *_warnings(rows["hash"], train, held_out)),
-        seconds=seconds,
-        from_cache=from_cache,
-        key=files.folder.name,
-        folder=files.folder,
-    )
 
 
-def _warnings(hashes: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> Iterator[str]:
-    both = int(np.isin(hashes[held_out], hashes[train]).sum())
+def _warnings(
+    made: _Made, test: _Made | None, selection: Selection, reports: Sequence[SourceReport]
+) -> Iterator[str]:
+    tests = (test or made).files.rows["hash"][selection.held_out]
+    both = int(np.isin(tests, made.files.rows["hash"][selection.train]).sum())
     if both:
         yield f"{both:,} of the held-out rows stand word for word among the training rows too"
+    if test is None and selection.held_out.size:
+        evaluated = set(made.sets[selection.held_out].tolist())
+        there = {int(r.key.rpartition(".")[2]): r.name for r in reports if r.rows_kept}
+        if left := [there[number] for number in there if number not in evaluated]:
+            yield (
+                f"no held-out row is of {', '.join(left)}: the last rows are held out, and the data "
+                "sets are not shuffled together; name `test_datasets` to evaluate on all"
+            )

@@ -1,9 +1,4 @@
-"""Which rows train and which are held out: index arithmetic on top of a store, never stored.
-
-One dataset is not shuffled, so the held-out rows are its last ones, and its author decides them by
-their place. Several datasets are shuffled together first, or else only the last of them would be
-evaluated.
-"""
+"""Which rows train and which are held out: index arithmetic on top of a store, never stored."""
 
 from __future__ import annotations
 
@@ -15,41 +10,33 @@ from axolotl.errors import DataError
 
 
 def split_rows(
-    count: int,
-    *,
-    val_set_size: float,
-    seed: int,
-    shuffle: bool,
-    part: tuple[int, int] = (0, 1),
+    order: np.ndarray, *, val_set_size: float, part: tuple[int, int] = (0, 1)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the held-out rows, int64; none is in both.
+    """The rows to train on and those held out, int64, in their order; none is in both.
 
     Args:
-        count: Number of rows.
+        order: Numbers of all rows, in the order in which they are dealt out.
         val_set_size: Share of the rows, below 1, rounded up; or their number; 0 for none.
-        seed: Seed of the shuffle.
-        shuffle: Shuffle first.
         part: Which part of the rows, from 0, and of how many; row by row they are dealt out to the
             parts, and the last rows of the part are held out.
 
     Raises:
         DataError: no row would be left to train on.
 
-    >>> split_rows(5, val_set_size=0.3, seed=42, shuffle=False)
+    >>> split_rows(np.arange(5), val_set_size=0.3)
     (array([0, 1, 2]), array([3, 4]))
-    >>> split_rows(9, val_set_size=1, seed=42, shuffle=False, part=(1, 3))
+    >>> split_rows(np.arange(9), val_set_size=1, part=(1, 3))
     (array([1, 4]), array([7]))
     """
-    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
     index, parts = part
-    order = order[index::parts]
-    if parts > 1 and not order.size:
+    mine = order[index::parts]
+    if parts > 1 and not mine.size:
         raise DataError(
-            f"{count} rows are too few for {parts} parts",
+            f"{order.size} rows are too few for {parts} parts",
             where="dataset_shard_num",
             hint=f"part {index} would be empty; make fewer parts",
         )
-    count = order.size
+    count = mine.size
     held_out = held_out_rows(count, val_set_size)
     if held_out >= count:
         raise DataError(
@@ -57,7 +44,7 @@ def split_rows(
             where=f"val_set_size: {val_set_size:g}",
             hint=f"write a share such as 0.05, or a number below {count}; 0 holds out none",
         )
-    return order[: count - held_out], order[count - held_out :]
+    return mine[: count - held_out], mine[count - held_out :]
 
 
 def held_out_rows(count: int, val_set_size: float) -> int:

@@ -12,29 +12,57 @@ from axolotl.data.report import SourceReport
 
 
 @dataclass(frozen=True, slots=True)
+class WeightedRows:
+    """A source whose rows are not trained once each.
+
+    Args:
+        key: Its place in the YAML file, such as `datasets.0`.
+        name: Its file, or where its files are.
+        weight: How often they are trained.
+        rows: Its rows to train on.
+        trained: How many rows an epoch has of them.
+    """
+
+    key: str
+    name: str
+    weight: float
+    rows: int
+    trained: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.weight:g} times: {self.trained:,} of {self.rows:,}"
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareSummary:
     """What a preparation came to.
 
     Args:
         rows_read: Rows of all sources.
-        rows_kept: Rows in the store, train and eval together; a row cut in three counts three.
+        rows_kept: Rows in the stores, train and eval together; a row cut in three counts three.
         rows_split: Source rows that were cut into several because they were too long.
         rows_truncated: Source rows that lost their end because they were too long.
         dropped_rows: Source rows that are not in the store, by reason.
-        train_rows: Rows to train on.
-        eval_rows: Rows held out.
+        equal_rows: Rows of the stores that are not used because others are equal, by reason.
+        train_rows: Rows to train on in an epoch; a row that is trained twice counts two.
+        unweighted_rows: Rows to train on before weights.
+        eval_rows: Rows to evaluate on.
+        weighted: The sources whose rows are not trained once each.
+        other_parts: Rows that are left to other parts.
         part: Which part of the rows kept is used, from 0, and of how many: `dataset_shard_idx` and
             `dataset_shard_num`. Training and held-out rows and the tokens are those of the part.
-        tokens: Tokens of all rows used.
+        tokens: Tokens of all rows used, those of an epoch and those to evaluate on.
         trained_tokens: Tokens that carry a label.
         longest_tokens: Length of the longest row used.
         sources: Per file: name, format, hash of its content, rows read and kept.
-        by_source: What became of the rows of each entry of `datasets`.
+        by_source: What became of the rows of each entry of `datasets` and `test_datasets`.
         warnings: What is worth a look.
         seconds: How long it took, this time.
         from_cache: Whether the tokens were there already.
         key: Key of the store.
         folder: Folder of the store.
+        selection: Hash of which rows are used, in which order.
+        test_key: Key of the store of `test_datasets`; None without any.
     """
 
     rows_read: int
@@ -42,8 +70,12 @@ class PrepareSummary:
     rows_split: Rows
     rows_truncated: Rows
     dropped_rows: Mapping[str, Rows]
+    equal_rows: Mapping[str, Rows]
     train_rows: int
+    unweighted_rows: int
     eval_rows: int
+    weighted: Sequence[WeightedRows]
+    other_parts: int
     part: tuple[int, int]
     tokens: int
     trained_tokens: int
@@ -55,6 +87,8 @@ class PrepareSummary:
     from_cache: bool
     key: str
     folder: Path
+    selection: str
+    test_key: str | None
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -86,17 +120,21 @@ class PrepareSummary:
         lines = [("rows read", f"{self.rows_read:,}")]
         if reasons:
             lines += self._reasons()
-        held_out = f", {self.eval_rows:,} held out" if self.eval_rows else ", none held out"
+        lines += [(f"dropped: {reason}", str(rows)) for reason, rows in self.equal_rows.items()]
         index, number = self.part
-        others = self.rows_kept - self.train_rows - self.eval_rows
         if number > 1:
             which = f"dataset_shard_num: {number}, dataset_shard_idx: {index}"
-            lines.append(("left to other parts", f"{others:,} ({which})"))
+            lines.append(("left to other parts", f"{self.other_parts:,} ({which})"))
+        held_out = "none held out"
+        if self.eval_rows:
+            what = "held out" if self.test_key is None else "to evaluate on"
+            held_out = f"{self.eval_rows:,} {what}"
+        used = self.unweighted_rows + self.eval_rows
+        lines.append(("rows kept", f"{used:,}: {self.unweighted_rows:,} to train on, {held_out}"))
+        if self.weighted:
+            by_source = "; ".join(map(str, self.weighted))
+            lines.append(("trained rows by weight", f"{self.train_rows:,}, {by_source}"))
         lines += [
-            (
-                "rows kept",
-                f"{self.rows_kept - others:,}: {self.train_rows:,} to train on{held_out}",
-            ),
             ("tokens", f"{self.tokens:,}, {share:.0%} of them trained"),
             ("longest row", f"{self.longest_tokens:,} tokens"),
             ("time", f"{self.seconds:.1f} s{speed}{', from the store' if self.from_cache else ''}"),

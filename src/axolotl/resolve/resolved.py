@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from axolotl.config import Config, Sections
 from axolotl.records import Finding
@@ -22,6 +23,11 @@ class Resolved(Sections):
     config: Config
     implied: Mapping[str, str]
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the configuration file; the current one where it is no file."""
+        return self.config.folder
 
     def origin(self, key: str) -> str:
         """Where the value of `key` comes from.

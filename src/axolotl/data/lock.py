@@ -1,0 +1,140 @@
+"""`data.lock`: what the data files were, so that a run with others is refused.
+
+    {"version": 1, "files": [
+      {"file": "data/a.jsonl", "kind": "json", "bytes": 1024, "hash": "9f86d0…"},
+      {"file": "owner/name", "kind": "hub", "rows": 52002, "hash": "6c1f…"}
+    ]}
+
+It is meant to be kept under version control beside the configuration: nothing in it depends on the
+machine, and its lines change only where the data does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from axolotl.core.atomic import write_atomic
+from axolotl.core.console import note
+from axolotl.data.sources import Source
+from axolotl.errors import DataError
+
+LOCK_FILE = "data.lock"
+LOCK_VERSION = 1
+_SHOWN = 10
+_WHERE = "dataset_lock"
+
+Entry = Mapping[str, Any]
+
+
+def check_lock(folder: Path, entries: Sequence[Entry]) -> None:
+    """Hold the data against `data.lock`, where that is there.
+
+    Args:
+        folder: Where it lies.
+        entries: What the data is now.
+
+    Raises:
+        DataError: something has changed, is new or is gone; or the lock cannot be read.
+    """
+    file = folder / LOCK_FILE
+    if not file.exists() or (then := _read(file)) == entries:
+        return
+    found = list(_differences(_by_name(then), _by_name(entries)))
+    more = f"\n    … and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    raise DataError(
+        f"the data is not that of {file}:\n    " + "\n    ".join(found[:_SHOWN]) + more,
+        where=_WHERE,
+        hint=f"bring the old data back; or, where the new one is meant, remove {file} and the next "
+        "run writes it anew, or go without it: `--no-dataset_lock`",
+    )
+
+
+def write_lock(folder: Path, entries: Sequence[Entry]) -> None:
+    """Write `data.lock`, unless it is there.
+
+    It is written when the data has been prepared: until then a bad row may have to be mended.
+
+    Args:
+        folder: Where it is to lie.
+        entries: What the data is.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    file = folder / LOCK_FILE
+    if file.exists():
+        return
+    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in entries)
+    write_atomic(file, f'{{"version": {LOCK_VERSION}, "files": [\n{lines}\n]}}\n')
+    note(f"{file}: written; a later run with other data is refused")
+
+
+def lock_entries(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """One entry for each file or table, in the order of their names; a file that is read twice has one.
+
+    Args:
+        sources: The files and tables.
+    """
+    found = {json.dumps(entry): entry for entry in map(_entry, sources)}
+    return sorted(found.values(), key=lambda entry: json.dumps(entry))
+
+
+def _entry(source: Source) -> dict[str, Any]:
+    kind, _, content = source.identity().rpartition(":")
+    table = getattr(source, "table", None)
+    if table is not None:
+        # Its files lie in a cache, whose place differs from machine to machine; the library's own
+        # fingerprint stands for the commit, the configuration and the split.
+        rows = {"rows": table.num_rows}
+        return {"file": source.label, "kind": kind, **rows, "hash": table._fingerprint}
+    return {"file": source.label, "kind": kind, "bytes": int(source.weight), "hash": content}
+
+
+def _by_name(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries by name: of a hub data set there may be several, one for each configuration."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry["file"], []).append(entry)
+    return found
+
+
+def _differences(then: Mapping[str, list[Entry]], now: Mapping[str, list[Entry]]) -> Iterator[str]:
+    for name in sorted({*then, *now}):
+        before, after = then.get(name), now.get(name)
+        if before is None:
+            yield f"{name}: new"
+        elif after is None:
+            yield f"{name}: gone"
+        elif before != after:
+            yield f"{name}: changed{_sizes(before, after)}"
+
+
+def _sizes(before: Sequence[Entry], after: Sequence[Entry]) -> str:
+    """How many bytes or rows there were and are, where that differs."""
+    if len(before) != len(after):
+        return f" (read {len(before)} times, now {len(after)})"
+    for unit in ("bytes", "rows"):
+        counts = [sum(entry.get(unit, 0) for entry in entries) for entries in (before, after)]
+        if counts[0] != counts[1]:
+            return f" ({counts[0]:,} {unit}, now {counts[1]:,})"
+    return ""
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        if content["version"] != LOCK_VERSION:
+            raise ValueError(f"version {content['version']}, this program reads {LOCK_VERSION}")
+        return sorted(
+            ({**entry, "file": str(entry["file"])} for entry in content["files"]),
+            key=lambda entry: json.dumps(entry),
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{file} cannot be read: {error}",
+            where=_WHERE,
+            hint="remove it, and the next run writes it anew",
+        ) from error
