@@ -299,7 +299,7 @@ def test_a_question_is_asked_as_in_training(conversation: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "error", "message"),
     [
-        ("sharegpt", {"conversation": "vicuna"}, UnknownName, "did you mean vicuna_v1.1"),
+        ("sharegpt", {"conversation": "vicuna"}, ConfigError, "did you mean vicuna_v1.1"),
         ("sharegpt", {"conversation": "raw"}, ConfigError, "nothing would be trained"),
         ("sharegpt", {"conversation": "bard"}, ConfigError, "for a service"),
         ("sharegpt", {"field_model": "human"}, ConfigError, "are both called 'human'"),
@@ -311,8 +311,11 @@ def test_a_question_is_asked_as_in_training(conversation: str) -> None:
 def test_settings_that_cannot_be(
     kind: str, settings: dict[str, str], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        bind(kind, settings=settings)
+    with pytest.raises(error, match=message) as caught:
+        bind(kind, settings=settings, key="datasets.0.type")
+    if "conversation" in settings:
+        assert isinstance(caught.value, ConfigError)
+        assert caught.value.key == "datasets.0.conversation"
 
 
 def test_inputs_are_never_trained() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from axolotl.errors import ConfigError, UnknownName
+from axolotl.errors import ConfigError
 from axolotl.templates.conversations import TEMPLATES, conversation_named
 
 
@@ -24,7 +24,7 @@ def test_all_templates_are_there() -> None:
     ],
 )
 def test_an_unknown_name_is_told_the_nearest(written: str, meant: str | None) -> None:
-    with pytest.raises(UnknownName, match=f"there is no conversation '{written}'") as caught:
+    with pytest.raises(ConfigError, match=f"there is no conversation '{written}'") as caught:
         conversation_named(written)
     assert caught.value.hint
     assert caught.value.hint.startswith(f"did you mean {meant}? " if meant else "Available: ")

@@ -189,18 +189,27 @@ def bind(
     given = {k: v for k, v in taken.items() if k in known and v is not None} | given
     try:
         options = module.Options(**given)
+    except ConfigError as error:  # of a check of the format's own; its key is the option
+        at = _key_of(error.key, key, settings)
+        raise ConfigError(at, error.what, where=where, hint=error.hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
         problem = first["msg"].removeprefix("Value error, ")
         if own:
             raise ConfigError(f"{key}.{at}" if at else key, problem, where=where) from error
-        if at in (settings or {}) and key.endswith(".type"):
-            key = f"{key.removesuffix('.type')}.{at}"
         raise ConfigError(
-            key, f"type '{source_type}': {at + ': ' if at else ''}{problem}", where=where
+            _key_of(at, key, settings),
+            f"type '{source_type}': {at + ': ' if at else ''}{problem}",
+            where=where,
         ) from error
     return BoundFormat(source_type, module, options)
+
+
+def _key_of(option: str, key: str, settings: Mapping[str, Any] | None) -> str:
+    """Where an option is written: beside `type`, or in it."""
+    beside = option in (settings or {}) and key.endswith(".type")
+    return f"{key.removesuffix('.type')}.{option}" if beside else key
 
 
 def _check_settings(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from axolotl.errors import ConfigError, UnknownName
+from axolotl.errors import ConfigError
 from axolotl.registry import nearest
 from axolotl.templates.conversation import Conversation
 
@@ -304,8 +304,7 @@ def conversation_named(name: str) -> Conversation:
         name: What a dataset entry says under `conversation`.
 
     Raises:
-        UnknownName: there is none; names the nearest.
-        ConfigError: it cannot be used.
+        ConfigError: there is none, and the nearest is named; or it cannot be used.
     """
     if name in TEMPLATES:
         return TEMPLATES[name]
@@ -315,7 +314,8 @@ def conversation_named(name: str) -> Conversation:
             "conversation", f"conversation '{name}' cannot be trained: {why}", hint=instead
         )
     guess = nearest(name, TEMPLATES) or _begins(name)
-    raise UnknownName(
+    raise ConfigError(
+        "conversation",
         f"there is no conversation '{name}'",
         hint=f"{f'did you mean {guess}? ' if guess else ''}Available: {', '.join(TEMPLATES)}",
     )
