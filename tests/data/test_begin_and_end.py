@@ -70,7 +70,7 @@ def test_every_format_with_every_tokenizer(fact: dict[str, Any], name: str) -> N
         train_on_inputs=fact.get("train_on_inputs", False), tokenizer=encoder(name).facts()
     )
     bound = bind(fact["type"], settings=fact.get("settings"), shared=shared)
-    wanted = fact.get("text", fact.get("canonical"))
+    wanted = str(fact.get("text", fact.get("canonical")))
     begin = "<s>" if TOKENIZERS[name][0].startswith("<s>") else ""
     for mark, text in (("⟦", ""), ("⟧", ""), ("‹BOS›", begin), ("‹EOS›", "</s>")):  # noqa: RUF001
         wanted = wanted.replace(mark, text)
