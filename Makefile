@@ -10,7 +10,7 @@ COMPILE = .venv/bin/python -m compileall -q src $(addprefix .venv/lib/python3*/s
 PYTEST = .venv/bin/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := install
-.PHONY: install quickstart test test-fast lint format docs bench clean help
+.PHONY: install quickstart test test-fast browser lint format docs bench clean help
 
 install: .venv/.dev  ## make .venv with the tool and what its tests need (also plain `make`)
 
@@ -22,6 +22,18 @@ test: .venv/.dev  ## every test that this machine can run, the slow ones too
 
 test-fast: .venv/.dev  ## the tests that take seconds
 	$(PYTEST) -m "not slow and not gpu and not network"
+
+# Nothing is done where one is there. Elsewhere than on Debian or Ubuntu, or without root, it has to be
+# installed by hand; until then the tests that need it are skipped, and fail where CI is set.
+browser:  ## install Chromium, in which the tests look at pages
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; done; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else \
+		echo "no Chromium, and no way to install it from here: as root, apt-get install chromium" >&2; exit 1; \
+	fi
 
 lint: .venv/.dev  ## style, types and the order of imports
 	.venv/bin/ruff check .

@@ -55,6 +55,7 @@ class Page:
 
     Attributes:
         complaints: What the console, the page's errors and its security policy said.
+        requests: What was asked for over any network or from the disk.
     """
 
     def __init__(self, read: int, write: int) -> None:
@@ -63,11 +64,12 @@ class Page:
         self._rest = b""
         self._session: str | None = None
         self.complaints: list[str] = []
+        self.requests: list[str] = []
         self._events: list[str] = []
         tab = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=tab, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
@@ -104,6 +106,8 @@ class Page:
                 self.complaints.append(str([a.get("value") for a in params["args"]]))
             case "Log.entryAdded":
                 self.complaints.append(params["entry"]["text"])
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
             case "Page.javascriptDialogOpening":
                 self.complaints.append(f"dialog: {params['message']}")
 
@@ -126,7 +130,7 @@ class Page:
 
     def settle(self) -> None:
         """Wait for the search box's short delay and two frames."""
-        frames = "new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 250))"
+        frames = "new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 150))"
         self.js(frames)
 
     def js(self, code: str) -> Any:

@@ -133,7 +133,7 @@
   document.addEventListener("keydown", (event) => {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.matches("input, select") && key !== "Escape") return;
+    if (target.matches("input:not([type=checkbox]), select") && key !== "Escape") return;
     if (key === "Escape") {
       hideTip();
       if (target.matches("input")) target.blur(); // and keep what was typed
