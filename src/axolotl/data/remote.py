@@ -177,6 +177,8 @@ def _listed(url: str, wanted: Wanted) -> dict[str, _OtherFile]:
         if info and info["type"] == "file":
             return {path.rpartition("/")[2]: _OtherFile(url, files, info)}
         infos = files.glob(path, detail=True) if pattern else files.find(path, detail=True)
+    inner = path.strip("/")
+    root = url.rstrip("/").removesuffix(inner) if inner in url else f"{url.partition('://')[0]}://"
     folder = re.split(r"[*?\[]", path)[0].rpartition("/")[0] if pattern else path
     by_name = {
         info["name"][len(folder.rstrip("/")) :].lstrip("/"): info
@@ -191,7 +193,7 @@ def _listed(url: str, wanted: Wanted) -> dict[str, _OtherFile]:
     if not pattern:
         names = of_split(names, wanted.split, folder=shown(url), key=wanted.key)
     return {
-        name: _OtherFile(files.unstrip_protocol(by_name[name]["name"]), files, by_name[name])
+        name: _OtherFile(root + by_name[name]["name"].lstrip("/"), files, by_name[name])
         for name in names
     }
 
