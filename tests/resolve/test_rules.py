@@ -114,6 +114,8 @@ ROWS = [
     E("dataset-types", {"datasets": [{"path": "d", "type": {"format": "{question}"}}]}, "datasets.0.type.format", "{question} is no placeholder", {"datasets": [{"path": "d", "type": {"format": "{instruction}"}}]}),
     E("dataset-types", {"test_datasets": [{"path": "d", "type": "alpca"}]}, "test_datasets.0.type", "'alpca'", {"test_datasets": [{"path": "d", "type": "alpaca"}]}),
     W("dataset-types", {"datasets": [{"path": "d", "conversation": "chatml"}]}, "datasets.0.conversation", "without a type", {"datasets": [{"path": "d", "type": "alpaca_chat", "conversation": "chatml"}]}),
+    E("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "vicuna"}]}, "datasets.0.conversation", "no conversation 'vicuna'", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "vicuna_v1.1"}]}),
+    E("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "raw"}]}, "datasets.0.conversation", "nothing would be trained", {"datasets": [{"path": "d", "type": "sharegpt"}]}),
     W("dataset-types", {"datasets": [{"path": "d", "type": "summarizetldr:chat"}]}, "datasets.0.type", "the same as 'summarizetldr'", {"datasets": [{"path": "d", "type": "summarizetldr"}]}),
     W("dataset-types", {"datasets": [{"path": "d", "type": "metharme"}], "prompt_templates": "2023-10"}, "prompt_templates", "the same in every wording", {"datasets": [{"path": "d", "type": "jeopardy"}]}),
     E("streaming", {**STREAM, "max_steps": None}, "pretraining_dataset", "needs max_steps", {"max_steps": 5}),
