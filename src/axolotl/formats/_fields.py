@@ -139,7 +139,10 @@ def _elsewhere(row: Mapping[str, Any], name: str) -> str:
     for key, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and name in value[0]:
             return f"the rows may stand under '{key}': write them as one array, or one a line"
-    return f"add '{name}' to the row, or choose the `type` that fits these fields"
+    return (
+        f"add '{name}' to the row, choose the `type` that fits these fields, or name them in a "
+        "mapping in the place of `type`"
+    )
 
 
 def kind_of(value: object) -> str:
