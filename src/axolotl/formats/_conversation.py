@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from axolotl.config.sources import PromptTemplates
 from axolotl.records import Segment, TokenizerFacts
 from axolotl.templates.conversation import Conversation, Part, Turn, answer_end, render
-from axolotl.templates.conversations import conversation_named
+from axolotl.templates.conversations import TEMPLATES, conversation_named
 
 DEFAULT = "vicuna_v1.1"
 _MARK = re.compile(r"<[^<>\s]+>")
@@ -30,7 +30,9 @@ class Conversing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    conversation: str = Field(DEFAULT, description="Template of the conversation")
+    conversation: str = Field(
+        DEFAULT, description=f"Template of the conversation, one of: {', '.join(TEMPLATES)}"
+    )
     prompt_templates: PromptTemplates = Field(
         "canonical",
         description="With `2023-10` chatml has two line breaks behind a turn, an end token comes "

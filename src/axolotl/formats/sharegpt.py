@@ -5,6 +5,10 @@
     sharegpt.load_guanaco  turns of `role` and `text`, or `from` and `value`; from prompter, assistant
 
 `conversation` names the template, `field_human` and `field_model` what the two sides are called.
+Only what the model says is trained, with the separator behind it and an end token. Two turns of one
+side in a row, a model that speaks first and turns without text are used as they are, and counted; so
+is a first turn of neither side, which is left out. With `vicuna_v1.1`, `roles` of a row may hold two
+names in the place of USER and ASSISTANT.
 """
 
 from __future__ import annotations
@@ -47,8 +51,14 @@ class Options(Conversing):
     """What a dataset entry may say about this format."""
 
     variant: Variant = Field("", description="How turns are written")
-    field_human: str | None = Field(None, description="What marks the user's turns")
-    field_model: str | None = Field(None, description="What marks the model's turns")
+    field_human: str | None = Field(
+        None,
+        description="What marks the user's turns; `human` by default, `prompter` for load_guanaco",
+    )
+    field_model: str | None = Field(
+        None,
+        description="What marks the model's turns; `gpt` by default, `assistant` for load_guanaco",
+    )
 
     @model_validator(mode="after")
     def _two_sides(self) -> Options:
