@@ -49,6 +49,7 @@ def test_the_end_token_comes_first_and_alone_where_answers_end_with_it(chat_toke
         [("Hello.<|im_end|>\n", True)],
         [("Hello.<|im_end|>", True)],
         [("Hello.<|im_end|>\n", True), ("<|im_start|>user\n", False)],
+        [("Hello.<|im_end|>\n</s>", True)],
     ],
 )
 def test_what_ends_the_trained_parts_is_found(
@@ -68,6 +69,15 @@ def test_a_turn_in_the_middle_counts_however_seldom_and_a_cut_does_not(chat_toke
 def test_ordinary_tokens_end_nothing_unless_they_were_added(chat_tokenizer: Any) -> None:
     rows = [row(chat_tokenizer, ("Hello.", True), (" Hi? ", False), ("Bye<turn>", True))]
     assert names(chat_tokenizer, rows) == ["</s>", "<turn>"]
+
+
+def test_what_stands_before_the_end_token_by_itself_is_part_of_the_answer(
+    chat_tokenizer: Any,
+) -> None:
+    plain = row(chat_tokenizer, ("Hi? ", False), ("Hello.</s>", True))
+    rows = [row(chat_tokenizer, ("Hi? ", False), ("<turn>f()<turn></s>", True)), plain]
+    rows += [row(chat_tokenizer, ("Hi? ", False), ("<turn>f()<turn>\n</s>", True))]
+    assert names(chat_tokenizer, rows) == ["</s>"]
 
 
 def test_eot_tokens_are_among_them(chat_tokenizer: Any) -> None:

@@ -69,29 +69,32 @@ def one_token(tokenizer: Any, text: str, number: int) -> int:
 def _seen(tokenizer: Any, samples: Samples) -> list[int]:
     """The added tokens that trained parts end with."""
     added = {int(number) for number in tokenizer.added_tokens_decoder}
-    inside, behind = Counter[int](), Counter[int]()
-    steps = np.linspace(0, len(samples) - 1, min(len(samples), _SAMPLES)).astype(int)
-    rows = 0
-    for index in dict.fromkeys(steps.tolist()):
-        rows += 1
-        for last, ends_row in _ends(samples[index], added, tokenizer):
+
+    def is_line_end(token: int) -> bool:
+        return token not in added and not tokenizer.decode([token]).strip()
+
+    inside, behind, before = Counter[int](), Counter[int](), Counter[int]()
+    numbers = np.linspace(0, len(samples) - 1, min(len(samples), _SAMPLES)).astype(int)
+    for ids, ends_row in (part for number in numbers for part in _trained(samples[int(number)])):
+        *rest, last = ids
+        if rest and is_line_end(last):  # ChatML has one behind the turn
+            *rest, last = rest
+        if last in added:
             (behind if ends_row else inside)[last] += 1
-    often = [token for token, count in behind.items() if count >= _OFTEN * rows]
-    return sorted({*inside, *often})
+            if len(rest) > 1 and is_line_end(rest[-1]) and rest[-2] in added:
+                before[rest[-2]] += 1  # or one, and the end token behind it
+    often = [token for token, count in behind.items() if count >= _OFTEN * len(numbers)]
+    turns = inside.total() + behind.total()
+    doubled = [token for token, count in before.items() if count > turns / 2]
+    return sorted({*inside, *often, *doubled})
 
 
-def _ends(row: TokenRow, added: set[int], tokenizer: Any) -> Iterator[tuple[int, bool]]:
-    """The added token that each trained part of a row ends with, and whether the row ends there."""
-    trained = np.asarray(row.labels) != IGNORE_INDEX
-    stops = np.flatnonzero(trained & ~np.append(trained[1:], False))
-    for stop in stops.tolist():
-        place = stop
-        if int(row.input_ids[place]) not in added and place and trained[place - 1]:
-            line_end = not tokenizer.decode([int(row.input_ids[place])]).strip()
-            place -= line_end  # ChatML has one behind the turn
-        token = int(row.input_ids[place])
-        if token in added:
-            yield token, stop == len(trained) - 1
+def _trained(row: TokenRow) -> Iterator[tuple[list[int], bool]]:
+    """The trained parts of a row, and whether each stands at its end."""
+    trained = np.concatenate(([False], np.asarray(row.labels) != IGNORE_INDEX, [False]))
+    borders = np.flatnonzero(trained[1:] != trained[:-1]).tolist()
+    for begin, end in zip(borders[::2], borders[1::2], strict=True):
+        yield [int(i) for i in row.input_ids[begin:end]], end == len(row.input_ids)
 
 
 def stop_at(model: Any, ends: Sequence[int]) -> None:
