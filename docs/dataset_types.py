@@ -86,7 +86,7 @@ def _forms(name: str, module: Any) -> Iterator[str]:
     styles = (
         get_args(module.Options.model_fields[module.SUFFIX].annotation) if module.SUFFIX else []
     )
-    styles = [style for style in styles if isinstance(style, str)]
+    styles = [style for style in styles if isinstance(style, str) and style]
     if styles:
         rows.append("styles: " + ", ".join(f"`{name}:{style}`" for style in styles))
     if rows:
