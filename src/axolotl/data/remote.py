@@ -28,11 +28,11 @@ from axolotl.registry import nearest
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _WEB = ("http://", "https://")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-_VERSION = re.compile(
-    "etag|blob_id|xet_hash|lfs|md5hash|content_md5|generation|version_?id|last_?modified|"
-    "updated|mtime|modify|created",
-    re.IGNORECASE,
+_VERSIONS = (
+    *("ETag", "etag", "blob_id", "xet_hash", "md5Hash", "generation"),
+    *("LastModified", "last_modified", "updated", "mtime", "modify", "created"),
 )
+"""What file systems call the thing that changes with the content, the surest first."""
 _LOGIN = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; for a public bucket "
     "FSSPEC_S3_ANON=true",
@@ -108,7 +108,7 @@ class _OtherFile:
 
     def fetch(self) -> Path:
         path = self.info["name"]
-        version = {name: str(value) for name, value in self.info.items() if _VERSION.match(name)}
+        said = [str(self.info[name]) for name in _VERSIONS if self.info.get(name)]
 
         def write(target: Path, advance: Advance) -> None:
             from fsspec.callbacks import Callback
@@ -121,8 +121,7 @@ class _OtherFile:
                 self.files.get_file(path, str(target), callback=Told())
 
         size = self.info.get("size")
-        versioned = {**version, "size": size} if any(version.values()) else None
-        return fetched(self.url, versioned, path, size=size, write=write)
+        return fetched(self.url, [said[0], size] if said else None, path, size=size, write=write)
 
 
 def open_remote(url: str, patterns: Sequence[str], wanted: Wanted) -> list[Any]:

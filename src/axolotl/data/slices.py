@@ -99,11 +99,12 @@ class Slice:
             DataError: the slice has no row.
         """
         start, end = self.split.start, self.split.end
-        simple = all(
-            bound is None or not (bound.percent or bound.number < 0) for bound in (start, end)
-        )
-        if simple and len(self.sources) == 1:
-            return start.number if start else 0, end.number if end else None
+        counted = any(b is not None and (b.percent or b.number < 0) for b in (start, end))
+        if not counted and len(self.sources) == 1:
+            first, last = start.number if start else 0, end.number if end else None
+            if last is not None and first >= last:
+                raise self._empty("the")
+            return first, last
         ends = self._ends
         first, last = self._rows
         before = ends[index - 1] if index else 0
@@ -120,15 +121,18 @@ class Slice:
         first = self.split.start.row(total) if self.split.start else 0
         last = self.split.end.row(total) if self.split.end else total
         if first >= last:
-            raise DataError(
-                f"'{self.split.text}' is none of the {total:,} rows",
-                where=", ".join(source.label for source in self.sources[:5]),
-                hint="the first row is 0, and the row behind the colon is not taken",
-            )
+            raise self._empty(f"the {total:,}")
         end = self.split.end
         if end and not end.percent and end.number > total:
             note_once(f"'{self.split.text}' ends at row {total:,}: there are no more")
         return first, last
+
+    def _empty(self, count: str) -> DataError:
+        return DataError(
+            f"'{self.split.text}' is none of {count} rows",
+            where=", ".join(source.label for source in self.sources[:5]),
+            hint="the first row is 0, and the row behind the colon is not taken",
+        )
 
 
 @dataclass(frozen=True, eq=False)
