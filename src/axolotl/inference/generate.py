@@ -209,7 +209,9 @@ def open_generator(
     else:
         found = find_trained(resolved.model, resolved.adapter, output_dir=output_dir)
     tokenizer = found.tokenizer()
-    bound = choose_format(prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer))
+    bound = choose_format(
+        prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
+    )
     model = found.open(dtype=weight_dtype(resolved.precision), tokenizer=tokenizer)
     if torch.cuda.is_available():
         model = model.to("cuda")

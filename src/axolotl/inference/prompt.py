@@ -15,11 +15,12 @@ from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import of_first_entry
 from axolotl.data.tokenize import SegmentBatch, tokenize
-from axolotl.formats import BoundFormat, bind, shared_settings
+from axolotl.formats import BoundFormat, Shared, bind, shared_settings
 from axolotl.records import Segment
 
 RAW = ("none", "None", "")
 """What `--prompter` calls the text without any format around it."""
+_TEMPLATE = ("chat_template", "chat_template_jinja")
 
 
 def prompt_ids(
@@ -43,7 +44,12 @@ def prompt_ids(
 
 
 def choose_format(
-    prompter: str | None, *, run: Mapping[str, Any] | None, options: Sections, encoder: Encoder
+    prompter: str | None,
+    *,
+    run: Mapping[str, Any] | None,
+    options: Sections,
+    encoder: Encoder,
+    saved: bool = False,
 ) -> BoundFormat | None:
     """The format that questions are asked in.
 
@@ -55,11 +61,16 @@ def choose_format(
         run: Content of `run.json`, where there is one.
         options: The file: its datasets, and what holds for all of them.
         encoder: The tokenizer.
+        saved: Whether a training has saved the tokenizer, with the chat template that it used, which
+            then goes before that of the file.
 
     Raises:
         UnknownName: no such format.
     """
     shared = shared_settings(options, encoder.facts())
+    keep_template = saved and encoder.facts().chat_template is not None
+    if keep_template:
+        shared = Shared(**{**shared, **dict.fromkeys(_TEMPLATE)})
     if prompter is not None:
         return None if prompter in RAW else bind(prompter, shared=shared, where="--prompter")
     written = of_first_entry(options)
@@ -73,7 +84,8 @@ def choose_format(
     if used["type"] is None:
         note_once("the training data was tokens already: questions are asked as plain text")
         return None
-    return bind(used["type"], settings=used["settings"], shared=shared)
+    settings = {k: v for k, v in used["settings"].items() if not (keep_template and k in _TEMPLATE)}
+    return bind(used["type"], settings=settings, shared=shared)
 
 
 def _name(kind: str | Mapping[str, Any] | None) -> str:
