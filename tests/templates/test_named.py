@@ -82,6 +82,11 @@ PLAIN: dict[str, tuple[str | None, str, str]] = {
         "<s><start_of_turn>user\n" + GEMMA,
         "<start_of_turn>model\n",
     ),
+    "gemma3n": (
+        "<s><start_of_turn>user\nBe brief.\n\n" + GEMMA,
+        "<s><start_of_turn>user\n" + GEMMA,
+        "<start_of_turn>model\n",
+    ),
     "jamba": (
         "<|startoftext|><|bom|><|system|> Be brief.<|eom|><|bom|><|user|> Hi?<|eom|>"
         "<|bom|><|assistant|> Hello.<|eom|><|bom|><|user|> Bye?<|eom|><|bom|><|assistant|> Bye.<|eom|>",
