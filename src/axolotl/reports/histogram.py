@@ -36,7 +36,7 @@ def histogram(
     counts = [0] * bins
     for value in values:
         counts[min(bins - 1, int(value / end * bins))] += 1
-    tallest = max(counts) or 1
+    tallest = max(counts)
     step, room = _WIDTH / bins, _HEIGHT - _FOOT - _TOP
     drawn: list[str] = []
     for i, count in enumerate(counts):
@@ -69,7 +69,7 @@ def _axis(end: float, unit: str) -> str:
 def _count(tallest: int, line: float | None, end: float) -> str:
     """How many rows the tallest bar has, unless the line's label needs the place."""
     taken = line is not None and line / end < 0.15
-    return "" if taken else f'<text x="0" y="10">{tallest:,}</text>'
+    return "" if taken or not tallest else f'<text x="0" y="10">{tallest:,}</text>'
 
 
 def _line(line: float | None, end: float, label: str) -> str:

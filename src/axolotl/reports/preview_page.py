@@ -222,7 +222,7 @@ def _line(source: _Source, short: str, rows: Sequence[PreviewRow], facts: PageFa
         "rows": f"{len(rows):,}",
         "tokens": f"{found['tokens']:,}",
         "trained": f"{found['trained_share']:.1%}",
-        "not whole": "<br>".join(map(escape, gone)) or "none",
+        "left out or cut": "<br>".join(map(escape, gone)) or "none",
         "length": histogram(
             lengths,
             title="Rows by length",

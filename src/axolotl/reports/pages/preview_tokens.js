@@ -6,7 +6,7 @@ const preview = (() => {
   const AT_ONCE = 3000; // tokens drawn before "show more": spans are what makes a browser slow
   const WHITE = /([ \t\n]|\r\n?|[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\u{e0000}-\u{e007f}])/u;
   const number = (value) => value.toLocaleString("en");
-  const percent = (part, whole) => (whole ? `${Math.round((100 * part) / whole)} %` : "0 %");
+  const percent = (part, whole) => `${whole ? Math.round((1000 * part) / whole) / 10 : 0} %`;
   const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
   function make(tag, names, ...content) {
