@@ -12,6 +12,8 @@ from axolotl.registry import available, load
 
 _TURNS = {"messages": ("chat_template",), "conversations": ("sharegpt", "chat_template")}
 _OF_OWN_TEMPLATES = "custom"
+_SELDOM = ("orcamini",)
+"""Types that are meant less often than others of the same fields."""
 
 
 def fitting_types(row: Mapping[str, Any]) -> list[str]:
@@ -19,6 +21,8 @@ def fitting_types(row: Mapping[str, Any]) -> list[str]:
 
     >>> fitting_types({"instruction": "Name a colour.", "output": "Red."})[0]
     'alpaca'
+    >>> fitting_types({"system_prompt": "Be brief.", "question": "Why?", "response": "So."})
+    ['alpaca_w_system.load_open_orca']
     """
     names = {name for name, value in row.items() if value is not None}
     lists = [name for name in _TURNS if isinstance(row.get(name), list)]
@@ -26,7 +30,7 @@ def fitting_types(row: Mapping[str, Any]) -> list[str]:
         kind for name in lists for kind in _TURNS[name] if kind in available("axolotl.formats")
     ]
     fitting = [(kind, fields) for kind, fields in _fields() if fields and fields <= names]
-    fitting.sort(key=lambda pair: (-len(pair[1]), len(pair[0])))
+    fitting.sort(key=lambda pair: (-len(pair[1]), pair[0] in _SELDOM, len(pair[0])))
     one_each: dict[frozenset[str], str] = {}
     for kind, fields in fitting:
         one_each.setdefault(fields, kind)
