@@ -35,6 +35,18 @@ def test_a_renamed_key_is_read_by_its_present_name(old: str, new: str) -> None:
     assert finding.fix == (Edit("rename", old, new),)
 
 
+@pytest.mark.parametrize("key", ["datasets", "test_datasets"])
+def test_a_renamed_key_of_a_data_set(key: str) -> None:
+    entry = {"path": "d.jsonl", "type": "alpaca", "split": "train[:10%]"}
+    options_read, finding = read({key: [SMALL["datasets"][0], entry]})
+    assert options_read[key][1]["train_on_split"] == "train[:10%]"
+    assert (finding.level, finding.key) == ("info", f"{key}.1.split")
+    assert finding.fix == (Edit("rename", f"{key}.1.split", f"{key}.1.train_on_split"),)
+    _, finding = read({key: [{**entry, "train_on_split": "test"}]})
+    assert finding.level == "error"
+    assert "say different things" in finding.message
+
+
 def test_both_names_are_one_option() -> None:
     options_read, finding = read({"eval_strategy": "epoch", "evaluation_strategy": "epoch"})
     assert options_read["evaluation_strategy"] == "epoch"

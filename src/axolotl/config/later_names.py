@@ -15,7 +15,7 @@ comet_project_name comet_workspace context_parallel_size cosine_constant_lr_rati
 cosine_min_lr_ratio cpo_alpha cut_cross_entropy dataloader_drop_last dataloader_num_workers
 dataloader_pin_memory dataloader_prefetch_factor dataset_keep_in_memory dataset_num_proc
 datasets.input_format datasets.input_transform datasets.logprobs_field datasets.preprocess_shards
-datasets.split datasets.temperature datasets.trust_remote_code=false ddp ddp_find_unused_parameters
+datasets.temperature datasets.trust_remote_code=false ddp ddp_find_unused_parameters
 deepcompile default_system_message dense_mixer device device_map diffusion dion_lr dion_momentum
 dion_rank_fraction dion_rank_multiple_of do_causal_lm_eval dp_replicate_size dp_shard_size dpo_beta
 dpo_generate_during_eval dpo_label_smoothing dpo_loss_type dpo_loss_weights dpo_norm_loss
@@ -101,7 +101,6 @@ use_orig_params
 INSTEAD: dict[str, str] = {
     **{f"fsdp_config.{n}": f"write fsdp_{n}" for n in _SHORT_IN_FSDP_CONFIG.split()},
     "batch_size": "set gradient_accumulation_steps to batch_size divided by micro_batch_size",
-    "datasets.split": "write train_on_split",
     "datasets.trust_remote_code": "data sets that bring code are not loaded any more",
     "eval_strategy": "write evaluation_strategy",
     "revision_of_model": "write model_revision",

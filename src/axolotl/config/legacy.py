@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED
+from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED, RENAMED_IN_ENTRIES
 from axolotl.config.tree import Branch, Leaf, Node, Row, is_unset, read_int, to_python
 from axolotl.records import Edit, Finding
 
@@ -54,32 +54,39 @@ def _without_effect(tree: Branch) -> list[Finding]:
 
 
 def _renamed(tree: Branch) -> list[Finding]:
+    findings = _rename(tree, RENAMED)
+    for place, entry in _entries(tree):
+        findings += _rename(entry, RENAMED_IN_ENTRIES, f"{place}.")
+    return findings
+
+
+def _rename(tree: Branch, names: Mapping[str, str], place: str = "") -> list[Finding]:
     findings: list[Finding] = []
-    for old, new in RENAMED.items():
+    for old, new in names.items():
         if (node := tree.items.get(old)) is None:
             continue
-        other = tree.items.get(new)
+        key, other = f"{place}{old}", tree.items.get(new)
         if other is not None and not is_unset(other) and not is_unset(node):
             del tree.items[old]
             if to_python(node) == to_python(other):
-                fix = (Edit("remove", old),)
-                what, hint = f"{old} is another name for {new}, which is written too", "remove it"
-                findings.append(Finding("warning", "renamed", old, node.where, what, hint, fix))
+                fix = (Edit("remove", key),)
+                what, hint = f"{key} is another name for {new}, which is written too", "remove it"
+                findings.append(Finding("warning", "renamed", key, node.where, what, hint, fix))
             else:
-                what = f"{old} is another name for {new}, and the two say different things"
+                what = f"{key} is another name for {new}, and the two say different things"
                 findings.append(
-                    Finding("error", "renamed", old, node.where, what, "remove one of the two")
+                    Finding("error", "renamed", key, node.where, what, "remove one of the two")
                 )
             continue
         tree.items = {
-            (new if key == old else key): value
-            for key, value in tree.items.items()
-            if key != new or value is node
+            (new if name == old else name): value
+            for name, value in tree.items.items()
+            if name != new or value is node
         }
         if not is_unset(node):
-            fix = (Edit("rename", old, new),)
-            what = f"{old} is called {new} here"
-            findings.append(Finding("info", "renamed", old, node.where, what, f"write {new}", fix))
+            fix = (Edit("rename", key, f"{place}{new}"),)
+            what = f"{key} is called {new} here"
+            findings.append(Finding("info", "renamed", key, node.where, what, f"write {new}", fix))
     return findings
 
 
@@ -230,6 +237,7 @@ def old_names() -> Mapping[str, str]:
         **{key: f"gone: {instead}" for key, instead in REMOVED.items()},
         **{key: f"no effect: {why}" for key, (why, _) in NO_EFFECT.items()},
         **{key: f"called {new} here" for key, new in RENAMED.items()},
+        **{f"datasets.{key}": f"called {new} here" for key, new in RENAMED_IN_ENTRIES.items()},
         "batch_size": "read as gradient_accumulation_steps times micro_batch_size",
     }
 

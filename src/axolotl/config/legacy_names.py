@@ -15,6 +15,9 @@ RENAMED: Mapping[str, str] = {
 }
 """Name of another release → the option that means the same."""
 
+RENAMED_IN_ENTRIES: Mapping[str, str] = {"split": "train_on_split"}
+"""The same for the keys of a data set."""
+
 REMOVED: Mapping[str, str] = {
     "load_4bit": "write `load_in_4bit: true`",
     "push_to_hub_model_id": "write hub_model_id",

@@ -44,8 +44,9 @@ class DatasetSource(Section):
 
     path: str = Field(
         min_length=1,
-        description="A local file or folder, a hub data set, or a builder name (`json`, `csv`, "
-        "`parquet`, `text`, `arrow`) with `data_files`; a local path wins over a hub name.",
+        description="A local file or folder, a hub data set, an address (`s3://`, `gs://`, `hf://`, "
+        "`https://`), or a builder name (`json`, `csv`, `parquet`, `text`, `arrow`) with "
+        "`data_files`; a local path wins over a hub name.",
     )
     type: str | CustomPrompt | None = Field(
         default=None,
@@ -54,11 +55,12 @@ class DatasetSource(Section):
     )
     ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
         default=None,
-        description="Kind of the local file; by default its name says it, else JSON Lines.",
+        description="Kind of the files; by default their names and first bytes say it, else JSON Lines.",
     )
     data_files: str | list[str] | None = Field(
         default=None,
-        description="Files to read from a folder or hub repository; by default all of them.",
+        description="Files, patterns or addresses to read; names are those of a folder or hub repository, "
+        "of which all data files are read by default.",
     )
     data_dir: str | None = Field(
         default=None, description="Sub-folder of a folder or hub repository to read from."
@@ -87,7 +89,9 @@ class DatasetSource(Section):
         json_schema_extra={"pending": True},
     )
     train_on_split: str = Field(
-        default="train", description="Split to train on, where the data set has several."
+        default="train",
+        description="Split to train on, where the data set has several; some rows of it as "
+        "`train[:10%]`, `train[100:200]` or `train[-100:]`, several as `train+validation`.",
     )
     revision: str | None = Field(
         default=None, description="Branch, tag or commit of the data set's hub repository."
