@@ -116,7 +116,9 @@ def test_the_type_that_fits_is_named(
 
 
 LINES: dict[str, bytes] = {
-    "a.jsonl": b'{"text": "a"}\n{"text": "b"\n[1]\n\n{"text": "\xe9"}\n{"text": "c"}\n',
+    "a.jsonl": b'{"text": "a"}\n{"text": "b"\n[1]\n{"text": "\xe9"}\n{"text": "c"}\n',
+    "a.csv": b"text,n\na,1\nb\nc,2,3\nd,e,f\ng,2\n",
+    "a.txt": b"a\n\xe9\nb\xff\n\xfe\nc\n",
 }
 
 
@@ -126,7 +128,7 @@ def test_lines_that_cannot_be_read_are_bad_rows(name: str, write: Write, tokeniz
     (batch,) = read(name, "completion", tokenizer, BadRows(3))
     assert batch.numbers.tolist() == [1, 5]
     assert [number for number, _ in batch.bad] == [2, 3, 4]
-    with pytest.raises(DataError, match=r"row 4 \(line 5\)[^$]*not UTF-8[^$]*one bad row more"):
+    with pytest.raises(DataError, match=rf"{name} row 4 \(line \d\)[^$]*one bad row more"):
         read(name, "completion", tokenizer, BadRows(2))
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from axolotl.core.hashing import hash_stream
-from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, RowChunk, not_utf8, row_place
+from axolotl.data.rows import CHUNK_BYTES, CHUNK_ROWS, Row, RowChunk, not_utf8, row_place
 from axolotl.errors import DataError
 
 Done = Callable[[], float]
@@ -29,8 +29,7 @@ def read_text(
 ) -> Iterator[RowChunk]:
     """Every line behind the first `start_row` is a row with the field `text`, without its line end.
 
-    Raises:
-        DataError: a line is not UTF-8.
+    A line that is not UTF-8 stands in its chunk as the error that it is.
     """
     first = 1
     while lines := stream.readlines(CHUNK_BYTES):
@@ -39,7 +38,7 @@ def read_text(
         passed = max(0, min(len(lines), start_row + 1 - first))
         first += passed
         rows = [
-            {"text": _decoded(line, row_place(label, first + i, first + i)).rstrip("\r\n")}
+            _text_row(line, row_place(label, first + i, first + i))
             for i, line in enumerate(lines[passed:])
         ]
         if rows:
@@ -47,13 +46,22 @@ def read_text(
         first += len(rows)
 
 
+def _text_row(line: bytes, place: str) -> Row:
+    try:
+        return {"text": _decoded(line, place).rstrip("\r\n")}
+    except DataError as error:
+        return error
+
+
 def read_csv(
     stream: BinaryIO, label: str, *, done: Done, delimiter: str = ",", start_row: int = 0
 ) -> Iterator[RowChunk]:
     """The first line names the columns; every value is text; `start_row` rows are passed over.
 
+    A row that does not fit the header stands in its chunk as the error that it is.
+
     Raises:
-        DataError: a row does not fit the header, or the file is not valid CSV or UTF-8.
+        DataError: the file has no header, or is not valid CSV or UTF-8.
     """
     csv.field_size_limit(sys.maxsize)  # the default refuses cells of more than 128 kB
     reader = csv.reader(_decoded_lines(stream, label), strict=True, delimiter=delimiter)
@@ -67,15 +75,17 @@ def read_csv(
         )
     first = 1 + sum(1 for _ in islice(records, start_row))
     while block := list(islice(records, CHUNK_ROWS)):
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for i, (line, cells) in enumerate(block):
-            if len(cells) != len(header):
-                raise DataError(
-                    f"{len(cells)} cells, but the first line names {len(header)} columns",
-                    where=row_place(label, first + i, line),
-                    hint="quote cells that hold a comma or a quote; write empty cells as two commas",
-                )
-            rows.append(dict(zip(header, cells, strict=True)))
+            if len(cells) == len(header):
+                rows.append(dict(zip(header, cells, strict=True)))
+                continue
+            error = DataError(
+                f"{len(cells)} cells, but the first line names {len(header)} columns",
+                where=row_place(label, first + i, line),
+                hint="quote cells that hold a comma or a quote; write empty cells as two commas",
+            )
+            rows.append(error)
         yield RowChunk(rows, first, [line for line, _ in block], done())
         first += len(rows)
 
