@@ -43,9 +43,15 @@ class BadRows:
         self.found += 1
         self._new.append((row, error.what))
 
-    def drain(self) -> tuple[tuple[int, str], ...]:
-        """The rows left out since the last call: number and what is wrong."""
-        new, self._new = tuple(self._new), []
+    def drain(self, up_to: int | None = None) -> tuple[tuple[int, str], ...]:
+        """The rows left out since the last call: number and what is wrong.
+
+        Args:
+            up_to: Leave those behind this row for later: what reads a file is ahead of what uses
+                its rows.
+        """
+        new = tuple(bad for bad in self._new if up_to is None or bad[0] <= up_to)
+        self._new = [bad for bad in self._new if up_to is not None and bad[0] > up_to]
         return new
 
 

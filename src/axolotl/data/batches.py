@@ -23,6 +23,7 @@ from axolotl.formats import BoundFormat, fitting_types
 
 BATCH_ROWS = 4000
 BATCH_CHARACTERS = 8_000_000
+BATCH_TOKENS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def batches(
     if is_pretokenized(first.rows[0], typed=part.bound is not None):
         if part.bound is not None:
             note_once(f"{part.source.label}: the rows are tokens already; `type` has no effect")
-        found = _token_batches(part, first, chunks, encoder, bad)
+        read = chain([first], chunks)
+        found = _token_batches(part, read, encoder, bad, most_rows or BATCH_ROWS)
     elif part.bound is None:
         raise _untyped(part, first.rows[0])
     else:
@@ -161,7 +163,7 @@ class _TextReader:
                 self._places.append((chunk, i))
                 full = len(self._batch) >= self._most_rows
                 if full or self._batch.characters >= BATCH_CHARACTERS:
-                    yield self._tokenized()
+                    yield self._tokenized(numbers[i])
                     self._begin()
         if self._rows:
             yield self._tokenized()
@@ -169,8 +171,8 @@ class _TextReader:
         if left:
             yield _only_bad(left)
 
-    def _tokenized(self) -> Batch:
-        """Tokenize what was gathered; rows that no UTF-8 text can hold are bad rows."""
+    def _tokenized(self, last: int | None = None) -> Batch:
+        """Tokenize what was gathered up to a row; rows that no UTF-8 text can hold are bad rows."""
         while True:
             try:
                 tokens, control = tokenize(self._batch, self._encoder)
@@ -181,7 +183,7 @@ class _TextReader:
                     raise
             self._leave_out(index)
         numbers = np.array(self._numbers, np.int64)
-        return Batch(tokens, self._rows, numbers, control, bad=self._bad.drain())
+        return Batch(tokens, self._rows, numbers, control, bad=self._bad.drain(last))
 
     def _leave_out(self, index: int) -> None:
         chunk, at = self._places.pop(index)
@@ -198,30 +200,45 @@ class _TextReader:
 
 
 def _token_batches(
-    part: Part, first: _Readable, chunks: Iterator[_Readable], encoder: Encoder, bad: BadRows
+    part: Part, chunks: Iterator[_Readable], encoder: Encoder, bad: BadRows, most_rows: int
 ) -> Iterator[Batch]:
-    for chunk in chain([first], chunks):
-        batch = TokenBatch(encoder.vocabulary)
-        kept: list[int] = []
+    batch, kept, numbers = TokenBatch(encoder.vocabulary), list[Mapping[str, Any]](), list[int]()
+    for chunk in chunks:
         for i, row in enumerate(chunk.rows):
             try:
                 batch.add(row)
-                kept.append(i)
             except DataError as error:
                 place = chunk.place(part.source.label, i)
                 bad.take(placed(error, place, row=row, bound=None), chunk.numbers[i])
-        yield Batch(
-            batch.rows(),
-            [chunk.rows[i] for i in kept],
-            np.array([chunk.numbers[i] for i in kept], np.int64),
-            np.empty(0, np.int64),
-            batch.padded,
-            pretokenized=True,
-            bad=bad.drain(),
-        )
+                continue
+            kept.append(row)
+            numbers.append(chunk.numbers[i])
+            if len(batch) >= most_rows or batch.tokens >= BATCH_TOKENS:
+                yield _token_batch(batch, kept, numbers, bad, chunk.numbers[i])
+                batch, kept, numbers = TokenBatch(encoder.vocabulary), [], []
+    if kept:
+        yield _token_batch(batch, kept, numbers, bad)
     left = bad.drain()
     if left:
         yield _only_bad(left)
+
+
+def _token_batch(
+    batch: TokenBatch,
+    rows: list[Mapping[str, Any]],
+    numbers: list[int],
+    bad: BadRows,
+    last: int | None = None,
+) -> Batch:
+    return Batch(
+        batch.rows(),
+        rows,
+        np.array(numbers, np.int64),
+        np.empty(0, np.int64),
+        batch.padded,
+        pretokenized=True,
+        bad=bad.drain(last),
+    )
 
 
 def _only_bad(bad: tuple[tuple[int, str], ...]) -> Batch:

@@ -145,7 +145,8 @@ def _build(
     began = time.perf_counter()
     work = _work_of(folder)
     with _kept_when_cut_short(work), disk_faults(folder):
-        writer = StoreWriter(work, folder.name, [batches.BATCH_ROWS, batches.BATCH_CHARACTERS])
+        borders = [batches.BATCH_ROWS, batches.BATCH_CHARACTERS, batches.BATCH_TOKENS]
+        writer = StoreWriter(work, folder.name, borders)
         if writer.rows:
             note(f"an interrupted preparation goes on: {writer.rows:,} rows are there already")
         try:

@@ -32,6 +32,9 @@ class TokenBatch:
 
     Args:
         vocabulary: Every id must be below it.
+
+    Attributes:
+        tokens: Tokens of all rows so far.
     """
 
     def __init__(self, vocabulary: int) -> None:
@@ -39,6 +42,7 @@ class TokenBatch:
         self._ids: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self.padded = 0
+        self.tokens = 0
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -64,6 +68,7 @@ class TokenBatch:
         if not mask.all():
             self.padded += 1
             ids, labels = ids[mask == 1], labels[mask == 1]
+        self.tokens += ids.size
         self._ids.append(ids.astype(np.int32))
         self._labels.append(labels.astype(np.int32))
 
