@@ -35,8 +35,7 @@ def base(kind: Any) -> str:
     return "custom" if isinstance(kind, dict) else kind.replace(":", ".").partition(".")[0]
 
 
-THERE = set(available("axolotl.formats"))
-TYPED = [fact for fact in FACTS if fact["type"] is not None and base(fact["type"]) in THERE]
+TYPED = [fact for fact in FACTS if fact["type"] is not None]
 CASES = [(fact, wording) for fact in TYPED for wording in WORDINGS]
 
 
@@ -121,6 +120,6 @@ def test_rows_that_are_tokens_already(fact: dict[str, Any]) -> None:
 
 
 def test_the_table_has_every_type() -> None:
-    known = {base(fact["type"]) for fact in FACTS if fact["type"] is not None}
-    assert known >= THERE - WITHOUT_A_TABLE, "a format has no row in the table"
+    known = {base(fact["type"]) for fact in TYPED}
+    assert known == set(available("axolotl.formats")) - WITHOUT_A_TABLE
     assert len(FACTS) >= 69
