@@ -29,6 +29,17 @@ def test_one_version_everywhere() -> None:
     assert axolotl.__version__ == project["version"] == newest[1]
 
 
+def test_files_that_are_no_code_are_in_the_package() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    package = ROOT / "src" / "axolotl"
+    packed = {
+        file for pattern in setuptools["package-data"]["axolotl"] for file in package.glob(pattern)
+    }
+    others = {file for file in package.rglob("*") if file.is_file() and ".py" not in file.suffix}
+    assert len(others) > 4
+    assert {str(file) for file in others - packed} == set()
+
+
 def test_every_exported_name_is_there() -> None:
     assert axolotl.__all__ == sorted(axolotl.__all__)
     for name in axolotl.__all__:
