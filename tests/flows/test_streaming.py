@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from axolotl import api
 from axolotl.data import batches as reading
-from axolotl.errors import ConfigErrors, ModelError
+from axolotl.errors import ConfigError, ConfigErrors, ModelError
 from tests.flows.conftest import COLOURS
 
 Options = Callable[..., dict[str, Any]]
@@ -146,6 +146,22 @@ def test_samples_share_rows_and_are_shuffled_within_a_buffer(
         api.train(stream_options(streaming_multipack_buffer_size=size))
         losses.append(logged(tmp_path / "out"))
     assert losses[0] != losses[1]
+
+
+def test_a_stream_is_evaluated_on_test_datasets(stream_options: Options, tmp_path: Path) -> None:
+    tests = [{"path": texts(tmp_path / "t.jsonl", 20, 3), "type": "completion"}]
+    options = stream_options(
+        test_datasets=tests, dataset_prepared_path=str(tmp_path / "store"), max_steps=2
+    )
+    result = api.train(options)
+    assert result.eval_loss is not None
+    assert api.evaluate(options).loss == pytest.approx(result.eval_loss, rel=1e-4)
+    assert len(list(tmp_path.rglob("store.json"))) == 1, "only the rows to evaluate on are prepared"
+
+
+def test_there_is_nothing_to_prepare(stream_options: Options) -> None:
+    with pytest.raises(ConfigError, match="streaming has the data read while training goes on"):
+        api.prepare(stream_options())
 
 
 def test_without_max_steps_it_is_refused(stream_options: Options) -> None:

@@ -16,6 +16,7 @@ from axolotl.data.batches import Part
 from axolotl.data.counts import LISTED_ROWS, Rows
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
+from axolotl.data.lanes import streamed_by
 from axolotl.data.lock import check_lock, lock_entries, write_lock
 from axolotl.data.making import file_counts, find_or_build, store_key
 from axolotl.data.report import (
@@ -29,6 +30,7 @@ from axolotl.data.select import REPEATED_HELD_OUT, Choices, Selection, select_ro
 from axolotl.data.store import StoreFiles, TokenStore
 from axolotl.data.summary import PrepareSummary, WeightedRows
 from axolotl.data.tokenize import Limits
+from axolotl.errors import ConfigError
 
 DEFAULT_FOLDER = "last_run_prepared"
 
@@ -57,11 +59,18 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         tokenizer: A tokenizer of transformers; it is not changed.
 
     Raises:
+        ConfigError: the data is to be read while training goes on.
         DataError: a file, row or field cannot be used, or no row is left.
         ModelError: the tokenizer lacks an end token.
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
+    if streaming := streamed_by(options):
+        raise ConfigError(
+            streaming,
+            f"{streaming} has the data read while training goes on: there is nothing to prepare",
+            hint="train at once, or look at some rows with `axolotl preview`",
+        )
     encoder = Encoder(tokenizer)
     parts, tests = open_parts(options, encoder), _open_tests(options, encoder)
     locked = None

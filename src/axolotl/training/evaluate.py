@@ -10,7 +10,8 @@ from accelerate import Accelerator
 
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
-from axolotl.data.prepare import prepare
+from axolotl.data.lanes import streamed_by
+from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import open_for_rows
@@ -38,8 +39,12 @@ def run_evaluation(
         ModelError: it does not load.
     """
     tokenizer = load_tokenizer(model)
-    prepared = prepare(resolved, tokenizer=tokenizer)
-    if prepared.eval is None:
+    held_out = (
+        prepare(resolved, tokenizer=tokenizer).eval
+        if streamed_by(resolved) is None
+        else prepare_tests(resolved, tokenizer=tokenizer)
+    )
+    if held_out is None:
         raise DataError(
             "no rows are held out, so there is nothing to evaluate on",
             where=resolved.origin("val_set_size"),
@@ -66,6 +71,6 @@ def run_evaluation(
     )
     loaded = loaded.to(accelerator.device)
     row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
-    loader = held_out_loader(prepared.eval, rows)
+    loader = held_out_loader(held_out, rows)
     with use_route(choose_route(layer_shapes(loaded), device=accelerator.device)):
         return evaluate_loss(loaded, loader, row_loss, device=accelerator.device)

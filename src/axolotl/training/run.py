@@ -18,7 +18,8 @@ from transformers import set_seed
 
 from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
-from axolotl.data.prepare import prepare
+from axolotl.data.lanes import streamed_by
+from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id
@@ -159,9 +160,10 @@ def run_training(
 
 def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedData:
     """The data, prepared, or opened to be read while the training goes on."""
-    if not (resolved.streaming.streaming or resolved.streaming.pretraining_dataset):
+    if streamed_by(resolved) is None:
         return PreparedData(prepare(resolved, tokenizer=tokenizer))
-    return open_streamed(resolved, tokenizer, held_out=None)
+    held_out = prepare_tests(resolved, tokenizer=tokenizer)
+    return open_streamed(resolved, tokenizer, held_out=held_out)
 
 
 def _build_trainer(
