@@ -6,7 +6,7 @@ Besides `remote.py` this is the only part of reading data that may use the netwo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from axolotl.data.listing import few
 from axolotl.data.rows import RowChunk
 from axolotl.data.source import Wanted
 from axolotl.data.table_rows import arrow_chunks, hash_table
-from axolotl.errors import AxolotlError, DataError
+from axolotl.errors import DataError
+from axolotl.registry import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,12 @@ def open_hub(
         )
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         repository = _Repository(path, revision, options)
-        if data_files and (names := repository.fitting(data_files, data_dir)):
-            note_once(f"{path} is no data set for the library: {few(names)} are read as files")
+        if data_files and (names := repository.fitting(data_files, data_dir, wanted.key)):
+            note_once(f"{path} is no data set for the library; read as files: {few(names)}")
             return repository.open(names, wanted)
         raise _unopened(path, wanted.key, error, repository) from error
-    return [HubSource(path if name is None else f"{path} ({name})", table)]
+    which = [part for part in (name, wanted.split) if part not in (None, "train")]
+    return [HubSource(f"{path} ({', '.join(which)})" if which else path, table)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,24 @@ class _Repository:
         except (OSError, ValueError):  # what the hub refuses is an OSError, too
             return []
 
-    def fitting(self, patterns: Sequence[str], folder: str | None) -> list[str]:
-        """Its files that the patterns name, in their order."""
+    def fitting(self, patterns: Sequence[str], folder: str | None, key: str) -> list[str]:
+        """Its files that the patterns name, in their order; none where it cannot be asked."""
         from fnmatch import fnmatch
 
-        there = self.names()
-        whole = [f"{folder.strip('/')}/{p}" if folder else p for p in patterns]
-        return list(dict.fromkeys(n for p in whole for n in sorted(there) if fnmatch(n, p)))
+        there = sorted(self.names())
+        found: dict[str, None] = {}
+        for pattern in patterns if there else ():
+            whole = f"{folder.strip('/')}/{pattern}" if folder else pattern
+            names = [name for name in there if fnmatch(name, whole)]
+            if not names:
+                near = nearest(whole, there)
+                raise DataError(
+                    f"no file '{whole}' in the repository '{self.path}'",
+                    where=key,
+                    hint=f"did you mean '{near}'?" if near else f"it has: {few(there)}",
+                )
+            found.update(dict.fromkeys(names))
+        return list(found)
 
     def open(self, names: Sequence[str], wanted: Wanted) -> list[FileSource]:
         """Files of it, fetched into the cache of the hub's library."""
@@ -155,22 +168,30 @@ class _Repository:
         return found
 
 
-def _unopened(path: str, key: str, error: Exception, repository: _Repository) -> AxolotlError:
+def _unopened(path: str, key: str, error: Exception, repository: _Repository) -> DataError:
     """What to say of a data set that the library did not open."""
     import datasets
 
+    said = str(error).lower()
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         hint = "HF_HUB_OFFLINE is set: only datasets in the local cache can be used"
-    elif "script" in str(error):
+    elif "token is required" in said:
+        hint = "log in with `hf auth login`, or set HF_TOKEN"
+    elif "script" in said:
         hint = "data sets that bring code are not run; try `revision: refs/convert/parquet`"
-    elif "gated" in str(error).lower():
+    elif "gated" in said:
         hint = "ask for it on its page, log in with `hf auth login`, add `hf_use_auth_token: true`"
-    elif "split" in str(error).lower() and (splits := _splits(datasets, repository)):
-        hint = f"set train_on_split to one of: {', '.join(splits)}"
+    elif "config" in said and (names := _asked(datasets.get_dataset_config_names, repository)):
+        hint = f"set `name` to one of: {', '.join(names)}"
+    elif "split" in said and (names := _asked(datasets.get_dataset_split_names, repository)):
+        hint = f"set train_on_split to one of: {', '.join(names)}"
     elif names := repository.names():
         hint = f"name the files in data_files; the repository has: {few(names)}"
     else:
-        hint = "check the spelling, the `name`, the split (`train_on_split`) and the connection"
+        hint = (
+            "check the spelling and the connection; a private data set needs "
+            "`hf_use_auth_token: true` and `hf auth login`"
+        )
     return DataError(
         f"'{path}' is no local file or folder, and not to be had from the hub: {_reason(error)}",
         where=key,
@@ -178,11 +199,10 @@ def _unopened(path: str, key: str, error: Exception, repository: _Repository) ->
     )
 
 
-def _splits(datasets: Any, repository: _Repository) -> list[str]:
+def _asked(ask: Callable[..., list[str]], repository: _Repository) -> list[str]:
+    """Names that the library tells of a data set; none where it cannot."""
     try:
-        return datasets.get_dataset_split_names(
-            repository.path, revision=repository.revision, **repository.options
-        )
+        return ask(repository.path, revision=repository.revision, **repository.options)
     except (OSError, ValueError, RuntimeError):
         return []
 

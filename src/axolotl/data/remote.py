@@ -216,6 +216,8 @@ def _info(files: Any, path: str, url: str) -> Mapping[str, Any]:
             hint = f"did you mean '{shown(url).rpartition('/')[0]}/{guess}'?"
         elif url.startswith("hf://") and not url.startswith(("hf://datasets/", "hf://buckets/")):
             hint = f"the address of a data set is hf://datasets/{url.removeprefix('hf://')}"
+        elif url.startswith("hf://"):
+            hint = f"check the address; or, if it is private, {_LOGIN['hf']}"
         raise DataError("no such file or folder", where=shown(url), hint=hint) from error
 
 
