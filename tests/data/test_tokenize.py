@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import (
+    CUT_AWAY,
     NO_TRAINED_TOKEN,
     TOO_LONG,
+    TOO_SHORT,
     Limits,
     SegmentBatch,
     TokenRows,
@@ -22,6 +24,7 @@ from axolotl.formats import bind
 from axolotl.records import Segment
 from tests.conftest import build_tokenizer
 
+EXCESS: list[Literal["drop", "truncate", "raise"]] = ["drop", "truncate", "raise"]
 PIECES = st.builds(
     Segment,
     text=st.sampled_from(["", "Red", "Name three colours.", "Red</s>", "</s>", "<s>Red", "é漢"]),
@@ -83,32 +86,49 @@ def test_equal_to_a_loop_over_pieces(rows: list[list[Segment]], bos: bool) -> No
     assert found.input_ids.dtype == found.labels.dtype == np.int32
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.lists(PIECES, max_size=4), max_size=6),
-    st.integers(1, 9),
+    st.builds(Limits, st.integers(1, 9), st.sampled_from(EXCESS), st.integers(1, 3)),
     st.sampled_from(["drop", "split"]),
 )
 def test_fitting_loses_nothing_unsaid(
-    rows: list[list[Segment]], capacity: int, long_rows: Literal["drop", "split"]
+    rows: list[list[Segment]], limits: Limits, long_rows: Literal["drop", "split"]
 ) -> None:
     whole = tokenized(rows)
-    fitted = fit(whole, Limits(capacity), long_rows=long_rows)
-    kept, dropped = fitted.rows, fitted.dropped
-    gone = {i: reason for reason, which in dropped.items() for i in which.tolist()}
+    fitted = fit(whole, limits, long_rows=long_rows)
+    gone = {i: reason for reason, which in fitted.dropped.items() for i in which.tolist()}
     expected: list[tuple[int, tuple[list[int], list[int]]]] = []
+    several, truncated = [], []
     for i, (ids, labels) in enumerate(rows_of(whole)):
-        if all(label == -100 for label in labels[1:]):  # the first is never predicted
+        capacity = limits.capacity_tokens
+        too_long = len(ids) > capacity
+        if useless(labels):
             assert gone.pop(i) == NO_TRAINED_TOKEN
-        elif len(ids) > capacity and long_rows == "drop":
+        elif len(ids) < limits.min_tokens:
+            assert gone.pop(i) == TOO_SHORT
+        elif too_long and long_rows == "drop" and limits.excess != "truncate":
             assert gone.pop(i) == TOO_LONG
+        elif too_long and long_rows == "drop" and useless(labels[:capacity]):
+            assert gone.pop(i) == CUT_AWAY
+        elif too_long and long_rows == "drop":
+            truncated.append(i)
+            expected.append((i, (ids[:capacity], labels[:capacity])))
         else:
+            several += [i] * too_long
             expected += [
                 (i, (ids[a : a + capacity], labels[a : a + capacity]))
                 for a in range(0, len(ids), capacity)
             ]
     assert not gone
-    assert list(zip(kept.origin.tolist(), rows_of(kept), strict=True)) == expected
+    assert (fitted.several.tolist(), fitted.truncated.tolist()) == (several, truncated)
+    found = zip(fitted.rows.origin.tolist(), rows_of(fitted.rows), strict=True)
+    assert list(found) == expected
+
+
+def useless(labels: list[int]) -> bool:
+    """Whether nothing is trained: the first token is never predicted."""
+    return all(label == -100 for label in labels[1:])
 
 
 @pytest.mark.parametrize("bos", [False, True])
