@@ -64,7 +64,7 @@ def test_one_row_of_one_entry(rows_config: str) -> None:
     assert [row["type"] for row in json.loads(found.stdout)["rows"]] == ["completion:output"]
     found = CliRunner().invoke(preview, [rows_config, "--dataset", "2"])
     assert found.exit_code == 2
-    assert "there is no entry 2; the last is 1" in found.stderr
+    assert "there is no entry 2; there are: datasets.0, datasets.1" in found.stderr
 
 
 def test_a_row_behind_the_last_is_said(rows_config: str) -> None:
@@ -87,3 +87,15 @@ def test_the_page(rows_config: str) -> None:
     both = CliRunner().invoke(preview, [rows_config, "--html", "b.html", "--json", "--rows", "2"])
     assert len(json.loads(both.stdout)["rows"]) == 2
     assert "2, at most 2 of each file" in Path("b.html").read_text("utf-8")
+
+
+def test_streamed_texts_are_shown_too(rows_config: str, tiny_model: Path) -> None:
+    lines = [f"base_model: {tiny_model}", "sequence_len: 512", "max_steps: 5"]
+    lines += ["pretraining_dataset:", "  - path: rows.jsonl", "    text_column: output"]
+    Path("p.yml").write_text("\n".join(lines), "utf-8")
+    found = CliRunner().invoke(preview, ["p.yml", "--rows", "1", "--json", "--html", "p.html"])
+    assert found.exit_code == 0, found.output
+    assert [s["text"] for s in json.loads(found.stdout)["rows"][0]["segments"]] == [
+        "Red and 0 more."
+    ]
+    assert "while they are read" in Path("p.html").read_text("utf-8")

@@ -15,7 +15,7 @@ from axolotl.data.entries import open_parts
 from axolotl.data.prepare import Prepared
 from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
-from axolotl.reports.preview import preview_rows
+from axolotl.reports.preview_rows import preview_rows
 from tests.data.conftest import file_of, json_lines
 
 Write = Callable[[str, bytes], str]

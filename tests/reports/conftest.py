@@ -13,7 +13,8 @@ from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import open_parts
 from axolotl.data.tokenize import Limits
-from axolotl.reports.preview import PreviewRow, preview_rows
+from axolotl.reports.preview import PreviewRow
+from axolotl.reports.preview_rows import preview_rows
 
 Shown = Callable[..., list[PreviewRow]]
 

@@ -2,12 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from axolotl.data.encoder import Encoder
-from axolotl.errors import DataError
-from axolotl.records import Segment
-from axolotl.reports.preview import Piece, as_document, segment_numbers, summarise, summary_line
+from axolotl.reports.preview import Piece, as_document, summarise, summary_line
 from tests.reports.conftest import Shown
 
 ROWS = [
@@ -94,72 +89,3 @@ def test_the_document(shown: Shown, tokenizer: Any, tmp_path: Path) -> None:
     assert summary["rows"] == 2
     assert summary["tokens"] == sum(len(row["input_ids"]) for row in document["rows"])
     assert summary["trained_tokens"] == 2 + rows[0].trained_tokens
-
-
-def test_a_bad_row_is_shown_with_what_is_wrong(shown: Shown, tokenizer: Any) -> None:
-    bad = {"instruction": "a"}
-    rows = shown(tokenizer, ("a.jsonl", [ROWS[0], bad, *ROWS], "alpaca"))
-    assert [row.source_row for row in rows] == [1, 2, 3, 4, 5]
-    assert [row.fate for row in rows] == [None, "bad", None, "dropped", None]
-    found = rows[1]
-    assert found.bad is not None
-    assert found.bad.where == f"{found.dataset} row 2 (line 2)"
-    assert "no field 'output'" in found.bad.what
-    assert found.row == bad, "the row itself is there to look at"
-    assert ", 1 bad" in summary_line(rows)
-    assert "row 2 (line 2): no field 'output'" in as_document(rows)["rows"][1]["bad"]
-    assert len(shown(tokenizer, ("a.jsonl", [ROWS[0], bad], "alpaca"), first_rows=1)) == 1
-
-
-def test_nothing_but_bad_rows_is_an_error(shown: Shown, tokenizer: Any) -> None:
-    with pytest.raises(DataError, match=r"a\.jsonl row 1 \(line 1\): no field 'output'"):
-        shown(tokenizer, ("a.jsonl", [{"instruction": "a"}] * 2, "alpaca"))
-
-
-def test_a_file_that_cannot_be_read_leaves_the_others(shown: Shown, tokenizer: Any) -> None:
-    rows = shown(tokenizer, ("b.jsonl", ["no object"], "alpaca"), ALPACA)
-    bad = [row for row in rows if row.bad]
-    assert len(bad) == 1
-    assert bad[0].dataset.endswith("b.jsonl")
-    assert len(rows) == 4
-
-
-def test_one_row_alone(shown: Shown, tokenizer: Any) -> None:
-    rows = shown(tokenizer, ALPACA, LONG, first_rows=1, start_row=2)
-    assert [(row.source_row, row.row) for row in rows] == [(3, ROWS[2])]
-
-
-def test_what_a_format_has_to_say_of_a_row(
-    shown: Shown, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import axolotl.formats.alpaca as alpaca
-
-    def remarks(row: Any, options: Any) -> list[str]:
-        return ["an empty answer"] if not row["output"] else []
-
-    monkeypatch.setattr(alpaca, "remarks", remarks, raising=False)
-    assert [row.remarks for row in shown(tokenizer, ALPACA)] == [(), ("an empty answer",), ()]
-
-
-def test_segments_are_told_apart_whatever_is_trained(bos_tokenizer: Any) -> None:
-    """Also those that are empty, joined with others, or have begin and end tokens."""
-    rows = [
-        [Segment(f"part {i}", i % 3 == 0, bos=not i, eos=i == 6) for i in range(7)],
-        [Segment("", True), Segment("a", False), Segment("", False), Segment("bc", False)],
-        [Segment("Red,", True), Segment(" green", True, joined=True), Segment("!", True)],
-    ]
-    encoder = Encoder(bos_tokenizer)
-    numbers = segment_numbers(rows, encoder).tolist()
-    counts = encoder.encode([segment.text for segment in rows[0]])[1].tolist()
-    counts[0] += 1  # the begin token
-    counts[6] += 1  # the end token
-    first = [i for i, count in enumerate(counts) for _ in range(count)]
-    assert numbers[: len(first)] == first
-    rest = numbers[len(first) :]
-    second = rest[: int(encoder.encode(["a", "bc"])[1].sum())]
-    assert (second[0], set(second[1:])) == (1, {3})
-    assert sorted(set(rest[len(second) :])) == [0, 1, 2]
-
-
-def test_no_rows_have_no_segments(tokenizer: Any) -> None:
-    assert segment_numbers([], Encoder(tokenizer)).size == 0

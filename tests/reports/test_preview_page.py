@@ -16,8 +16,9 @@ from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import open_parts
 from axolotl.data.tokenize import Limits
-from axolotl.reports.preview import PreviewRow, preview_rows
+from axolotl.reports.preview import PreviewRow
 from axolotl.reports.preview_page import MOST_CHARACTERS, MOST_TOKENS, PageFacts, packs, page
+from axolotl.reports.preview_rows import preview_rows
 from tests.conftest import build_tokenizer
 from tests.reports.browser import MISSING, Page, chromium, find_chromium
 
@@ -375,6 +376,22 @@ def test_without_packing_there_are_no_packs(rows: list[PreviewRow]) -> None:
     found = packs(rows, FACTS)
     pieces = [(i, k) for i, row in enumerate(rows) for k in range(len(row.pieces))]
     assert sorted(pair for pack in found for pair in pack) == pieces
+
+
+def test_rows_that_are_only_evaluated_are_not_packed(rows: list[PreviewRow]) -> None:
+    others = [
+        replace(row, entry="test_datasets.0") if row.entry != "datasets.1" else row for row in rows
+    ]
+    packed = {i for pack in packs(others, FACTS) for i, _ in pack}
+    assert packed == {i for i, row in enumerate(others) if row.entry == "datasets.1"}
+
+
+def test_packing_one_row_after_the_other_is_shown_as_such(rows: list[PreviewRow]) -> None:
+    found = packs(rows, replace(FACTS, sequential=True))
+    assert sorted(pair for pack in found for pair in pack) == sorted(
+        pair for pack in packs(rows, FACTS) for pair in pack
+    )
+    assert found != packs(rows, FACTS)
 
 
 def test_what_is_too_long_for_a_page_is_counted(tmp_path: Path) -> None:

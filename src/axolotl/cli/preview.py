@@ -70,17 +70,17 @@ def main(
 def _shown(
     resolved: Resolved, encoder: Encoder, *, first_rows: int, row: int | None, dataset: int | None
 ) -> list[PreviewRow]:
-    from axolotl.data.prepare import open_parts
     from axolotl.data.tokenize import Limits
     from axolotl.errors import DataError
-    from axolotl.reports.preview import preview_rows
+    from axolotl.reports.preview_rows import all_parts, preview_rows
 
-    parts = open_parts(resolved, encoder)
+    parts = all_parts(resolved, encoder)
     if dataset is not None:
-        parts = [part for part in parts if part.key == f"datasets.{dataset}"]
+        keys = sorted({part.key for part in parts})
+        wanted = [f"{key}.{dataset}" for key in ("datasets", "pretraining_dataset")]
+        parts = [part for part in parts if part.key in wanted]
         if not parts:
-            last = len(resolved.data.datasets) - 1
-            raise click.BadParameter(f"there is no entry {dataset}; the last is {last}")
+            raise click.BadParameter(f"there is no entry {dataset}; there are: {', '.join(keys)}")
     start_row = row - 1 if row else 0
     shown = preview_rows(
         parts, encoder, Limits.of(resolved), first_rows=first_rows, start_row=start_row
@@ -116,10 +116,12 @@ def _write_page(
 
     from axolotl import __version__
     from axolotl.core.atomic import write_atomic
+    from axolotl.data.lanes import streamed_by
     from axolotl.reports.preview_page import PageFacts, page
 
     sequence, training = resolved.sequence, resolved.training
-    packed = training.micro_batch_size * sequence.sequence_len if sequence.sample_packing else None
+    streamed = streamed_by(resolved) is not None
+    packed = sequence.sample_packing and not streamed
     facts = PageFacts(
         config=resolved.origin("base_model").rpartition(":")[0] or "the command line",
         model=str(resolved.model.base_model),
@@ -127,9 +129,11 @@ def _write_page(
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=__version__,
         sequence_len=sequence.sequence_len,
-        capacity_tokens=packed,
+        capacity_tokens=training.micro_batch_size * sequence.sequence_len if packed else None,
         seed=training.seed,
         first_rows=first_rows,
+        sequential=bool(resolved.rows.sample_packing_sequentially),
+        streamed=streamed,
     )
     write_atomic(target, page(shown, facts, tokenizer=tokenizer, encoder=encoder))
 

@@ -19,7 +19,7 @@ from string import Template
 from typing import Any
 
 from axolotl.data.encoder import Encoder
-from axolotl.packing.plan import plan_packed
+from axolotl.packing.plan import plan_packed, plan_sequential
 from axolotl.records import IGNORE_INDEX
 from axolotl.reports.histogram import histogram
 from axolotl.reports.preview import PreviewRow, summarise
@@ -43,9 +43,11 @@ class PageFacts:
         made: When the page was made.
         version: Version of this tool.
         sequence_len: Longest row in tokens.
-        capacity_tokens: Tokens of a packed row; None where rows are not packed.
+        capacity_tokens: Tokens of a packed row; None where no rows are packed beforehand.
         seed: Seed of the packing.
         first_rows: How many rows of each file are on the page.
+        sequential: Whether packed rows take one row after the other.
+        streamed: Whether rows are read, and packed, while the training goes on.
     """
 
     config: str
@@ -57,6 +59,8 @@ class PageFacts:
     capacity_tokens: int | None
     seed: int
     first_rows: int
+    sequential: bool = False
+    streamed: bool = False
 
 
 def page(rows: Sequence[PreviewRow], facts: PageFacts, *, tokenizer: Any, encoder: Encoder) -> str:
@@ -87,12 +91,17 @@ def page(rows: Sequence[PreviewRow], facts: PageFacts, *, tokenizer: Any, encode
 
 
 def packs(rows: Sequence[PreviewRow], facts: PageFacts) -> list[list[tuple[int, int]]]:
-    """How the rows shown would share packed rows: for each, the row and the piece of it."""
-    pieces = [(i, k) for i, row in enumerate(rows) for k in range(len(row.pieces))]
+    """How the rows shown would share packed rows: for each, the row and the piece of it.
+
+    Those of `test_datasets` take no part.
+    """
+    trained = [i for i, row in enumerate(rows) if not row.entry.startswith("test_datasets")]
+    pieces = [(i, k) for i in trained for k in range(len(rows[i].pieces))]
     if facts.capacity_tokens is None or not pieces:
         return []
     lengths = [rows[i].pieces[k].end - rows[i].pieces[k].begin for i, k in pieces]
-    plan = plan_packed(lengths, capacity_tokens=facts.capacity_tokens, seed=facts.seed, epoch=0)
+    fill = plan_sequential if facts.sequential else plan_packed
+    plan = fill(lengths, capacity_tokens=facts.capacity_tokens, seed=facts.seed, epoch=0)
     return [[pieces[at] for at in plan.bin(0, step)] for step in range(plan.steps)]
 
 
@@ -185,7 +194,7 @@ def _source_text(row: Mapping[str, Any] | None) -> str | None:
 
 
 def _facts(facts: PageFacts, rows: Sequence[PreviewRow]) -> str:
-    packed = "no"
+    packed = "while they are read" if facts.streamed else "no"
     if facts.capacity_tokens is not None:
         packed = f"yes, up to {facts.capacity_tokens:,} tokens in a row"
     pairs = {

@@ -164,7 +164,7 @@
   data.sources.forEach((source, i) => $("source").append(new Option(`${source.name} (${source.type})`, i)));
   if (!data.packs.length) {
     $("as-packed").disabled = true;
-    $("as-packed").title = "sample_packing is off";
+    $("as-packed").title = "no rows are packed beforehand";
   }
   for (const id of ["source", "lost", "untrained", "least", "most"]) $(id).addEventListener("input", refresh);
   let waiting;
