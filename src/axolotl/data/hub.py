@@ -100,7 +100,7 @@ def open_hub(
             revision=revision,
             **options,
         )
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+    except (*hub_faults(), RuntimeError, DatasetsError) as error:
         repository = _Repository(path, revision, options)
         if data_files and (names := repository.fitting(data_files, data_dir, wanted.key)):
             note_once(f"{path} is no data set for the library; read as files: {few(names)}")
@@ -126,7 +126,7 @@ class _Repository:
             return HfApi(**self.options).list_repo_files(
                 self.path, repo_type="dataset", revision=self.revision
             )
-        except (OSError, ValueError):  # what the hub refuses is an OSError, too
+        except hub_faults():
             return []
 
     def fitting(self, patterns: Sequence[str], folder: str | None, key: str) -> list[str]:
@@ -158,9 +158,9 @@ class _Repository:
                 local = hf_hub_download(
                     self.path, name, repo_type="dataset", revision=self.revision, **self.options
                 )
-            except (OSError, ValueError) as error:
+            except hub_faults() as error:
                 raise DataError(
-                    f"'{name}' of '{self.path}' is not to be had from the hub: {_reason(error)}",
+                    f"'{name}' of '{self.path}' is not to be had from the hub: {hub_reason(error)}",
                     where=wanted.key,
                     hint="check the connection",
                 ) from error
@@ -193,7 +193,7 @@ def _unopened(path: str, key: str, error: Exception, repository: _Repository) ->
             "`hf_use_auth_token: true` and `hf auth login`"
         )
     return DataError(
-        f"'{path}' is no local file or folder, and not to be had from the hub: {_reason(error)}",
+        f"'{path}' is no local file or folder, and not to be had from the hub: {hub_reason(error)}",
         where=key,
         hint=hint,
     )
@@ -203,9 +203,19 @@ def _asked(ask: Callable[..., list[str]], repository: _Repository) -> list[str]:
     """Names that the library tells of a data set; none where it cannot."""
     try:
         return ask(repository.path, revision=repository.revision, **repository.options)
-    except (OSError, ValueError, RuntimeError):
+    except (*hub_faults(), RuntimeError):
         return []
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def hub_faults() -> tuple[type[Exception], ...]:
+    """What the hub's library raises: what is refused is an OSError, too; a lost connection is not."""
+    # It is the HTTP library's, and which library that is depends on the version.
+    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
+
+    return OSError, ValueError, HTTPError
+
+
+def hub_reason(error: BaseException) -> str:
+    """What the hub's library says, in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
