@@ -67,6 +67,19 @@ def test_one_row_of_one_entry(rows_config: str) -> None:
     assert "there is no entry 2; there are: datasets.0, datasets.1" in found.stderr
 
 
+def test_rows_to_evaluate_on_are_marked(rows_config: str) -> None:
+    text = Path(rows_config).read_text("utf-8").replace("val_set_size: 2", "test_datasets:")
+    entry = "  - path: rows.jsonl\n    type: completion:output\n"
+    Path(rows_config).write_text(f"{text}\n{entry}", "utf-8")
+    found = CliRunner().invoke(preview, [rows_config, "--rows", "1"])
+    assert found.exit_code == 0, found.output
+    assert "rows.jsonl row 1  to evaluate on  " in found.stdout
+    assert found.stdout.count("to evaluate on") == 1
+    found = CliRunner().invoke(preview, [rows_config, "--rows", "1", "--json"])
+    rows = json.loads(found.stdout)["rows"]
+    assert [row["entry"] for row in rows] == ["datasets.0", "test_datasets.0"]
+
+
 def test_a_row_behind_the_last_is_said(rows_config: str) -> None:
     result = CliRunner().invoke(preview, [rows_config, "--row", "9"])
     assert result.exit_code == 2

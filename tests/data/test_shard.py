@@ -46,6 +46,26 @@ def test_the_rows_are_those_of_the_library(
     assert found == sorted(expected)
 
 
+@pytest.mark.parametrize("shards_idx", [0, 3, 9])
+def test_shards_idx_says_which_part(
+    run: Run, tokenizer: Any, entry: dict[str, Any], shards_idx: int
+) -> None:
+    whole = datasets.Dataset.from_dict({"number": range(4321)}).shuffle(seed=42)
+    expected = whole.shard(10, shards_idx, contiguous=False)["number"]
+    part = run(entry | {"shards": 10, "shards_idx": shards_idx})
+    assert texts(part, tokenizer) == sorted(expected)
+    (reason,) = part.summary.dropped
+    assert reason == "left out by `shards: 10" + (
+        f", shards_idx: {shards_idx}`" if shards_idx else "`"
+    )
+
+
+def test_every_row_is_in_one_of_the_shards(run: Run, tokenizer: Any, entry: dict[str, Any]) -> None:
+    parts = [run(entry | {"shards": 4, "shards_idx": i}) for i in range(4)]
+    assert sorted(n for part in parts for n in texts(part, tokenizer)) == list(range(4321))
+    assert len({part.summary.key for part in parts}) == 4
+
+
 def test_one_shard_is_all(run: Run, tokenizer: Any, entry: dict[str, Any]) -> None:
     one = run(entry | {"shards": 1})
     assert texts(one, tokenizer) == list(range(4321))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from axolotl import api
-from axolotl.errors import ModelError
+from axolotl.errors import DataError, ModelError
 from axolotl.reports.preview_text import render_tokens
+from tests.flows.conftest import write_rows
 
 Options = Callable[..., dict[str, Any]]
 SHORT = {"max_steps": 2, "val_set_size": 0, "save_strategy": "no"}
@@ -51,3 +56,75 @@ def test_max_packed_sequence_len_is_the_length_of_a_row(
     left = api.prepare(packed)
     assert left.train.lengths.max() == longest
     assert left.summary.dropped["longer than sequence_len"] > 0
+
+
+def test_the_loss_is_that_of_the_test_datasets(
+    tiny_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"instruction": "Colour?", "output": "ultramarine"}] * 5
+    file = tmp_path / "test.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = tiny_options(**SHORT, test_datasets=[{"path": str(file), "type": "alpaca"}])
+    result = api.train(options)
+    assert "48 to train on, 5 to evaluate on" in capsys.readouterr().err
+    prepared = api.prepare(options)
+    assert prepared.eval is not None
+    assert len(prepared.train) == 48
+    found = api.evaluate(options)
+    assert found.trained_tokens == prepared.eval.trained_tokens
+    assert found.loss == pytest.approx(result.eval_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"weight": 2}, "selected_rows"),
+        ({"dataset_exact_deduplication": True}, "selected_rows"),
+        ({"shuffle_before_merging_datasets": True}, "selected_rows"),
+        ({"sample_packing_sequentially": True}, "sample_packing_sequentially"),
+        ({"curriculum_sampling": True}, "curriculum_sampling"),
+    ],
+    ids=str,
+)
+def test_a_run_is_not_resumed_on_rows_chosen_in_another_way(
+    tiny_options: Options, change: dict[str, Any], named: str
+) -> None:
+    asked = {"num_epochs": 2, "max_steps": None, "save_strategy": "epoch"}
+    options = tiny_options(**SHORT | asked | {"max_steps": 40})
+    entry = dict(options["datasets"][0])
+    file = Path(entry["path"])
+    file.write_bytes(file.read_bytes() + file.read_bytes().splitlines(keepends=True)[0])
+    api.train(options)
+    if "weight" in change:
+        options["datasets"] = [entry | change]
+    else:
+        options |= change
+    with pytest.raises(ModelError, match=f"{named}: then"):
+        api.train(options | {"resume_from_checkpoint": True})
+
+
+@pytest.mark.parametrize(
+    "order", [{"curriculum_sampling": True}, {"sample_packing_sequentially": True}], ids=str
+)
+def test_rows_in_order_are_trained_and_resumed(
+    tiny_options: Options, tmp_path: Path, order: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny_options(**SHORT | {"max_steps": None, "num_epochs": 3}, **order)
+    saved = options | {"save_strategy": "steps", "save_steps": 4}
+    whole = api.train(saved | {"output_dir": str(tmp_path / "whole")})
+    assert "one sample after the other" in capsys.readouterr().err
+    checkpoint = str(tmp_path / "whole" / "checkpoint-8")
+    again = api.train(saved | {"resume_from_checkpoint": checkpoint})
+    assert again.steps == whole.steps == 18
+    weights = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "out")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_stream_is_evaluated_on_test_datasets(tiny_options: Options, tmp_path: Path) -> None:
+    entry = {"path": str(write_rows(tmp_path / "test.jsonl", 6)), "type": "alpaca"}
+    options = tiny_options(**SHORT, streaming=True, test_datasets=[entry])
+    result = api.train(options)
+    found = api.evaluate(options)
+    assert found.loss == pytest.approx(result.eval_loss, abs=1e-4)
+    with pytest.raises(DataError, match="there are no test_datasets"):
+        api.evaluate(options | {"test_datasets": []})

@@ -23,6 +23,8 @@ LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
 STREAM: dict[str, Any] = {"datasets": None, "pretraining_dataset": "p", "max_steps": 5}
 HELD: dict[str, Any] = {"val_set_size": 4}
+TESTS: dict[str, Any] = {"test_datasets": [{"path": "t.jsonl", "type": "alpaca"}]}
+TWO_SETS: dict[str, Any] = {"datasets": [{"path": "d.jsonl", "type": "alpaca"}, {"path": "e.jsonl", "type": "alpaca"}]}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,20 @@ ROWS = [
     W("tokens-in-a-row", {"micro_batch_size": 512}, "micro_batch_size", "1,048,576 tokens", {"micro_batch_size": 128}),
     W("rows-for-evaluation", {**HELD, "micro_batch_size": 2, "eval_batch_size": 4}, "eval_batch_size", "is not the micro_batch_size", {"eval_batch_size": 2}),
     W("rows-for-evaluation", {**HELD, "micro_batch_size": 2, "eval_batch_size": 4}, "eval_batch_size", "is not the micro_batch_size", {"eval_batch_size": None}),
+    # which rows, in which order
+    E("data-to-evaluate-on", {**TESTS, **HELD}, "val_set_size", "exclude each other", {"val_set_size": 0}),
+    E("data-to-evaluate-on", {**TESTS, **HELD}, "val_set_size", "exclude each other", {"test_datasets": []}),
+    W("data-to-evaluate-on", {"test_datasets": [{"path": "t", "type": "alpaca", "weight": 2}]}, "test_datasets.0.weight", "taken once each", {"test_datasets": [{"path": "t", "type": "alpaca", "weight": 1}]}),
+    N("data-to-evaluate-on", {**TESTS, "dataset_shard_num": 4, "dataset_shard_idx": 0}, "dataset_shard_num", "evaluated on all of test_datasets", {"test_datasets": []}),
+    E("one-shard-of-a-data-set", {"datasets": [{"path": "d", "type": "alpaca", "shards_idx": 1}]}, "datasets.0.shards_idx", "needs shards", {"datasets": [{"path": "d", "type": "alpaca", "shards_idx": 1, "shards": 2}]}),
+    E("one-shard-of-a-data-set", {"datasets": [{"path": "d", "type": "alpaca", "shards_idx": 2, "shards": 2}]}, "datasets.0.shards_idx", "none of the 2 parts", {"datasets": [{"path": "d", "type": "alpaca", "shards_idx": 1, "shards": 2}]}),
+    E("one-shard-of-a-data-set", {"test_datasets": [{"path": "d", "type": "alpaca", "shards_idx": 2, "shards": 2}]}, "test_datasets.0.shards_idx", "none of the 2 parts", TESTS),
+    E("order-of-rows", {"curriculum_sampling": True, "group_by_length": True}, "group_by_length", "by length, or in their order", {"group_by_length": False}),
+    E("order-of-rows", {"curriculum_sampling": True, "group_by_length": True}, "group_by_length", "by length, or in their order", {"curriculum_sampling": False}),
+    E("order-of-rows", {"curriculum_sampling": True, "sample_packing": True, "sample_packing_sequentially": False}, "sample_packing_sequentially", "have no order", {"sample_packing_sequentially": True}),
+    E("order-of-rows", {"curriculum_sampling": True, "sample_packing": True, "sample_packing_sequentially": False}, "sample_packing_sequentially", "have no order", {"sample_packing": False}),
+    W("order-of-rows", {"curriculum_sampling": True, "shuffle_merged_datasets": True}, "shuffle_merged_datasets", "shuffled once", {"curriculum_sampling": False}),
+    W("order-of-rows", {"curriculum_sampling": True, "shuffle_before_merging_datasets": True}, "shuffle_before_merging_datasets", "shuffled once", {"shuffle_before_merging_datasets": False}),
     # attention
     E("one-attention", {"attn_implementation": "eager", "landmark_attention": True}, "attn_implementation", "one way only", {"landmark_attention": False}),
     E("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "attention has no 'spda'", {"attn_implementation": "sdpa"}),
@@ -166,6 +182,8 @@ ROWS = [
     E("rows-to-evaluate-on", {"val_set_size": 0, "eval_steps": 5}, "eval_steps", "val_set_size is 0", HELD),
     E("rows-to-evaluate-on", {"val_set_size": 0, "evaluation_strategy": "epoch"}, "evaluation_strategy", "val_set_size is 0", {"evaluation_strategy": "no"}),
     W("rows-to-evaluate-on", {"eval_steps": 5}, "eval_steps", "no rows are held out", HELD),
+    W("rows-to-evaluate-on", {"eval_steps": 5}, "eval_steps", "no rows are held out", TESTS),
+    E("rows-to-evaluate-on", {"load_best_model_at_end": True}, "load_best_model_at_end", "nothing to evaluate on", TESTS),
     E("best-checkpoint", {**HELD, "early_stopping_patience": 2}, "early_stopping_patience", "needs save_steps and eval_steps", {"save_steps": 5, "eval_steps": 5}),
     E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 5}, "early_stopping_patience", "needs save_steps", {"save_steps": 10}),
     E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 3, "save_steps": 10}, "save_steps", "no multiple of eval_steps", {"save_steps": 9}),
@@ -202,6 +220,11 @@ ROWS = [
     W("no-effect", {"dataset_processes": 4}, "dataset_processes", "all cores", {"dataset_processes": None}),
     W("no-effect", {"eval_batch_size": 1}, "eval_batch_size", "no rows are held out", HELD),
     W("no-effect", {"eval_sample_packing": True}, "eval_sample_packing", "no rows are held out", HELD),
+    W("no-effect", {"eval_batch_size": 1}, "eval_batch_size", "no rows are held out", TESTS),
+    W("no-effect", {"sample_packing_sequentially": True}, "sample_packing_sequentially", "do not share rows", {"sample_packing": True}),
+    W("no-effect", {"sample_packing_sequentially": True}, "sample_packing_sequentially", "do not share rows", {"max_packed_sequence_len": 99}),
+    W("no-effect", {**TWO_SETS, "shuffle_before_merging_datasets": True}, "shuffle_before_merging_datasets", "shuffled together afterwards", {"shuffle_merged_datasets": False}),
+    W("no-effect", {**TWO_SETS, "shuffle_before_merging_datasets": True}, "shuffle_before_merging_datasets", "shuffled together afterwards", SMALL),
     W("no-effect", {"optimizer": "sgd", "adam_beta1": 0.9}, "adam_beta1", "no Adam", {"optimizer": "adamw_torch"}),
     W("no-effect", {"optimizer": "sgd", "adam_beta2": 0.9}, "adam_beta2", "no Adam", {"optimizer": "adamw_torch"}),
     W("no-effect", {"optimizer": "sgd", "adam_epsilon": 1e-7}, "adam_epsilon", "no Adam", {"optimizer": "adamw_torch"}),

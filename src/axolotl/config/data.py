@@ -19,7 +19,6 @@ class DataSection(Section):
     test_datasets: list[DatasetSource] = Field(
         default_factory=list[DatasetSource],
         description="Sources of the rows to evaluate on, in place of a part held out of `datasets`.",
-        json_schema_extra={"pending": True},
     )
     dataset_prepared_path: str = Field(
         default="last_run_prepared",
@@ -58,6 +57,11 @@ class DataSection(Section):
         description="Has no effect: one process prepares the data, on all processors; accepted for files that "
         "have it.",
     )
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there are rows to evaluate on."""
+        return bool(self.val_set_size or self.test_datasets)
 
     @property
     def has_several(self) -> bool:

@@ -32,31 +32,33 @@ class RowsSection(Section):
         default=False,
         description="Drop rows that are equal in all tokens, among the rows to train on, among those "
         "to evaluate on, and from the former what is among the latter.",
-        json_schema_extra={"pending": True},
     )
     shuffle_merged_datasets: bool | None = Field(
         default=None,
         description="Shuffle the rows of all data sets after they are put together.",
-        json_schema_extra={"implied": "true where there are several data sets", "pending": True},
+        json_schema_extra={
+            "implied": "true where there are several data sets, unless `curriculum_sampling` is set"
+        },
     )
     shuffle_before_merging_datasets: bool = Field(
         default=False,
         description="Shuffle the rows of each data set before they are put together.",
-        json_schema_extra={"pending": True},
     )
     curriculum_sampling: bool = Field(
         default=False,
         description="Train the rows in the order in which they stand in the data, in every epoch.",
-        json_schema_extra={"pending": True},
     )
     sample_packing_sequentially: bool = Field(
         default=False,
-        description="Fill packed rows with samples in their order, instead of by what fits best.",
-        json_schema_extra={"needs": "`sample_packing`", "pending": True},
+        description="Fill packed rows with one sample after the other, instead of by what fits best; more "
+        "room stays free. The samples are shuffled first, unless `curriculum_sampling` is set.",
+        json_schema_extra={
+            "needs": "`sample_packing`",
+            "implied": "true with `curriculum_sampling` and `sample_packing`",
+        },
     )
     dataset_lock: bool = Field(
         default=False,
         description="Keep the hashes of all data files in `data.lock` beside the file, and refuse to "
         "go on when one has changed.",
-        json_schema_extra={"pending": True},
     )

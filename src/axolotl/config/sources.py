@@ -79,14 +79,13 @@ class DatasetSource(Section):
         default=None,
         ge=0,
         description="Which of the `shards` is taken; the first, 0, by default.",
-        json_schema_extra={"needs": "`shards`", "pending": True},
+        json_schema_extra={"needs": "`shards`"},
     )
     weight: float = Field(
         default=1.0,
         gt=0,
         description="How often the rows to train on are taken: 2 takes each twice, 0.5 a random half; "
         "with `streaming`, the share of the rows against those of the other data sets.",
-        json_schema_extra={"pending": True},
     )
     train_on_split: str = Field(
         default="train",

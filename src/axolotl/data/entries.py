@@ -66,7 +66,9 @@ def _open_entry(entry: DatasetSource, key: str, options: Sections, shared: Share
             token=options.model.hf_use_auth_token,
         )
         shards = entry.shards or 1
-        shard = Shard(sources, shards, options.training.seed) if shards > 1 else None
+        shard = None
+        if shards > 1:
+            shard = Shard(sources, shards, options.training.seed, entry.shards_idx or 0)
         parts += [Part(source, bound, key, shard) for source in sources]
     return parts
 

@@ -1,7 +1,8 @@
-"""One of so many equal parts of a source, chosen by the seed: `datasets[].shards`.
+"""One of so many equal parts of a source, chosen by the seed: `datasets[].shards` and `shards_idx`.
 
-The rows are those of `Dataset.shuffle(seed).shard(shards, 0, contiguous=False)`; they stay in the order
-of their files. Only a reader knows how many rows a file has, so it is read once more, to count.
+The rows are those of `Dataset.shuffle(seed).shard(shards, index, contiguous=False)`; they stay in
+the order of their files. Only a reader knows how many rows a file has, so it is read once more, to
+count.
 """
 
 from __future__ import annotations
@@ -19,26 +20,30 @@ from axolotl.data.sources import Source
 
 @dataclass(frozen=True)
 class Shard:
-    """The first of the equal parts of all rows of some files.
+    """One of the equal parts of all rows of some files.
 
     Args:
         sources: The files; their rows are shuffled together.
         shards: How many parts there are.
         seed: Seed of the shuffle.
+        index: Which of the parts it is, from 0.
     """
 
     sources: Sequence[Source]
     shards: int
     seed: int
+    index: int = 0
 
     @property
     def reason(self) -> str:
         """Why a row is left out."""
-        return f"left out by `shards: {self.shards}`"
+        which = f", shards_idx: {self.index}" if self.index else ""
+        return f"left out by `shards: {self.shards}{which}`"
 
     def identity(self) -> list[Any]:
-        """What decides the rows: all files, how many parts, the seed."""
-        return [[source.identity() for source in self.sources], self.shards, self.seed]
+        """What decides the rows: all files, how many parts and which, the seed."""
+        which = [self.shards, self.index]
+        return [[source.identity() for source in self.sources], *which, self.seed]
 
     def chunks(self, source: Source) -> Iterator[RowChunk]:
         """The rows of one of the files that belong to the part; chunks without any are left out."""
@@ -61,5 +66,6 @@ class Shard:
         """For each file, whether each of its rows belongs to the part; bool."""
         counts = [sum(len(chunk.rows) for chunk in source.chunks()) for source in self.sources]
         kept = np.zeros(sum(counts), bool)
-        kept[np.random.default_rng(self.seed).permutation(kept.size)[:: self.shards]] = True
+        shuffled = np.random.default_rng(self.seed).permutation(kept.size)
+        kept[shuffled[self.index :: self.shards]] = True
         return np.split(kept, np.cumsum(counts)[:-1])

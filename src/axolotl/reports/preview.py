@@ -64,6 +64,11 @@ class PreviewRow:
     entry: str = ""
 
     @property
+    def evaluated(self) -> bool:
+        """Whether it is of `test_datasets`, so that it is evaluated and not trained."""
+        return self.entry.startswith("test_datasets.")
+
+    @property
     def kept_tokens(self) -> int:
         """Tokens that are in the data."""
         return sum(piece.end - piece.begin for piece in self.pieces)
@@ -137,6 +142,7 @@ def _documents(row: PreviewRow) -> Iterator[dict[str, Any]]:
     for number, span in enumerate(spans):
         yield {
             "dataset": row.dataset,
+            "entry": row.entry,
             "source_row": row.source_row,
             "segments": [asdict(segment) for segment in row.segments] if not number else [],
             "input_ids": list(row.input_ids[span.begin : span.end]),

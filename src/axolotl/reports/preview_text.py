@@ -38,6 +38,8 @@ def render(row: PreviewRow, tokenizer: Any, encoder: Encoder) -> Text:
     text = Text()
     place = f"{row.dataset} row {row.source_row}" if row.source_row else row.dataset
     text.append(place, style="bold")
+    if row.evaluated:
+        text.append("  to evaluate on", style="bold cyan")
     if row.bad:
         text.append(f"\nbad row: {row.bad.what}", style="bold red")
         return text.append(f"\n  hint: {row.bad.hint}" if row.bad.hint else "", style="dim")

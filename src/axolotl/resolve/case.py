@@ -38,6 +38,20 @@ class Case:
         """Whether something is about to be done; what this version lacks is an error then."""
         return self.purpose != "check"
 
+    @property
+    def packs(self) -> bool:
+        """Whether samples share rows, by either name."""
+        sequence = self.config.sequence
+        return sequence.sample_packing or sequence.max_packed_sequence_len is not None
+
+    @property
+    def shuffles_all_rows(self) -> bool:
+        """Whether the rows of all data sets are shuffled together before they are split."""
+        asked = self.config.rows.shuffle_merged_datasets
+        if asked is None:
+            return self.config.data.has_several and not self.config.rows.curriculum_sampling
+        return asked
+
     def asked(self, *keys: str) -> list[str]:
         """Those of `keys` that are written, and not just to switch something off."""
         return [key for key in keys if self.config.written.get(key)]

@@ -51,7 +51,7 @@ def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
     evaluation = config.evaluation
     if evaluation.evaluation_strategy is not None:
         return None
-    if config.data.val_set_size == 0:
+    if not config.data.evaluates:
         return "no", "val_set_size"
     return ("epoch", "") if evaluation.eval_steps is None else ("steps", "eval_steps")
 
@@ -80,6 +80,23 @@ def _sample_packing(config: Config, _: Machine) -> Implied | None:
     if config.sequence.max_packed_sequence_len is None or config.sequence.sample_packing:
         return None
     return True, "max_packed_sequence_len"
+
+
+def _shuffle_merged_datasets(config: Config, _: Machine) -> Implied | None:
+    if config.rows.shuffle_merged_datasets is not None:
+        return None
+    if config.rows.curriculum_sampling:
+        return False, "curriculum_sampling"
+    return config.data.has_several, "datasets"
+
+
+def _sample_packing_sequentially(config: Config, _: Machine) -> Implied | None:
+    """Rows filled by what fits best have no order of samples to keep."""
+    rows, sequence = config.rows, config.sequence
+    packs = sequence.sample_packing or sequence.max_packed_sequence_len is not None
+    if rows.curriculum_sampling and packs and not rows.sample_packing_sequentially:
+        return True, "curriculum_sampling"
+    return None
 
 
 def _sequence_len(config: Config, _: Machine) -> Implied | None:
@@ -112,7 +129,7 @@ def _load_best_model_at_end(config: Config, _: Machine) -> Implied | None:
         return None
     if evaluation.early_stopping_patience:
         return True, "early_stopping_patience"
-    if config.data.val_set_size and save_steps and evaluation.eval_steps:
+    if config.data.evaluates and save_steps and evaluation.eval_steps:
         return (True, "eval_steps") if divides(evaluation.eval_steps, save_steps) else None
     return None
 
@@ -143,6 +160,8 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "fp16": _fp16,
     "optimizer": _optimizer,
     "sample_packing": _sample_packing,
+    "sample_packing_sequentially": _sample_packing_sequentially,
+    "shuffle_merged_datasets": _shuffle_merged_datasets,
     "sequence_len": _sequence_len,
     "output_dir": _output_dir,
     "attn_implementation": _attn_implementation,

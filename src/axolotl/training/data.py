@@ -11,12 +11,13 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from axolotl.config import Sections
+from axolotl.config.rows import RowsSection
 from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
 from axolotl.packing.loader import make_loader
-from axolotl.packing.plan import PackPlan, plan_packed, plan_rows
+from axolotl.packing.plan import PackPlan, plan_packed, plan_rows, plan_sequential
 from axolotl.packing.sampler import PlanSampler
 from axolotl.training.schedule import default_warmup
 from axolotl.training.steps import Steps, count_steps
@@ -33,6 +34,8 @@ class Rows:
         capacity_tokens: Longest row in tokens.
         pad_to_tokens: Length that every row is padded to; None for no padding.
         accumulation: Rows per optimizer step and process.
+        sequential: Fill rows with one sample after the other, instead of by what fits best.
+        shuffle: Whether the samples are shuffled, anew in every epoch.
     """
 
     packed: bool
@@ -40,9 +43,17 @@ class Rows:
     capacity_tokens: int
     pad_to_tokens: int | None
     accumulation: int
+    sequential: bool = False
+    shuffle: bool = True
 
 
-def train_rows(sequence: SequenceSection, training: TrainingSection, *, isolates: bool) -> Rows:
+def train_rows(
+    sequence: SequenceSection,
+    training: TrainingSection,
+    order: RowsSection | None = None,
+    *,
+    isolates: bool,
+) -> Rows:
     """How the training samples are laid out.
 
     Where the attention cannot keep the documents of a row apart, a row holds one sample and
@@ -52,16 +63,24 @@ def train_rows(sequence: SequenceSection, training: TrainingSection, *, isolates
     Args:
         sequence: Packing options.
         training: Batch sizes.
+        order: In which order the rows are trained; in a random one by default.
         isolates: Whether several documents may share a row.
     """
+    order = order or RowsSection()
+    shuffle = not order.curriculum_sampling
+    sequential = order.sample_packing_sequentially or not shuffle
     size = training.micro_batch_size
     capacity = size * sequence.sequence_len
     accumulation = training.gradient_accumulation_steps
     if not isolates:
         padded = sequence.sequence_len if sequence.pad_to_sequence_len else None
-        return Rows(False, 1, sequence.sequence_len, padded, accumulation * size)
+        capacity, steps = sequence.sequence_len, accumulation * size
+        return Rows(False, 1, capacity, padded, steps, shuffle=shuffle)
     padded = capacity if sequence.pad_to_sequence_len else None
-    return Rows(bool(sequence.sample_packing), size, capacity, padded, accumulation)
+    packed = bool(sequence.sample_packing)
+    return Rows(
+        packed, size, capacity, padded, accumulation, packed and sequential, shuffle=shuffle
+    )
 
 
 def eval_rows(sequence: SequenceSection, training: TrainingSection, *, isolates: bool) -> Rows:
@@ -83,11 +102,22 @@ def planner(
         rows: The layout.
         seed: Seed of the order.
         world_size: Number of processes.
-        shuffle: Whether unpacked samples are shuffled.
+        shuffle: Whether samples are shuffled, where the layout leaves it open; rows filled by what
+            fits best have an order of their own.
     """
+    shuffle = shuffle and rows.shuffle
 
     @lru_cache(maxsize=2)
     def plan(epoch: int) -> PackPlan:
+        if rows.packed and rows.sequential:
+            return plan_sequential(
+                lengths,
+                capacity_tokens=rows.capacity_tokens,
+                seed=seed,
+                epoch=epoch,
+                world_size=world_size,
+                shuffle=shuffle,
+            )
         if rows.packed:
             return plan_packed(
                 lengths,
@@ -143,7 +173,7 @@ def plan_training(
 
     Args:
         prepared: Training and held-out samples.
-        sections: The options; sequence, training, schedule and logging are read.
+        sections: The options; sequence, training, rows, schedule and logging are read.
         only_max_steps: Whether `max_steps` alone ends the training, however many epochs that is.
         isolates: Whether several documents may share a row.
         rank: Number of this process.
@@ -151,7 +181,7 @@ def plan_training(
         pad_token_id: Token for padding, if rows are padded.
     """
     sequence, training, schedule = sections.sequence, sections.training, sections.schedule
-    rows = train_rows(sequence, training, isolates=isolates)
+    rows = train_rows(sequence, training, sections.rows, isolates=isolates)
     plan = planner(prepared.train.lengths, rows, seed=training.seed, world_size=world_size)
     first = plan(0)
     steps = count_steps(

@@ -35,7 +35,7 @@ def run_evaluation(
         adapter: Folder of the adapter to put on it.
 
     Raises:
-        DataError: the file holds no rows out.
+        DataError: the file names no rows to evaluate on.
         ModelError: it does not load.
     """
     tokenizer = load_tokenizer(model)
@@ -46,9 +46,9 @@ def run_evaluation(
     )
     if held_out is None:
         raise DataError(
-            "no rows are held out, so there is nothing to evaluate on",
+            "no rows are held out, and there are no test_datasets, so there is nothing to evaluate on",
             where=resolved.origin("val_set_size"),
-            hint="set val_set_size to a share such as 0.05",
+            hint="set val_set_size to a share such as 0.05, or name test_datasets",
         )
     loaded: Any
     loaded, attention = open_for_rows(

@@ -52,6 +52,8 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         "packed": rows.packed,
         "samples_per_row": rows.samples_per_row,
         "tokens_per_row": rows.capacity_tokens,
+        **({"sample_packing_sequentially": True} if rows.sequential else {}),
+        **({} if rows.shuffle else {"curriculum_sampling": True}),
         "rows_per_step": rows.accumulation,
         "processes": world_size,
         "seed": resolved.training.seed,

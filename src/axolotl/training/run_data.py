@@ -78,23 +78,26 @@ class PreparedData:
         return self.prepared.summary.warnings
 
     def marks(self) -> Mapping[str, Any]:
-        """The store, the part of it that is used, and how many rows are trained and evaluated."""
+        """The stores, and which of their rows are trained and evaluated, how often, in which order."""
         summary, held_out = self.prepared.summary, self.prepared.eval
         return {
             "data": summary.key,
             **({"part_of_data": summary.part} if summary.part[1] > 1 else {}),
             "train_rows": len(self.prepared.train),
             "eval_rows": len(held_out) if held_out is not None else 0,
+            **({"test_data": summary.test_key} if summary.test_key else {}),
+            "selected_rows": summary.selection,
         }
 
     def lines(self, plan: Plan) -> Mapping[str, str]:
         """Rows, tokens, packing."""
         summary, train = self.prepared.summary, self.prepared.train
-        rows = summary.dropped_rows.items()
+        rows = [*summary.dropped_rows.items(), *summary.equal_rows.items()]
         dropped = "; ".join(f"{gone} {why}" for why, gone in rows if gone.count)
         share = train.trained_tokens / max(1, train.tokens)
         return {
-            "rows": f"{summary.train_rows:,} to train on, {summary.eval_rows:,} held out, "
+            "rows": f"{summary.train_rows:,} to train on, {summary.eval_rows:,} "
+            f"{'to evaluate on' if summary.test_key else 'held out'}, "
             f"dropped: {dropped or 'none'}",
             "tokens": f"{train.tokens:,} per epoch, {train.trained_tokens:,} ({share:.0%}) of them "
             "trained",
@@ -113,7 +116,8 @@ def packing_words(plan: Plan) -> str:
         return f"off: {rows.samples_per_row} samples a row, without padding"
     if plan.first_epoch is None:
         return f"rows of up to {rows.capacity_tokens:,} tokens"
+    order = ", one sample after the other" if rows.sequential else ""
     return (
-        f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled, "
+        f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled{order}, "
         f"{plan.steps.rows_per_epoch:,} rows an epoch"
     )

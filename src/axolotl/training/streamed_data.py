@@ -124,7 +124,7 @@ def plan_streaming(
 
     Args:
         data: The data.
-        sections: The options; sequence, training, schedule, logging and streaming are read.
+        sections: The options; sequence, training, rows, schedule, logging and streaming are read.
         isolates: Whether several documents may share a row.
         rank: Number of this process.
         world_size: Number of processes.
@@ -132,7 +132,7 @@ def plan_streaming(
         start: Where to begin reading; at the beginning by default.
     """
     training, schedule = sections.training, sections.schedule
-    rows = train_rows(sections.sequence, training, isolates=isolates)
+    rows = train_rows(sections.sequence, training, sections.rows, isolates=isolates)
     assert training.max_steps is not None, "a rule asks for max_steps"
     in_all = training.max_steps * rows.accumulation
     steps = count_steps(

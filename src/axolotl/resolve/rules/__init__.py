@@ -22,6 +22,7 @@ from axolotl.resolve.rules import (
     relora,
     rows,
     schedule,
+    selection,
     streaming,
 )
 
@@ -33,6 +34,7 @@ _FILES = (
     data,
     streaming,
     rows,
+    selection,
     attention,
     loop,
     schedule,

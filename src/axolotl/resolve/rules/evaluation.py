@@ -20,7 +20,7 @@ def rows_to_evaluate_on(case: Case) -> Iterator[Found]:
     keys = case.asked("eval_steps", "early_stopping_patience", "load_best_model_at_end")
     if config.evaluation.evaluation_strategy not in (None, "no"):
         keys.append("evaluation_strategy")
-    if not keys or config.data.val_set_size != 0 or config.streaming.pretraining_dataset:
+    if not keys or config.data.evaluates or config.streaming.pretraining_dataset:
         return
     # Without evaluations a patience never runs out, so nothing would be as asked.
     if "val_set_size" in config.written or keys[0] not in ("eval_steps", "evaluation_strategy"):
@@ -28,14 +28,14 @@ def rows_to_evaluate_on(case: Case) -> Iterator[Found]:
             "error",
             keys[0],
             f"{keys[0]}: there is nothing to evaluate on, because val_set_size is 0",
-            f"remove {keys[0]}, or hold rows out: `val_set_size: 0.05`",
+            f"remove {keys[0]}, or hold rows out: `val_set_size: 0.05`; or name test_datasets",
         )
     else:
         yield Found(
             "warning",
             keys[0],
             f"{keys[0]} has no effect: no rows are held out",
-            "hold rows out: `val_set_size: 0.05`",
+            "hold rows out: `val_set_size: 0.05`; or name test_datasets",
         )
 
 
@@ -128,7 +128,10 @@ def metric_of_the_best(case: Case) -> Iterator[Found]:
 
 TABLE: Table = [
     (one_strategy_for_evaluation, "evaluation_strategy eval_steps"),
-    (rows_to_evaluate_on, "val_set_size eval_steps evaluation_strategy early_stopping_patience"),
+    (
+        rows_to_evaluate_on,
+        "val_set_size test_datasets eval_steps evaluation_strategy early_stopping_patience",
+    ),
     (
         best_checkpoint,
         "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "

@@ -73,9 +73,21 @@ _IDLE: Sequence[_Idle] = [
     (["dataset_processes"], _always, "one process tokenizes on all cores", ""),
     (
         ["eval_batch_size", "eval_sample_packing"],
-        lambda case: case.config.data.val_set_size == 0,
+        lambda case: not case.config.data.evaluates,
         "no rows are held out",
         _SHOW,
+    ),
+    (
+        ["sample_packing_sequentially"],
+        lambda case: not case.packs,
+        "samples do not share rows",
+        "add `sample_packing: true`",
+    ),
+    (
+        ["shuffle_before_merging_datasets"],
+        lambda case: case.shuffles_all_rows,
+        "all rows are shuffled together afterwards",
+        "add `shuffle_merged_datasets: false`",
     ),
     (
         _ADAM,

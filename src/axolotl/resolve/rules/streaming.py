@@ -9,7 +9,6 @@ from axolotl.resolve.case import Case, Found, Table
 
 _ORDER = {
     "group_by_length": "the data is read in its own order",
-    "curriculum_sampling": "the samples of a buffer are shuffled",
     "shuffle_merged_datasets": "the entries take turns",
     "shuffle_before_merging_datasets": "the samples of a buffer are shuffled",
     "dataset_prepared_path": "nothing is prepared",
