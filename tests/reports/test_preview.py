@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,10 @@ def test_the_document(shown: Shown, tokenizer: Any, tmp_path: Path) -> None:
     assert summary["rows"] == 2
     assert summary["tokens"] == sum(len(row["input_ids"]) for row in document["rows"])
     assert summary["trained_tokens"] == 2 + rows[0].trained_tokens
+
+
+def test_the_document_is_json_whatever_a_row_holds(shown: Shown, tokenizer: Any) -> None:
+    odd = {"when": date(2026, 1, 2), "share": float("nan"), "raw": b"x", **ROWS[0]}
+    row = replace(shown(tokenizer, ALPACA)[0], row=odd)
+    (written,) = json.loads(json.dumps(as_document([row]), allow_nan=False))["rows"]
+    assert written["row"] == {**odd, "when": "2026-01-02", "share": "NaN", "raw": "b'x'"}

@@ -62,7 +62,7 @@ def main(
         _write_page(html, shown, resolved, tokenizer, encoder, first_rows=first_rows)
         click.echo(f"{html}: {summary_line(shown)}", err=as_json)
     if as_json:
-        click.echo(json.dumps(as_document(shown), default=str))
+        click.echo(json.dumps(as_document(shown)))
     elif not html:
         _print(shown, tokenizer, encoder)
 

@@ -6,6 +6,7 @@ preparation, so what is shown is what would be trained.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -154,5 +155,10 @@ def _documents(row: PreviewRow) -> Iterator[dict[str, Any]]:
             "pieces": len(spans),
             "lost_tokens": len(row.input_ids) - row.kept_tokens if row.fate == "truncated" else 0,
             "remarks": list(row.remarks),
-            "row": dict(row.row) if row.row is not None and not number else None,
+            "row": _as_json(row.row) if not number else None,
         }
+
+
+def _as_json(row: Mapping[str, Any] | None) -> Any:
+    """The row with what JSON has no value for, such as dates and NaN, as text."""
+    return json.loads(json.dumps(row, default=str), parse_constant=str)
