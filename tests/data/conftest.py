@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 from axolotl.config import Config
 from axolotl.config.load import load_config
 from axolotl.data.prepare import Prepared, prepare
+from axolotl.data.rows import RowChunk
+from axolotl.errors import DataError
 
 Prepare = Callable[..., Prepared]
 
@@ -30,6 +32,13 @@ def alpaca_rows(count: int = 20) -> list[dict[str, str]]:
 
 def json_lines(rows: list[Any]) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def rows_in(chunks: Iterable[RowChunk]) -> list[dict[str, Any]]:
+    """The rows of chunks; all could be read."""
+    rows = [row for chunk in chunks for row in chunk.rows]
+    assert not any(isinstance(row, DataError) for row in rows)
+    return [row for row in rows if not isinstance(row, DataError)]
 
 
 def file_of(*entries: dict[str, Any], **options: Any) -> Config:

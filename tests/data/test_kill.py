@@ -15,11 +15,12 @@ KILLS = 20
 
 
 def _prepare(folder: str, store: str) -> None:
-    from axolotl.data import batches, writer
+    from axolotl.data import batch as borders
+    from axolotl.data import writer
     from axolotl.data.prepare import prepare
     from tests.conftest import build_tokenizer
 
-    batches.BATCH_ROWS = 200
+    borders.BATCH_ROWS = 200
     writer.SHARD_BYTES = 300_000
     entries = [
         {"path": f"{folder}/rows.jsonl", "type": "alpaca"},

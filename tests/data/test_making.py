@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from axolotl.data import batches, store, writer
+from axolotl.data import batch as borders
+from axolotl.data import store, text_batches, writer
 from axolotl.data.prepare import Prepared
 from axolotl.errors import DataError, EnvironmentFault
 from tests.data.conftest import Prepare, alpaca_rows, json_lines
@@ -25,7 +28,7 @@ class Killed(BaseException):
 def entries(write: Write, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Three sources of four files with all kinds of rows, in batches of seven rows."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # no power fails here, and it takes long
-    monkeypatch.setattr(batches, "BATCH_ROWS", 7)
+    monkeypatch.setattr(borders, "BATCH_ROWS", 7)
     monkeypatch.setattr(writer, "SHARD_BYTES", 5_000)
     rows = alpaca_rows(30)
     rows[4]["output"] = ""
@@ -123,13 +126,13 @@ def test_what_is_done_is_not_done_again(
     state = json.loads((work / "shard-00002.json").read_text())["state"]
     assert (state["part"], state["row"]) == (0, 28)
     seen: list[int] = []
-    original = batches.tokenize
+    original = text_batches.tokenize
 
     def tokenize(batch: Any, encoder: Any) -> Any:
         seen.append(len(batch))
         return original(batch, encoder)
 
-    monkeypatch.setattr(batches, "tokenize", tokenize)
+    monkeypatch.setattr(text_batches, "tokenize", tokenize)
     summary = make().summary
     assert sum(seen) == 2 + 29 + 10
     assert (
@@ -202,6 +205,43 @@ def test_a_full_disk_keeps_what_is_done_and_says_so(
     (work,) = partial()
     assert f"stays in {work}, and the next start goes on from there" in str(found.value.hint)
     assert content(make().summary.folder) == undisturbed
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(8, True), (1, False)])
+def test_a_user_who_stops_it_is_told_what_is_kept(
+    steps: int,
+    kept: bool,
+    make: Callable[..., Prepared],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calls = iter(range(steps))
+
+    def stop(_handle: int) -> None:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "fsync", stop)
+        make()
+    assert ("the next start goes on from there" in capsys.readouterr().err) == kept
+    assert bool(partial()) == kept
+
+
+def test_what_interrupted_runs_of_other_settings_left_is_said(
+    make: Callable[..., Prepared],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = interrupted(make, monkeypatch)
+    make(sequence_len=250)
+    assert f"an interrupted preparation of other settings takes 0.0 MB in {work}" in re.sub(
+        r"\s+", " ", capsys.readouterr().err
+    )
+    assert work.exists()
+    with FileLock(STORES / work.name.replace("partial", "lock")):  # a run that goes on
+        make(sequence_len=251)
+    assert "interrupted" not in capsys.readouterr().err
 
 
 def test_a_row_that_cannot_be_used_leaves_nothing_behind(

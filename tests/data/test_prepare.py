@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from axolotl.data import batch as borders
 from axolotl.data import batches, making
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
@@ -146,13 +147,13 @@ def test_batches_do_not_change_the_rows(
     run: Prepare, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     whole = texts(run(entry).train, tokenizer)
-    monkeypatch.setattr(batches, "BATCH_ROWS", 3)
+    monkeypatch.setattr(borders, "BATCH_ROWS", 3)
     shutil.rmtree("last_run_prepared")
     prepared = run(entry, sequence_len=300)
     assert texts(prepared.train, tokenizer) == whole
     rows = np.load(prepared.summary.folder / "rows.npy")
     assert rows["row"].tolist() == list(range(1, 21))
-    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 1)
+    monkeypatch.setattr(borders, "BATCH_CHARACTERS", 1)
     bad = [*json_lines(alpaca_rows(7)).splitlines(), b'{"instruction": "\\udc00", "output": ""}']
     Path("bad.jsonl").write_bytes(b"\n\n".join(bad))
     with pytest.raises(DataError, match=r"bad\.jsonl row 8 \(line 15\): half of a surrogate"):
@@ -223,7 +224,7 @@ def test_few_long_rows_fill_a_batch(
 ) -> None:
     entry = {"path": write("a.jsonl", json_lines(alpaca_rows(6))), "type": "alpaca"}
     (part,) = open_parts(file_of(entry), Encoder(tokenizer))
-    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 300)
+    monkeypatch.setattr(borders, "BATCH_CHARACTERS", 300)
     found = list(batches.batches(part, Encoder(tokenizer)))
     assert [batch.numbers.tolist() for batch in found] == [[1, 2], [3, 4], [5, 6]]
 

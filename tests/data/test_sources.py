@@ -11,13 +11,14 @@ import pytest
 
 from axolotl.data.sources import Source, find_sources
 from axolotl.errors import DataError, EnvironmentFault
+from tests.data.conftest import rows_in
 
 Write = Callable[[str, bytes], str]
 
 
 def texts(path: str, **options: Any) -> list[str]:
     sources = find_sources(path, **options)
-    return [row["text"] for s in sources for chunk in s.chunks() for row in chunk.rows]
+    return [row["text"] for source in sources for row in rows_in(source.chunks())]
 
 
 def put(write: Write, *names: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from axolotl.data.files import open_file
 from axolotl.data.rows import RowChunk
+from tests.data.conftest import rows_in
 
 TABLE = pa.table(
     {
@@ -23,10 +24,6 @@ def read(name: str, **options: Any) -> list[RowChunk]:
     return list(open_file(Path(name), name, **options).chunks())
 
 
-def rows_of(chunks: list[RowChunk]) -> list[dict[str, Any]]:
-    return [row for chunk in chunks for row in chunk.rows]
-
-
 @pytest.mark.parametrize("kind", ["a.parquet", "stream.arrow", "file.arrow"])
 def test_columnar_files_in_pieces(kind: str, write: Write) -> None:
     sink = io.BytesIO()
@@ -37,7 +34,7 @@ def test_columnar_files_in_pieces(kind: str, write: Write) -> None:
         with new(sink, TABLE.schema) as writer:
             writer.write_table(TABLE)
     chunks = read(write(kind, sink.getvalue()))
-    assert rows_of(chunks) == TABLE.to_pylist()
+    assert rows_in(chunks) == TABLE.to_pylist()
     assert max(len(chunk.rows) for chunk in chunks) <= 1000
     assert chunks[-1].first_row + len(chunks[-1].rows) == 2501
     assert chunks[0].place("x", 1) == "x row 2"
@@ -52,13 +49,13 @@ def test_csv_cells_with_everything_in_them(write: Write) -> None:
 
 
 def test_tabs_in_tsv(write: Write) -> None:
-    assert rows_of(read(write("a.tsv", b"a\tb\n1,2\t3\n"))) == [{"a": "1,2", "b": "3"}]
+    assert rows_in(read(write("a.tsv", b"a\tb\n1,2\t3\n"))) == [{"a": "1,2", "b": "3"}]
 
 
 def test_text_lines_end_at_newlines_alone(write: Write) -> None:
     name = write("a.txt", "\ufeffone\u2028more\r\n\n three ".encode())
     (chunk,) = read(name)
-    assert [row["text"] for row in chunk.rows] == ["one\u2028more", "", " three "]
+    assert [row["text"] for row in rows_in([chunk])] == ["one\u2028more", "", " three "]
     assert chunk.place("a.txt", 2) == "a.txt row 3 (line 3)"
 
 
@@ -69,10 +66,10 @@ def test_packed_files(name: str, write: Write) -> None:
     import lzma
 
     pack = {"bz2": bz2.compress, "xz": lzma.compress, "gz": gzip.compress}[name[6:]]
-    assert rows_of(read(write(name, pack(b"a\n1\n")))) == [{"a": "1"}]
+    assert rows_in(read(write(name, pack(b"a\n1\n")))) == [{"a": "1"}]
 
 
 def test_ds_type_beats_the_name(write: Write) -> None:
     name = write("rows.data", b"a,b\n1,2\n")
-    assert rows_of(read(name, ds_type="csv")) == [{"a": "1", "b": "2"}]
-    assert rows_of(read(name, ds_type="text"))[0] == {"text": "a,b"}
+    assert rows_in(read(name, ds_type="csv")) == [{"a": "1", "b": "2"}]
+    assert rows_in(read(name, ds_type="text"))[0] == {"text": "a,b"}

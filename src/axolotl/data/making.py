@@ -19,11 +19,12 @@ from filelock import FileLock, Timeout
 from axolotl.core.atomic import disk_faults, ensure_folder, put_folder, sync_folder, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_values
-from axolotl.data import batches
+from axolotl.data import batch
 from axolotl.data.batches import Part
 from axolotl.data.build import fill
 from axolotl.data.counts import FileCounts
 from axolotl.data.encoder import Encoder
+from axolotl.data.push import StoreExchange
 from axolotl.data.report import source_reports
 from axolotl.data.rows import row_place
 from axolotl.data.store import STORE_VERSION, Damaged, StoreFiles, open_store
@@ -55,6 +56,7 @@ def find_or_build(
     limits: Limits,
     *,
     skip_bad_rows: int = 0,
+    remote: StoreExchange | None = None,
 ) -> tuple[StoreFiles, bool]:
     """The store of these rows, made where it is not there yet.
 
@@ -64,6 +66,7 @@ def find_or_build(
         encoder: The tokenizer.
         limits: How long rows may be.
         skip_bad_rows: How many rows that cannot be used are left out.
+        remote: Where stores are looked for before one is made, and sent afterwards.
 
     Returns:
         The store, and whether it was there already.
@@ -80,11 +83,19 @@ def find_or_build(
             if (files := _whole(folder)) is None:
                 if folder.exists():
                     note(f"the prepared data in {folder} is not whole: made again")
-                _build(folder, parts, encoder, limits, skip_bad_rows)
-                files, from_cache = open_store(folder), False
+                if remote is not None and remote.fetch(folder):
+                    files = _whole(folder)
+                    if files is None:
+                        note("the prepared data that was fetched is not whole: made here")
+                if files is None:
+                    _build(folder, parts, encoder, limits, skip_bad_rows)
+                    files, from_cache = open_store(folder), False
     elif _work_of(folder).exists():  # a run was killed between its last two steps
         shutil.rmtree(_work_of(folder), ignore_errors=True)
     _check_bad(files, parts, skip_bad_rows)
+    if remote is not None and not remote.sent(folder):
+        with _alone(folder):
+            remote.push(folder)
     return files, from_cache
 
 
@@ -139,16 +150,35 @@ def _work_of(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.partial"
 
 
+def _say_what_others_left(mine: Path) -> None:
+    """Name what takes room and will only be gone on from under the settings of then."""
+    for left in sorted(mine.parent.glob(".*.partial")):
+        lock = FileLock(left.with_suffix(".lock"))
+        if left == mine:
+            continue
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # a run is at work there
+            continue
+        size = sum(file.stat().st_size for file in left.rglob("*.*"))
+        lock.release()
+        note(
+            f"an interrupted preparation of other settings takes {size / 1e6:,.1f} MB in {left}; "
+            "remove it if they will not come back"
+        )
+
+
 def _build(
     folder: Path, parts: Sequence[Part], encoder: Encoder, limits: Limits, skip_bad_rows: int
 ) -> None:
     began = time.perf_counter()
     work = _work_of(folder)
     with _kept_when_cut_short(work), disk_faults(folder):
-        borders = [batches.BATCH_ROWS, batches.BATCH_CHARACTERS, batches.BATCH_TOKENS]
+        borders = [batch.BATCH_ROWS, batch.BATCH_CHARACTERS, batch.BATCH_TOKENS]
         writer = StoreWriter(work, folder.name, borders)
         if writer.rows:
             note(f"an interrupted preparation goes on: {writer.rows:,} rows are there already")
+        _say_what_others_left(work)
         try:
             counts = fill(writer, parts, encoder, limits, skip_bad_rows=skip_bad_rows)
         finally:
