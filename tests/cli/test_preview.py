@@ -112,3 +112,20 @@ def test_streamed_texts_are_shown_too(rows_config: str, tiny_model: Path) -> Non
         "Red and 0 more."
     ]
     assert "while they are read" in Path("p.html").read_text("utf-8")
+
+
+def test_the_page_packs_as_the_file_says(rows_config: str) -> None:
+    """In the order of the data with `curriculum_sampling`, and not at all without packing."""
+
+    def packed(*options: str) -> list[int]:
+        run = CliRunner().invoke(preview, [rows_config, "--html", "p.html", *options])
+        assert run.exit_code == 0, run.output
+        data = Path("p.html").read_text("utf-8").partition('id="data">')[2]
+        packs = json.loads(data.partition("</script>")[0])["packs"]
+        return [row for pack in packs for row, _ in pack]
+
+    packing = ["--sample_packing", "true", "--micro_batch_size", "1"]
+    assert packed("--sample_packing", "false") == []
+    assert sorted(packed(*packing)) == list(range(8))
+    assert packed(*packing) != list(range(8))
+    assert packed(*packing, "--curriculum_sampling", "true") == list(range(8))

@@ -392,6 +392,10 @@ def test_packing_one_row_after_the_other_is_shown_as_such(rows: list[PreviewRow]
         pair for pack in packs(rows, FACTS) for pair in pack
     )
     assert found != packs(rows, FACTS)
+    in_order = packs(rows, replace(FACTS, sequential=True, shuffle=False))
+    assert [pair for pack in in_order for pair in pack] == sorted(
+        pair for pack in found for pair in pack
+    )
 
 
 def test_what_is_too_long_for_a_page_is_counted(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def _write_page(
     from axolotl.data.lanes import streamed_by
     from axolotl.reports.preview_page import PageFacts, page
 
-    sequence, training = resolved.sequence, resolved.training
+    sequence, training, order = resolved.sequence, resolved.training, resolved.rows
     streamed = streamed_by(resolved) is not None
     packed = sequence.sample_packing and not streamed
     facts = PageFacts(
@@ -132,7 +132,8 @@ def _write_page(
         capacity_tokens=training.micro_batch_size * sequence.sequence_len if packed else None,
         seed=training.seed,
         first_rows=first_rows,
-        sequential=bool(resolved.rows.sample_packing_sequentially),
+        sequential=order.sample_packing_sequentially or order.curriculum_sampling,
+        shuffle=not order.curriculum_sampling,
         streamed=streamed,
     )
     write_atomic(target, page(shown, facts, tokenizer=tokenizer, encoder=encoder))

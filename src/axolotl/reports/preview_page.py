@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -47,6 +48,7 @@ class PageFacts:
         seed: Seed of the packing.
         first_rows: How many rows of each file are on the page.
         sequential: Whether packed rows take one row after the other.
+        shuffle: Whether those come in a random order, instead of that of the data.
         streamed: Whether rows are read, and packed, while the training goes on.
     """
 
@@ -60,6 +62,7 @@ class PageFacts:
     seed: int
     first_rows: int
     sequential: bool = False
+    shuffle: bool = True
     streamed: bool = False
 
 
@@ -100,7 +103,7 @@ def packs(rows: Sequence[PreviewRow], facts: PageFacts) -> list[list[tuple[int, 
     if facts.capacity_tokens is None or not pieces:
         return []
     lengths = [rows[i].pieces[k].end - rows[i].pieces[k].begin for i, k in pieces]
-    fill = plan_sequential if facts.sequential else plan_packed
+    fill = partial(plan_sequential, shuffle=facts.shuffle) if facts.sequential else plan_packed
     plan = fill(lengths, capacity_tokens=facts.capacity_tokens, seed=facts.seed, epoch=0)
     return [[pieces[at] for at in plan.bin(0, step)] for step in range(plan.steps)]
 
