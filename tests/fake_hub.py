@@ -260,7 +260,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not name.startswith("me/"):
             raise _Refused(403, "", "You don't have the rights to create a dataset there")
         if name in hub.repositories:
-            raise _Refused(409, "", "You already created this dataset repo")
+            answer = {"error": "You already created it", "url": f"{hub.url}/datasets/{name}"}
+            return self._send(409, json.dumps(answer).encode())
         private = asked.get("private") or asked.get("visibility") == "private"
         hub.put(name, {".gitattributes": b""}, private=bool(private))
         self._json({"url": f"{hub.url}/datasets/{name}", "name": name, "id": "1"})
@@ -306,7 +307,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             elif said["key"] == "deletedFile":
                 del found.files[value["path"]]
         sha = found.commit("main")
-        self._json({"success": True, "commitOid": sha, "commitUrl": f"{hub.url}/commit/{sha}"})
+        url = f"{hub.url}/datasets/{name}/commit/{sha}"
+        self._json({"success": True, "commitOid": sha, "commitUrl": url})
 
     def _written(self, hub: FakeHub, name: str) -> Repository:
         if not self._known:

@@ -19,6 +19,7 @@ from axolotl.data.entries import open_parts
 from axolotl.data.lanes import streamed_by
 from axolotl.data.lock import check_lock, lock_entries, write_lock
 from axolotl.data.making import file_counts, find_or_build, store_key
+from axolotl.data.push import hub_exchange
 from axolotl.data.report import (
     SourceReport,
     join_reasons,
@@ -151,7 +152,10 @@ def _make(parts: Sequence[Part], options: Sections, encoder: Encoder) -> _Made:
     key = store_key(parts, encoder, limits)
     folder = Path(options.data.dataset_prepared_path or DEFAULT_FOLDER) / key
     skip = options.rows.skip_bad_rows
-    files, from_cache = find_or_build(folder, parts, encoder, limits, skip_bad_rows=skip)
+    remote = hub_exchange(options.hub.push_dataset_to_hub)
+    files, from_cache = find_or_build(
+        folder, parts, encoder, limits, skip_bad_rows=skip, remote=remote
+    )
     return _Made(parts, files, from_cache)
 
 
