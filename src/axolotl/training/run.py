@@ -33,6 +33,7 @@ from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.progress import ProgressBar
+from axolotl.training.chat import keep_template
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan, plan_training
 from axolotl.training.evaluation import EvalResult
@@ -112,6 +113,7 @@ def run_training(
     with located(model_place):
         tokenizer = load_tokenizer(resolved.model)
     data = _open_data(resolved, tokenizer)
+    keep_template(tokenizer, resolved)
     if on_prepared is not None:
         on_prepared(data.shown, tokenizer)
     device = state.device or torch.device("cpu")
