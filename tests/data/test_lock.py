@@ -127,16 +127,26 @@ def test_of_many_files_the_first_are_named(tmp_path: Path) -> None:
     assert caught.value.what.endswith("09.jsonl: new\n    … and 15 more")
 
 
-def test_tables_of_the_hub_are_known_by_the_library(tmp_path: Path) -> None:
+def test_another_reading_is_said_as_such(run: Prepare, write: Write) -> None:
+    path = write("rows.data", b'{"text": "a"}\n')
+    run({"path": path, "type": "completion", "ds_type": "json"}, dataset_lock=True)
+    with pytest.raises(DataError, match=r"changed \(read as json, now as text\)"):
+        run({"path": path, "type": "completion", "ds_type": "text"}, dataset_lock=True)
+
+
+def test_a_slice_locks_the_whole_file(run: Prepare, entry: dict[str, Any]) -> None:
+    one = {"path": "d/a.jsonl", "type": "alpaca"}
+    run(one | {"train_on_split": "train[:2]"}, dataset_lock=True)
+    run(one, one | {"train_on_split": "train[2:]"}, dataset_lock=True)
+
+
+def test_a_table_of_the_hub_has_rows_and_the_hash_of_what_the_library_read(
+    tmp_path: Path,
+) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(json_lines([{"text": "a"}, {"text": "b"}]))
-
-    def mark(folder: str) -> dict[str, Any]:
-        cache = str(tmp_path / folder)
-        table = datasets.load_dataset("json", data_files=str(rows), split="train", cache_dir=cache)
-        (entry,) = lock_entries([HubSource("owner/name", table)])
-        return entry
-
-    one = mark("one")
-    assert one == mark("another place of the cache")
-    assert (one["file"], one["kind"], one["rows"]) == ("owner/name", "hub", 2)
+    table = datasets.load_dataset("json", data_files=str(rows), split="train")
+    source = HubSource("owner/name", table)
+    (found,) = lock_entries([source, source])
+    identity = source.identity().removeprefix("hub:")
+    assert found == {"file": "owner/name", "kind": "hub", "rows": 2, "hash": identity}

@@ -18,6 +18,8 @@ from typing import Any
 
 from axolotl.core.atomic import write_atomic
 from axolotl.core.console import note
+from axolotl.data.hub import HubSource
+from axolotl.data.slices import SlicedSource
 from axolotl.data.sources import Source
 from axolotl.errors import DataError
 
@@ -83,14 +85,14 @@ def lock_entries(sources: Sequence[Source]) -> list[dict[str, Any]]:
 
 
 def _entry(source: Source) -> dict[str, Any]:
-    kind, _, content = source.identity().rpartition(":")
-    table = getattr(source, "table", None)
-    if table is not None:
-        # Its files lie in a cache, whose place differs from machine to machine; the library's own
-        # fingerprint stands for the commit, the configuration and the split.
-        rows = {"rows": table.num_rows}
-        return {"file": source.label, "kind": kind, **rows, "hash": table._fingerprint}
-    return {"file": source.label, "kind": kind, "bytes": int(source.weight), "hash": content}
+    while isinstance(source, SlicedSource):  # the file is locked, not what is taken of it
+        source = source.source
+    kind, content = source.identity().split(":")[:2]
+    if isinstance(source, HubSource):
+        size = {"rows": source.count()}
+    else:
+        size = {"bytes": int(source.weight)}
+    return {"file": source.label, "kind": kind, **size, "hash": content}
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -109,18 +111,19 @@ def _differences(then: Mapping[str, list[Entry]], now: Mapping[str, list[Entry]]
         elif after is None:
             yield f"{name}: gone"
         elif before != after:
-            yield f"{name}: changed{_sizes(before, after)}"
+            yield f"{name}: changed{_in_what(before, after)}"
 
 
-def _sizes(before: Sequence[Entry], after: Sequence[Entry]) -> str:
-    """How many bytes or rows there were and are, where that differs."""
+def _in_what(before: Sequence[Entry], after: Sequence[Entry]) -> str:
+    """How many bytes or rows there were and are, or how they were read, where that differs."""
     if len(before) != len(after):
-        return f" (read {len(before)} times, now {len(after)})"
+        return f" (there {'was' if len(before) == 1 else 'were'} {len(before)}, now {len(after)})"
     for unit in ("bytes", "rows"):
         counts = [sum(entry.get(unit, 0) for entry in entries) for entries in (before, after)]
         if counts[0] != counts[1]:
             return f" ({counts[0]:,} {unit}, now {counts[1]:,})"
-    return ""
+    kinds = [", ".join(str(entry.get("kind")) for entry in entries) for entries in (before, after)]
+    return f" (read as {kinds[0]}, now as {kinds[1]})" if kinds[0] != kinds[1] else ""
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
