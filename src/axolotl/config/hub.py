@@ -26,7 +26,8 @@ class HubSection(Section):
     push_dataset_to_hub: str | None = Field(
         default=None,
         min_length=1,
-        description="Hub name under which the prepared data is kept as a private data set, and looked "
-        "for before it is prepared.",
-        json_schema_extra={"needs": "`hf_use_auth_token: true`", "pending": True},
+        description="Owner on the hub for whom each preparation is kept as a private data set "
+        "`<owner>/<key>`, or the name of one data set that keeps each as a configuration `<key>`; "
+        "prepared data is looked for there first, and sent there once it is made.",
+        json_schema_extra={"needs": "`hf_use_auth_token: true`"},
     )
