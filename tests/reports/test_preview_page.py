@@ -382,6 +382,9 @@ def test_rows_that_are_only_evaluated_are_not_packed(rows: list[PreviewRow]) -> 
     others = [
         replace(row, entry="test_datasets.0") if row.entry != "datasets.1" else row for row in rows
     ]
+    data = page_of(others).partition('id="data">')[2].partition("</script>")[0]
+    kinds = [source["type"] for source in json.loads(data)["sources"]]
+    assert kinds == ["alpaca, to evaluate on", "completion", "tokens, to evaluate on"]
     packed = {i for pack in packs(others, FACTS) for i, _ in pack}
     assert packed == {i for i, row in enumerate(others) if row.entry == "datasets.1"}
 

@@ -98,7 +98,7 @@ def packs(rows: Sequence[PreviewRow], facts: PageFacts) -> list[list[tuple[int, 
 
     Those of `test_datasets` take no part.
     """
-    trained = [i for i, row in enumerate(rows) if not row.entry.startswith("test_datasets")]
+    trained = [i for i, row in enumerate(rows) if not row.evaluated]
     pieces = [(i, k) for i in trained for k in range(len(rows[i].pieces))]
     if facts.capacity_tokens is None or not pieces:
         return []
@@ -135,12 +135,16 @@ def _data(
     encoder: Encoder,
 ) -> dict[str, Any]:
     content = [_row(row, sources.index(_source(row)), texts) for row in rows]
+    evaluated = {row.entry for row in rows if row.evaluated}
     used = {token for row in content for token in row["ids"]}
     return {
         "rows": content,
         "sources": [
-            {"name": short, "type": kind or "tokens"}
-            for short, (_, _, kind) in zip(_short(sources), sources, strict=True)
+            {
+                "name": short,
+                "type": (kind or "tokens") + (", to evaluate on" if entry in evaluated else ""),
+            }
+            for short, (entry, _, kind) in zip(_short(sources), sources, strict=True)
         ],
         "texts": {token: texts.of(token) for token in used},
         "special": {t: text for t, text in encoder.control_tokens.items() if t in used},
