@@ -91,7 +91,8 @@ class _Filling:
 
     def run(self, bad: BadRows) -> None:
         at = self.progress
-        with Meter([part.source.weight for part in self.parts]) as meter:
+        rows = sum(file.read for file in at.counts)
+        with Meter([part.source.weight for part in self.parts], rows) as meter:
             while at.part < len(self.parts):
                 part = self.parts[at.part]
                 meter.part = at.part

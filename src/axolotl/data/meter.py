@@ -16,13 +16,14 @@ class Meter:
 
     Args:
         weights: Size of each part.
+        rows: Rows that were read by an earlier run.
     """
 
-    def __init__(self, weights: Sequence[float]) -> None:
+    def __init__(self, weights: Sequence[float], rows: int = 0) -> None:
         self.part = 0
         self._weights = weights
         self._began = time.perf_counter()
-        self._rows = 0
+        self._rows = self._rows_before = rows
         self._bar: Any = None
         self._task: Any = None
 
@@ -42,7 +43,9 @@ class Meter:
             return
         if self._bar is None:
             self._bar = progress("rows")
-            self._task = self._bar.add_task("Tokenizing", total=None, info="")
+            self._task = self._bar.add_task(
+                "Tokenizing", completed=self._rows_before, total=None, info=""
+            )
             self._bar.start()
         read = sum(self._weights[: self.part]) + self._weights[self.part] * done
         share = max(read / max(sum(self._weights), 1.0), 1e-6)
@@ -50,5 +53,5 @@ class Meter:
             self._task,
             completed=self._rows,
             total=max(self._rows, round(self._rows / share)),
-            info=f"{self._rows / seconds:,.0f} rows/s",
+            info=f"{(self._rows - self._rows_before) / seconds:,.0f} rows/s",
         )

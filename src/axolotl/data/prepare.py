@@ -207,22 +207,32 @@ def _summary(
 
 
 def _sources(made: _Made) -> Iterator[dict[str, Any]]:
-    for part, file in zip(made.parts, file_counts(made.files), strict=True):
+    inputs = made.files.facts["inputs"]
+    for part, file, told in zip(made.parts, file_counts(made.files), inputs, strict=True):
         yield {
             "file": part.source.label,
             "entry": part.key,
             "format": part.bound.type if part.bound else "pretokenized",
-            "content": part.source.identity(),
+            "content": told["content"],
             "rows_read": file.read,
             "rows_kept": file.kept,
         }
+
+
+def _found_in(few: np.ndarray, many: np.ndarray) -> int:
+    """How many of a few values are among many; the many are not sorted, which would take long."""
+    if not few.size:
+        return 0
+    found = np.sort(few)
+    at = np.minimum(np.searchsorted(found, many), found.size - 1)
+    return int(np.isin(few, np.unique(many[found[at] == many])).sum())
 
 
 def _warnings(
     made: _Made, test: _Made | None, selection: Selection, reports: Sequence[SourceReport]
 ) -> Iterator[str]:
     tests = (test or made).files.rows["hash"][selection.held_out]
-    both = int(np.isin(tests, made.files.rows["hash"][selection.train]).sum())
+    both = _found_in(tests, made.files.rows["hash"][selection.train])
     if both:
         yield f"{both:,} of the held-out rows stand word for word among the training rows too"
     if test is None and selection.held_out.size:
