@@ -71,4 +71,4 @@ def test_the_table_of_a_source(rows_config: str) -> None:
     named = dict(zip(header[1:5], row[1:5], strict=True))
     assert header[0] == "source"
     assert (named["read"], named["kept"]) == ("9", "8")
-    assert "dropped, no trained token: 1 (rows.jsonl row 9)" in result.stderr
+    assert "dropped, no trained token: 1 (row 9)" in result.stderr

@@ -116,8 +116,8 @@ def test_what_was_not_kept_as_it_is_stands_below() -> None:
     assert f"{PATH} dropped, longer than sequence_len: 7" in text
     assert "the longest of 100,233 tokens dropped, no trained token: 1" in text
     assert "dropped, cannot be used: no field 'output' [0]: 1" in text
-    assert "cut to sequence_len: 3" in text
-    assert "split into several: 19" in text
+    assert "cut to sequence_len: 3 (row 2, …)" in text
+    assert "split into several: 19 (row 1, …)" in text
 
 
 def test_a_source_without_rows_is_shown() -> None:

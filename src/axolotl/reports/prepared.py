@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from axolotl.data.counts import Rows
 from axolotl.data.report import SourceReport
+from axolotl.data.tokenize import TOO_LONG
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,14 +121,17 @@ def _bar(count: int, tallest: int, whole: int) -> str:
 
 
 def _details(report: SourceReport) -> Iterator[str]:
+    def said(rows: Rows) -> str:
+        return str(rows).replace(f"({report.name} row", "(row")  # the name stands above
+
     for reason, rows in report.left_out.items():
         longest = report.longest_dropped_tokens
-        more = f", the longest of {longest:,} tokens" if "longer" in reason and longest else ""
-        yield f"dropped, {reason}: {rows}{more}"
+        more = f", the longest of {longest:,} tokens" if reason == TOO_LONG else ""
+        yield f"dropped, {reason}: {said(rows)}{more}"
     if report.truncated.count:
-        yield f"cut to sequence_len: {report.truncated}"
+        yield f"cut to sequence_len: {said(report.truncated)}"
     if report.split.count:
-        yield f"split into several: {report.split}"
+        yield f"split into several: {said(report.split)}"
 
 
 def percent(count: int, whole: int) -> str:
