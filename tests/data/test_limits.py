@@ -91,3 +91,33 @@ def test_the_limits_are_those_of_the_file(write: Write) -> None:
     options = {"sequence_len": 70, "min_sample_len": 3, "excess_length_strategy": "raise"}
     assert Limits.of(file_of(entry, **options)) == Limits(70, "raise", 3)
     assert Limits.of(file_of(entry)) == Limits(2048)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"sequence_len": 20}, "sequence_len is 20, the longest row has"),
+        (
+            {"sequence_len": 20, "excess_length_strategy": "truncate"},
+            "sequence_len is 20: raise it",
+        ),
+        ({"min_sample_len": 2000}, "min_sample_len is 2000: lower it"),
+    ],
+)
+def test_where_no_row_is_left_the_hint_fits_the_reason(
+    options: dict[str, Any], hint: str, run: Prepare, entry: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match="none of the 3 rows can be trained on: 3 ") as found:
+        run(entry, **options)
+    assert hint in str(found.value.hint)
+
+
+def test_rows_without_an_answer_or_a_field_have_hints_too(run: Prepare, write: Write) -> None:
+    empty = write("e.jsonl", json_lines([{"instruction": "a", "output": ""}]))
+    with pytest.raises(DataError, match="1 no trained token") as found:
+        run({"path": empty, "type": "alpaca"})
+    assert found.value.hint == "a row needs an answer that is not empty"
+    bad = write("b.jsonl", json_lines([{"instruction": "a"}]))
+    with pytest.raises(DataError, match="1 no field 'output'") as found:
+        run({"path": bad, "type": "alpaca"}, skip_bad_rows=1)
+    assert found.value.hint == "look at some rows with `axolotl preview`"

@@ -15,7 +15,15 @@ from axolotl.data.counts import FileCounts
 from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.rows import row_place
-from axolotl.data.tokenize import TOO_LONG, Fitted, Limits, fit
+from axolotl.data.tokenize import (
+    CUT_AWAY,
+    NO_TRAINED_TOKEN,
+    TOO_LONG,
+    TOO_SHORT,
+    Fitted,
+    Limits,
+    fit,
+)
 from axolotl.data.writer import StoreWriter
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
@@ -190,15 +198,26 @@ def _check_rows(parts: Sequence[Part], counts: Sequence[FileCounts], limits: Lim
             )
     if any(file.kept for file in counts):
         return
-    longest = max(file.longest_dropped for file in counts)
+    reasons = _reasons(counts)
     raise DataError(
         f"none of the {sum(file.read for file in counts):,} rows can be trained on: "
-        + "; ".join(f"{count:,} {reason}" for reason, count in _reasons(counts).items()),
+        + "; ".join(f"{count:,} {reason}" for reason, count in reasons.items()),
         where=", ".join(part.source.label for part in parts[:5]),
-        hint=f"sequence_len is {limits.capacity_tokens}, the longest row has {longest} tokens"
-        if longest
-        else "a row needs an answer that is not empty",
+        hint=_way_out(reasons, counts, limits),
     )
+
+
+def _way_out(reasons: Mapping[str, int], counts: Sequence[FileCounts], limits: Limits) -> str:
+    """What helps against the reason that most rows were dropped for."""
+    longest = max(file.longest_dropped for file in counts)
+    ways = {
+        TOO_LONG: f"sequence_len is {limits.capacity_tokens}, the longest row has {longest} tokens",
+        CUT_AWAY: f"sequence_len is {limits.capacity_tokens}: raise it, the prompts alone are longer",
+        TOO_SHORT: f"min_sample_len is {limits.min_tokens}: lower it",
+        NO_TRAINED_TOKEN: "a row needs an answer that is not empty",
+    }
+    most = max(reasons, key=lambda reason: reasons[reason])
+    return ways.get(most, "look at some rows with `axolotl preview`")
 
 
 def _reasons(counts: Sequence[FileCounts]) -> dict[str, int]:
