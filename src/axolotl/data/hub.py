@@ -102,7 +102,12 @@ def open_hub(
         )
     except (*hub_faults(), RuntimeError, DatasetsError) as error:
         repository = _Repository(path, revision, options)
-        if data_files and (names := repository.fitting(data_files, data_dir, wanted.key)):
+        reached = not isinstance(error, ConnectionError)
+        if (
+            reached
+            and data_files
+            and (names := repository.fitting(data_files, data_dir, wanted.key))
+        ):
             note_once(f"{path} is no data set for the library; read as files: {few(names)}")
             return repository.open(names, wanted)
         raise _unopened(path, wanted.key, error, repository) from error
@@ -175,6 +180,8 @@ def _unopened(path: str, key: str, error: Exception, repository: _Repository) ->
     said = str(error).lower()
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         hint = "HF_HUB_OFFLINE is set: only datasets in the local cache can be used"
+    elif isinstance(error, ConnectionError):
+        hint = "check the connection; HF_HUB_OFFLINE=1 takes what is in the local cache"
     elif "token is required" in said:
         hint = "log in with `hf auth login`, or set HF_TOKEN"
     elif "script" in said:
