@@ -223,26 +223,25 @@ def test_equal_rows_of_several_data_sets(run: Prepare, write: Write, rows: Read)
     assert group.places == (("0.jsonl", 4), ("1.jsonl", 1), ("1.jsonl", 2))
 
 
-def test_rows_with_other_labels_are_not_equal(run: Prepare, write: Write) -> None:
-    row = {"instruction": "Say it.", "output": "It."}
-    path = write("a.jsonl", json_lines([row, row]))
-    entry = {"path": path, "type": "alpaca"}
-    ids = run(entry).train[0].input_ids.tolist()
-    tokens = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": ids}
-    other = write("b.jsonl", json_lines([tokens]))
-    found = run(entry, {"path": other}, dataset_exact_deduplication=True)
-    assert len(found.train) == 2
-    assert {found.train[i].labels[0] for i in range(2)} == {-100, ids[0]}
-
-
-def test_rows_of_one_hash_are_compared_token_by_token(
-    run: Prepare, write: Write, rows: Read, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hashes", ["all differ", "all the same"])
+def test_rows_are_compared_token_by_token_and_label_by_label(
+    run: Prepare, write: Write, rows: Read, monkeypatch: pytest.MonkeyPatch, hashes: str
 ) -> None:
-    monkeypatch.setattr(
-        equal_rows, "_keys", lambda rows, numbers: np.zeros(numbers.size, np.uint64)
-    )
-    found = run(*repeating(write, "abcaabXdeXfXe"), dataset_exact_deduplication=True)
-    assert rows(found.train) == list("abcXdef")
+    if hashes == "all the same":
+        monkeypatch.setattr(
+            equal_rows, "_keys", lambda rows, numbers: np.zeros(numbers.size, np.uint64)
+        )
+    letters = run(*repeating(write, "abcaabXdeXfXe"), dataset_exact_deduplication=True)
+    assert rows(letters.train) == list("abcXdef")
+    asked = [{"instruction": word, "output": "It."} for word in ("hot", "hat", "hot")]
+    entry = {"path": write("a.jsonl", json_lines(asked)), "type": "alpaca"}
+    first, second = (run(entry).train[i] for i in (0, 1))
+    assert first.labels.tolist() == second.labels.tolist(), "only the ids tell them apart"
+    ids = first.input_ids.tolist()
+    tokens = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": ids}
+    other = {"path": write("b.jsonl", json_lines([tokens]))}
+    found = run(entry, other, dataset_exact_deduplication=True)
+    assert sorted(found.train.indices.tolist()) == [0, 1, 3], "of the same ids, other labels"
 
 
 def test_a_row_that_is_evaluated_too_is_not_trained(run: Prepare, write: Write, rows: Read) -> None:

@@ -127,3 +127,9 @@ def test_a_source_without_rows_is_shown() -> None:
     lines = printed(gone, width=80)
     assert lines[3].split() == ["a", "1,000", "0", "0", "0", "0%", "120", "256"]
     assert "Lengths in tokens" not in lines
+
+
+def test_sources_that_are_only_evaluated_are_marked() -> None:
+    lines = printed(PLAIN, report(PATH, key="test_datasets.0"), width=80)
+    assert sum("alpaca.jsonl " in line for line in lines) == 2
+    assert sum("2023-10.jsonl (evaluated)" in line for line in lines) == 2

@@ -40,17 +40,22 @@ def print_sources(reports: Sequence[SourceReport], console: Console) -> None:
     for report in reports:
         lines = list(_details(report))
         if lines:
-            console.print(Text(f"\n{report.name}", style="bold"), soft_wrap=True)
+            console.print(Text(f"\n{_title(report)}", style="bold"), soft_wrap=True)
         for line in lines:
             console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
     console.print()
+
+
+def _title(report: SourceReport) -> str:
+    """The name of a source, and whether its rows are only evaluated on."""
+    return report.name + (" (evaluated)" if report.key.startswith("test_datasets.") else "")
 
 
 def _counts(report: SourceReport, *, wide: bool) -> list[str]:
     dropped = sum(rows.count for rows in report.left_out.values())
     share = percent(report.trained_tokens, report.tokens)
     return [
-        report.name,
+        _title(report),
         short(report.rows_read),
         short(report.rows_kept),
         short(report.split.count),
@@ -110,7 +115,7 @@ def _lengths(reports: Sequence[SourceReport], width: int) -> tuple[list[str], li
         counts = [rows for _, rows in report.lengths]
         shown = [sum(counts[: first_shown + 1]), *counts[first_shown + 1 : last + 1]]
         tallest = max(shown)
-        rows.append([report.name, *(_bar(count, tallest, sum(shown)) for count in shown)])
+        rows.append([_title(report), *(_bar(count, tallest, sum(shown)) for count in shown)])
     return header, rows
 
 
