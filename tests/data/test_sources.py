@@ -182,3 +182,73 @@ def test_rows_passed_over_are_not_parsed(write: Write) -> None:
     assert isinstance(broken, DataError)
     assert broken.where == "a.jsonl row 2 (line 2)"
     assert whole == {"n": 3}
+
+
+def test_folders_of_the_shapes_that_there_are(write: Write, tmp_path: Path) -> None:
+    """Partitioned tables, folders in folders, saved data sets with and without splits."""
+    for lang, year in (("en", 1), ("de", 2)):
+        folder = tmp_path / "hive" / f"lang={lang}" / f"year={year}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"text": [lang.upper()]}), folder / "part-0.parquet")
+    rows = [row for s in find_sources("hive") for chunk in s.chunks() for row in chunk.rows]
+    assert rows == [
+        {"text": "DE", "lang": "de", "year": "2"},
+        {"text": "EN", "lang": "en", "year": "1"},
+    ]
+    assert texts("hive", data_files="lang=en/**/*.parquet") == ["EN"]
+    put(write, "deep/a/b/c/d.jsonl", "deep/a/e.json.gz", "deep/f.ndjson")
+    assert texts("deep") == ["deep/a/b/c/d.jsonl", "deep/a/e.json.gz", "deep/f.ndjson"]
+    saved = datasets.Dataset.from_list([{"text": str(i)} for i in range(9)])
+    saved.filter(lambda row: int(row["text"]) % 2 == 0).save_to_disk(tmp_path / "saved")
+    assert texts("saved") == ["0", "2", "4", "6", "8"]
+    datasets.DatasetDict({"train": saved, "test": saved.select([1])}).save_to_disk(
+        tmp_path / "splits"
+    )
+    assert texts("splits", split="train[2:4]+test") == ["2", "3", "1"]
+
+
+def test_columns_of_folders_change_the_identity(tmp_path: Path) -> None:
+    for lang in ("en", "de"):
+        folder = tmp_path / f"lang={lang}"
+        folder.mkdir()
+        (folder / "a.jsonl").write_text('{"text": "x"}\n')
+    de, en = find_sources(str(tmp_path))
+    assert de.identity() != en.identity()
+
+
+def test_ds_type_wins_in_a_folder(write: Write) -> None:
+    write("d/a.dat", b"text\n1\n")
+    write("d/b", b"text\n2\n")
+    assert texts("d", ds_type="csv") == ["1", "2"]
+    write("d/c.csv", b"text\n3\n")
+    write("d/README.txt", b"not data")
+    assert texts("d", ds_type="csv") == ["3"]
+
+
+def test_a_split_of_an_own_name(write: Write) -> None:
+    put(write, "d/train_sft-0.jsonl", "d/train_gen-0.jsonl", "d/test_sft.jsonl")
+    assert texts("d", split="train_sft") == ["d/train_sft-0.jsonl"]
+    assert texts("d", split="train") == ["d/train_gen-0.jsonl", "d/train_sft-0.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("a.jsonl", {"split": "validation"}, "a.jsonl has no splits"),
+        ("a.jsonl", {"name": "en"}, "`name: en` has no effect"),
+        ("a.jsonl", {"revision": "v1"}, "`revision: v1` has no effect"),
+        ("a.jsonl", {"data_files": "b.jsonl"}, "data_files and data_dir have no effect"),
+        ("d", {"split": "validation"}, "no file says of which split it is"),
+    ],
+)
+def test_what_has_no_effect_is_said(
+    path: str, options: dict[str, Any], said: str, write: Write, capfd: Any
+) -> None:
+    put(write, "a.jsonl", "d/x.jsonl")
+    assert len(texts(str(Path(path).resolve()), **options)) == 1
+    assert said in capfd.readouterr().err.replace("\n", "")
+
+
+def test_a_file_address_is_a_local_path(write: Write, tmp_path: Path) -> None:
+    put(write, "a.jsonl")
+    assert texts(f"file://{tmp_path}/a.jsonl") == ["a.jsonl"]

@@ -82,6 +82,8 @@ class _Place:
             self._no_use_of_hub_options(self.path)
             if self.files or self.folder:
                 note_once(f"{self.path} is a file: data_files and data_dir have no effect on it")
+            if wanted.split != "train" and not local.name.lower().endswith(".zip"):
+                note_once(f"{self.path} has no splits: all of it is read as '{wanted.split}'")
             return open_files(local, self.path, wanted)
         if local.is_dir():
             self._no_use_of_hub_options(self.path)
