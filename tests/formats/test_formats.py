@@ -30,7 +30,7 @@ TURNS = {
 NULLABLE = {"category", "system", "system_prompt"}
 """Fields that must be there, and may be null."""
 BRING_THEIR_END = {"chat_template", "input_output"}
-"""Formats that leave it to the row or the template how a turn ends."""
+"""Formats that leave it to the row or the template how a text begins and how a turn ends."""
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -44,6 +44,10 @@ def row_for(form: str, text: str = "some text") -> dict[str, Any]:
     if form in TURNS:
         role, said, *sides = TURNS[form]
         values = VALUES | {"conversations": [{role: side, said: text} for side in sides]}
+    if form == "chat_template":
+        return {"messages": [{"role": r, "content": text} for r in ("user", "assistant")]}
+    if form == "input_output":
+        return {"segments": [{"label": True, "text": text}]}
     return {name: values.get(name, text) for name in bind(form, shared=SHARED).fields}
 
 
@@ -67,7 +71,7 @@ def test_a_format_keeps_the_contract(name: str) -> None:
 def test_a_row_becomes_text_of_which_some_is_trained(form: str) -> None:
     bound = bind(form, shared=SHARED)
     parts = bound.segments(row_for(form))
-    assert parts[0].bos
+    assert parts[0].bos or form in BRING_THEIR_END
     assert any(part.train for part in parts)
     assert parts[-1].eos or form in BRING_THEIR_END
 
@@ -76,7 +80,7 @@ def test_a_row_becomes_text_of_which_some_is_trained(form: str) -> None:
 def test_a_question_is_asked_and_not_trained(form: str) -> None:
     parts = bind(form, shared=SHARED).prompt("Why {this}?")
     assert "Why {this}?" in "".join(part.text for part in parts)
-    assert parts[0].bos
+    assert parts[0].bos or form in BRING_THEIR_END
     assert not any(part.train or part.eos for part in parts)
 
 

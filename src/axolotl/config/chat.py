@@ -16,21 +16,19 @@ class ChatSection(Section):
         default=None,
         description="Template of data sets with `type: chat_template`: `tokenizer_default`, "
         "`tokenizer_default_fallback_NAME`, `jinja`, or a named one; saved with the tokenizer.",
-        json_schema_extra={"implied": "`tokenizer_default`", "pending": True},
+        json_schema_extra={"implied": "`tokenizer_default`"},
     )
     chat_template_jinja: str | None = Field(
         default=None,
         description="The template itself, or the path of a file ending in `.jinja` or `.jinja2`.",
-        json_schema_extra={"pending": True},
     )
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None,
         description="Further variables of the template, such as `enable_thinking: false`.",
-        json_schema_extra={"pending": True},
     )
     eot_tokens: list[str] | None = Field(
         default=None,
         description="Tokens that end a turn, besides the end token; each must be one token of the "
         "tokenizer.",
-        json_schema_extra={"implied": "what the template puts behind an answer", "pending": True},
+        json_schema_extra={"implied": "what the template puts behind an answer"},
     )

@@ -119,96 +119,78 @@ class DatasetSource(Section):
     chat_template: str | None = Field(
         default=None,
         description="Chat template of this data set; by default that of the whole file.",
-        json_schema_extra={"pending": True},
     )
     chat_template_jinja: str | None = Field(
         default=None,
         description="Chat template of this data set as text, or the file that holds it.",
-        json_schema_extra={"pending": True},
     )
     field_messages: str | None = Field(
         default=None,
         description="Column with the list of turns; by default `messages`, or `conversations` where "
         "only that is there.",
-        json_schema_extra={"pending": True},
     )
     message_property_mappings: dict[str, str] | None = Field(
         default=None,
         description="What the template calls a property of a turn ← what the row calls it, such as "
         "`content: value`.",
-        json_schema_extra={"pending": True},
     )
     message_field_role: str | None = Field(
         default=None,
         description="Old way to write `message_property_mappings: {role: …}`.",
-        json_schema_extra={"pending": True},
     )
     message_field_content: str | None = Field(
         default=None,
         description="Old way to write `message_property_mappings: {content: …}`.",
-        json_schema_extra={"pending": True},
     )
     roles: dict[str, list[str]] | None = Field(
         default=None,
         description="Role of the template ← names that the rows have for it.",
-        json_schema_extra={"pending": True},
     )
     roles_to_train: list[str] | None = Field(
         default=None,
         description="Roles whose turns are trained; `[assistant]` by default.",
-        json_schema_extra={"pending": True},
     )
     train_on_eos: TrainedEnds | None = Field(
         default=None,
         description="Which end tokens are trained: those that end a trained turn, all, the last of the "
         "conversation, none; `turn` by default.",
-        json_schema_extra={"pending": True},
     )
     train_on_eot: TrainedEnds | None = Field(
         default=None,
         description="The same for the other tokens that end a turn; by default as `train_on_eos`.",
-        json_schema_extra={"pending": True},
     )
     message_field_training: str | None = Field(
         default=None,
         description="Key of a turn that says whether it is trained (true or false).",
-        json_schema_extra={"pending": True},
     )
     message_field_training_detail: str | None = Field(
         default=None,
         description="Key of a turn that says which characters of it are trained.",
-        json_schema_extra={"pending": True},
     )
     field_tools: str | None = Field(
         default=None,
         description="Column with the tools that the template is told of; `tools` by default.",
-        json_schema_extra={"pending": True},
     )
     field_thinking: str | None = Field(
         default=None,
         description="Key of a turn that holds its reasoning; `reasoning_content` by default.",
-        json_schema_extra={"pending": True},
     )
     template_thinking_key: str | None = Field(
         default=None,
         description="What the template calls the reasoning; `reasoning_content` by default.",
-        json_schema_extra={"pending": True},
     )
     split_thinking: bool | None = Field(
         default=None,
         description="Take reasoning between `<think>` and `</think>` out of the content and hand it to "
         "the template as such.",
-        json_schema_extra={"pending": True},
     )
     drop_system_message: bool | None = Field(
         default=None,
         description="Leave the system turn out.",
-        json_schema_extra={"pending": True},
     )
     field_system: str | None = Field(
         default=None,
         description="Column with a system text that is put first, for `type: chat_template`.",
-        json_schema_extra={"pending": True},
     )
 
     def settings(self) -> dict[str, Any]:

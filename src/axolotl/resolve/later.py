@@ -9,8 +9,6 @@ import re
 
 LATER_TYPES = frozenset(
     [
-        "chat_template",
-        "input_output",
         "stepwise_supervised",
     ]
 )

@@ -1,0 +1,290 @@
+"""A chat template at work: a conversation becomes text, and each turn has its place in it.
+
+A conversation is rendered once. Loops of the template tell which message they have come to by marks
+in the text, which are taken out again; so the place of a turn does not depend on what it says. Where
+a template goes through the messages in another way, the places are found by rendering the
+conversation turn by turn, which is slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from axolotl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+Message = Mapping[str, Any]
+Span = tuple[int, int]
+UNFOLLOWED = "the chat template cannot be followed: it does not write one turn after the other"
+_DAY = "strftime_now"
+
+
+class Rendered(NamedTuple):
+    """A conversation as text.
+
+    Args:
+        text: The text.
+        spans: Where each message stands in it; None for one that has no place of its own.
+    """
+
+    text: str
+    spans: list[Span | None]
+
+
+class ChatTemplate:
+    """A compiled chat template.
+
+    Args:
+        template: The compiled template, with marks.
+        looks_ahead: Whether it may write a turn otherwise when others follow.
+        captured: Loops whose text it may still change.
+    """
+
+    def __init__(self, template: Template, *, looks_ahead: bool, captured: frozenset[int]) -> None:
+        self.looks_ahead = looks_ahead
+        self._template = template
+        self._captured = captured
+        self._by_marks = True
+
+    def follow_turn_by_turn(self) -> None:
+        """Find turns without marks from now on, because those are in the wrong places."""
+        self._by_marks = False
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        *,
+        tools: Sequence[Any] | None = None,
+        prompt: bool = False,
+    ) -> str:
+        """The text of a conversation.
+
+        Args:
+            messages: The turns.
+            variables: What the template may read besides.
+            tools: The tools that it is told of.
+            prompt: Whether what stands before the next answer is added.
+
+        Raises:
+            DataError: the template refuses the conversation or fails on it.
+        """
+        return self._render(messages, variables, tools=tools, prompt=prompt, marks=None)
+
+    def place(
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        *,
+        tools: Sequence[Any] | None = None,
+        prompt: bool = False,
+    ) -> Rendered:
+        """The text of a conversation, and where each turn stands.
+
+        Args:
+            messages: The turns.
+            variables: What the template may read besides.
+            tools: The tools that it is told of.
+            prompt: Whether what stands before the next answer is added.
+
+        Raises:
+            DataError: the template refuses the conversation, fails on it, or cannot be followed.
+        """
+        placed = None
+        if self._by_marks:
+            placed = self._by_its_marks(messages, variables, tools, prompt=prompt)
+        return placed or self._turn_by_turn(messages, variables, tools, prompt=prompt)
+
+    def _by_its_marks(
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        tools: Sequence[Any] | None,
+        *,
+        prompt: bool,
+    ) -> Rendered | None:
+        from axolotl.templates.environment import MARK, Marks
+
+        marks = Marks(messages)
+        marked = self._render(messages, variables, tools=tools, prompt=prompt, marks=marks)
+        pieces = marked.split(MARK)
+        if not _in_order(pieces, len(marks.set)):
+            return None
+        spans = _spans(pieces[::2], marks.set, messages)
+        if spans is None:
+            return None
+        text = "".join(pieces[::2])
+        if self._captured and any(loop in self._captured for loop, _ in marks.set):
+            plain = self.render(messages, variables, tools=tools, prompt=prompt)
+            if plain != text:
+                return None
+        return Rendered(text, spans)
+
+    def _turn_by_turn(
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        tools: Sequence[Any] | None,
+        *,
+        prompt: bool,
+    ) -> Rendered:
+        text = self.render(messages, variables, tools=tools, prompt=prompt)
+        eos = str(variables.get("eos_token") or "")
+        spans: list[Span | None] = []
+        begin = 0
+        for number, message in enumerate(messages, start=1):
+            try:
+                part = self.render(messages[:number], variables, tools=tools)
+            except DataError:
+                if message["role"] == "assistant":
+                    raise
+                spans.append(None)  # a system turn alone, say
+                continue
+            end = len(part)
+            if not text.startswith(part):  # an end token may stand behind the last turn alone
+                end -= len(eos) if eos and part.endswith(eos) else 0
+                if not text.startswith(part[:end]):
+                    end = 0
+            if end < begin or (end == begin and message["role"] == "assistant"):
+                raise DataError(
+                    UNFOLLOWED, hint="choose another chat_template, or mend chat_template_jinja"
+                )
+            spans.append((begin, end))
+            begin = end
+        return Rendered(text, spans)
+
+    def _render(
+        self,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any],
+        *,
+        tools: Sequence[Any] | None,
+        prompt: bool,
+        marks: Any,
+    ) -> str:
+        from jinja2.exceptions import SecurityError, TemplateError
+
+        from axolotl.templates.environment import DAY, MARKS
+
+        given = {
+            "messages": messages,
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": prompt,
+            MARKS: marks,
+            **variables,
+        }
+        if _DAY in given:
+            given[DAY] = str(given.pop(_DAY))
+        template = self._template
+        try:
+            return "".join(template.root_render_func(template.new_context(given)))
+        except SecurityError as error:
+            raise DataError(
+                f"the chat template does what no template may: {error}",
+                hint="choose another chat_template, or mend chat_template_jinja",
+            ) from error
+        except TemplateError as error:
+            raise DataError(
+                f"the chat template refuses it: {error.message or type(error).__name__}",
+                hint="mend the row, or choose a chat_template that takes it",
+            ) from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the chat template fails on it: {type(error).__name__}: {error}",
+                hint="mend the row, or choose a chat_template that takes it",
+            ) from error
+        except RecursionError as error:
+            raise DataError(
+                "the chat template goes in circles", hint="mend chat_template_jinja"
+            ) from error
+
+
+@lru_cache(maxsize=32)
+def compile_template(text: str) -> ChatTemplate:
+    """Compile a chat template.
+
+    Args:
+        text: Its Jinja text.
+
+    Raises:
+        ConfigError: it is no Jinja, or too deeply nested; the key is `chat_template_jinja`.
+    """
+    from jinja2 import Template, TemplateSyntaxError
+
+    from axolotl.templates.environment import chat_environment, set_marks
+    from axolotl.templates.lookahead import looks_ahead
+
+    environment = chat_environment()
+    try:
+        tree = environment.parse(text)
+        ahead = looks_ahead(tree)
+        captured = set_marks(tree).copy()
+        tree.set_environment(environment)
+        code = environment.compile(tree, filename="<chat template>")
+    except TemplateSyntaxError as error:
+        raise ConfigError(
+            "chat_template_jinja",
+            f"line {error.lineno} of the chat template: {error.message}",
+            hint="mend the template, or choose another chat_template",
+        ) from error
+    except (RecursionError, SyntaxError) as error:
+        raise ConfigError(
+            "chat_template_jinja", f"the chat template cannot be compiled: {error}"
+        ) from error
+    made = Template.from_code(environment, code, environment.make_globals(None))
+    return ChatTemplate(made, looks_ahead=ahead, captured=captured)
+
+
+def common_start(first: str, second: str) -> int:
+    """How many characters two texts have in common at their beginning."""
+    if first.startswith(second):
+        return len(second)
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def _in_order(pieces: Sequence[str], count: int) -> bool:
+    """Whether every mark came out, once and in order."""
+    return len(pieces) == 2 * count + 1 and pieces[1::2] == [str(n) for n in range(count)]
+
+
+def _spans(
+    texts: Sequence[str], marks: Sequence[tuple[int, int]], messages: Sequence[Message]
+) -> list[Span | None] | None:
+    """Where messages stand, from the texts between the marks; None where that is not clear.
+
+    A loop over messages may stand in another one, so what follows the end of the inner loop belongs
+    to the message of the outer one.
+    """
+    spans: list[Span | None] = [None] * len(messages)
+    reached: set[int] = set()
+    within: list[tuple[int, int]] = []
+    position = len(texts[0])
+    for (loop, number), text in zip(marks, texts[1:], strict=True):
+        while any(one == loop for one, _ in within):
+            within.pop()
+        if number >= 0:
+            within.append((loop, number))
+            reached.add(number)
+        if text and within:
+            owner = within[-1][1]
+            known = spans[owner]
+            if known is not None and known[1] != position:
+                return None
+            spans[owner] = (known[0] if known else position, position + len(text))
+        position += len(text)
+    last = 0
+    for number, (message, span) in enumerate(zip(messages, spans, strict=True)):
+        if span is None and message["role"] != "system":
+            if number not in reached or (message["role"] == "assistant" and message.get("content")):
+                return None
+        elif span is not None:
+            if span[0] < last:
+                return None
+            last = span[1]
+    return spans
