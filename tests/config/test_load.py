@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from axolotl.config import Config, load_config
 from axolotl.errors import ConfigErrors
+from axolotl.resolve import resolve
 
 SMALL = "base_model: m\ndatasets:\n  - path: d.jsonl\n    type: alpaca\n"
 
@@ -67,6 +68,19 @@ def test_nothing_can_be_written_to_a_configuration(write: Any) -> None:
         setattr(config, "model", None)  # noqa: B010
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         setattr(config.adapter, "lora_r", 4)  # noqa: B010
+
+
+def test_a_configuration_knows_the_folder_of_its_file(write: Any) -> None:
+    write("base_model: m\ndatasets:\n  - path: d\n")
+    Path("runs").mkdir()
+    Path("runs/a.yml").write_text("base: ../f.yml\nseed: 3\n")
+    for named in ("runs/a.yml", Path("runs/a.yml"), "runs"):
+        config = load_config(named)
+        assert (config.file, config.folder) == (Path("runs/a.yml"), Path("runs"))
+        assert resolve(config).folder == Path("runs")
+    assert load_config("f.yml").folder == Path()
+    mapping = load_config({"base_model": "m", "datasets": [{"path": "d"}]})
+    assert (mapping.file, mapping.folder) == (None, Path())
 
 
 def test_a_mapping_is_a_source_as_well() -> None:

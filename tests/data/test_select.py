@@ -233,7 +233,7 @@ def test_rows_are_compared_token_by_token_and_label_by_label(
         )
     letters = run(*repeating(write, "abcaabXdeXfXe"), dataset_exact_deduplication=True)
     assert rows(letters.train) == list("abcXdef")
-    asked = [{"instruction": word, "output": "It."} for word in ("hot", "hat", "hot")]
+    asked = [{"instruction": word, "output": "It."} for word in ("1", "2", "1")]
     entry = {"path": write("a.jsonl", json_lines(asked)), "type": "alpaca"}
     first, second = (run(entry).train[i] for i in (0, 1))
     assert first.labels.tolist() == second.labels.tolist(), "only the ids tell them apart"

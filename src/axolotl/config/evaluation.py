@@ -26,7 +26,9 @@ class EvaluationSection(Section):
         default=None,
         ge=1,
         description="Stop after so many evaluations without a better loss.",
-        json_schema_extra={"needs": "`val_set_size`, `save_steps` and `eval_steps`"},
+        json_schema_extra={
+            "needs": "`val_set_size` or `test_datasets`, `save_steps` and `eval_steps`"
+        },
     )
     load_best_model_at_end: bool | None = Field(
         default=None,
