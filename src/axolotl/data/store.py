@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from axolotl.data.columns import as_numpy
 from axolotl.data.tokenize import TokenRows
 from axolotl.errors import DataError
 from axolotl.records import TokenRow
@@ -160,7 +161,7 @@ def _batches(shard: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             ids: Any = batch.column(0)
             labels: Any = batch.column(2)
             arrays = (ids.offsets, ids.values, labels.values)
-            found.append(tuple(array.to_numpy(zero_copy_only=True) for array in arrays))
+            found.append(tuple(as_numpy(array) for array in arrays))
     return found
 
 

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from axolotl.core.atomic import sync, write_json
 from axolotl.core.console import note
+from axolotl.data.columns import as_arrow
 from axolotl.data.store import (
     ROW_DTYPE,
     SCHEMA,
@@ -98,10 +99,10 @@ class StoreWriter:
         if self._batches is None:
             self._stream = _Stream(self.folder / _data(len(self._shards)))
             self._batches = pa.ipc.new_stream(self._stream, SCHEMA)
-        offsets = pa.array((rows.offsets - rows.offsets[0]).astype(np.int32))
+        offsets = as_arrow((rows.offsets - rows.offsets[0]).astype(np.int32))
         ones = np.ones(rows.input_ids.size, np.int8)
         columns = [
-            pa.ListArray.from_arrays(offsets, pa.array(values))
+            pa.ListArray.from_arrays(offsets, as_arrow(values))
             for values in (rows.input_ids, ones, rows.labels)
         ]
         self._batches.write_batch(pa.record_batch(columns, schema=SCHEMA))
