@@ -12,9 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from axolotl import api
-from axolotl.errors import DataError, ModelError
+from axolotl.errors import ModelError
 from axolotl.reports.preview_text import render_tokens
-from tests.flows.conftest import write_rows
 
 Options = Callable[..., dict[str, Any]]
 SHORT = {"max_steps": 2, "val_set_size": 0, "save_strategy": "no"}
@@ -118,13 +117,3 @@ def test_rows_in_order_are_trained_and_resumed(
     assert again.steps == whole.steps == 18
     weights = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "out")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-def test_a_stream_is_evaluated_on_test_datasets(tiny_options: Options, tmp_path: Path) -> None:
-    entry = {"path": str(write_rows(tmp_path / "test.jsonl", 6)), "type": "alpaca"}
-    options = tiny_options(**SHORT, streaming=True, test_datasets=[entry])
-    result = api.train(options)
-    found = api.evaluate(options)
-    assert found.loss == pytest.approx(result.eval_loss, abs=1e-4)
-    with pytest.raises(DataError, match="there are no test_datasets"):
-        api.evaluate(options | {"test_datasets": []})

@@ -148,6 +148,23 @@ def test_samples_share_rows_and_are_shuffled_within_a_buffer(
     assert losses[0] != losses[1]
 
 
+def test_curriculum_sampling_keeps_the_order_of_a_stream(
+    stream_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("axolotl.data.stream.STREAM_ROWS", 50)
+    plain = {"sample_packing": False, "micro_batch_size": 1}
+
+    def losses(size: int, **order: bool) -> Any:
+        api.train(stream_options(streaming_multipack_buffer_size=size, **plain, **order))
+        return logged(tmp_path / "out")
+
+    in_order = losses(50, curriculum_sampling=True)
+    assert losses(300, curriculum_sampling=True) == in_order, (
+        "a buffer is only a place to read into"
+    )
+    assert losses(50) != in_order
+
+
 def test_a_stream_is_evaluated_on_test_datasets(stream_options: Options, tmp_path: Path) -> None:
     tests = [{"path": texts(tmp_path / "t.jsonl", 20, 3), "type": "completion"}]
     options = stream_options(
