@@ -78,8 +78,8 @@ def of_text(chat: Chat, said: Rendered, ready: Ready) -> list[str]:
     found: list[str] = []
     for message, span in zip(chat.messages, said.spans, strict=True):
         if span and message["content"] is None:
-            turn = said.text[slice(*span)]
-            if turn[ready.shape.head(message["role"], turn) :].startswith("None"):
+            head = ready.shape.head(message["role"], said.text, span)
+            if said.text.startswith("None", head):
                 found.append(NONE_WRITTEN)
                 break
     if ready.template.looks_ahead and not _stable(chat, said, ready):

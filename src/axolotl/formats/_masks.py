@@ -63,13 +63,12 @@ def chat_segments(
     """
     text = said.text
     trained: list[Span] = []
-    count = len(turns)
+    last = max((n for n, span in enumerate(said.spans) if span), default=-1)
     for number, (turn, span) in enumerate(zip(turns, said.spans, strict=True)):
         if span is None or not (turn.trained or turn.parts):
             continue
-        final = all(later is None for later in said.spans[number + 1 : count])
-        marks = turn_ends(text, span, ends, final=final)
-        begin = span[0] + shape.head(turn.role, text[span[0] : span[1]])
+        marks = turn_ends(text, span, ends, final=number == last)
+        begin = shape.head(turn.role, text, span)
         stop = max(begin, marks[0][0]) if marks else span[1]
         through = turn.trained
         if turn.parts:
@@ -97,8 +96,10 @@ def turn_ends(text: str, span: Span, ends: EndRules, *, final: bool) -> list[Spa
     while True:
         while stop > begin and text[stop - 1].isspace():
             stop -= 1
-        token = next((one for one in ends.rules if text.endswith(one, begin, stop)), None)
-        if token is None:
+        for token in ends.rules:
+            if text.endswith(token, begin, stop):
+                break
+        else:
             break
         stop -= len(token)
         found.append((stop, stop + len(token)))
@@ -143,19 +144,26 @@ def _everywhere(text: str, ends: EndRules) -> list[Span]:
 
 
 def _cut(text: str, trained: list[Span]) -> list[Segment]:
+    """The text in pieces: what lies in one of the spans is trained, and what does not is not."""
     segments: list[Segment] = []
     at = 0
-    pending: Span | None = None
-    for begin, end in [*sorted(trained), (len(text) + 1, len(text) + 1)]:
-        if pending is not None and begin <= pending[1]:
-            pending = (pending[0], max(pending[1], end))
-            continue
-        if pending is not None and pending[0] < pending[1]:
-            if at < pending[0]:
-                segments.append(Segment(text[at : pending[0]], False, joined=bool(segments)))
-            segments.append(Segment(text[slice(*pending)], True, joined=bool(segments)))
-            at = pending[1]
-        pending = (begin, end)
+    for begin, end in _joined(trained):
+        if at < begin:
+            segments.append(Segment(text[at:begin], False, joined=at > 0))
+        segments.append(Segment(text[begin:end], True, joined=begin > 0))
+        at = end
     if at < len(text) or not segments:
-        segments.append(Segment(text[at:], False, joined=bool(segments)))
+        segments.append(Segment(text[at:], False, joined=at > 0))
     return segments
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """Spans in order, without empty ones; those that touch are one."""
+    joined: list[Span] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1]:
+            if end > joined[-1][1]:
+                joined[-1] = (joined[-1][0], end)
+        elif begin < end:
+            joined.append((begin, end))
+    return joined

@@ -198,9 +198,9 @@ class Options(BaseModel):
         template = compile_template(text)
         shape = shape_of(template, variables, tokens=facts.control_tokens, ends=ends)
         eot: Ends = self.train_on_eot or self.train_on_eos
-        rules = {
-            token: self.train_on_eos if token == eos else eot for token in (*ends, *shape.ends)
-        }
+        rules: dict[str, Ends] = {}
+        for token in (*ends, *shape.ends):
+            rules[token] = self.train_on_eos if token == eos else eot
         return Ready(template, variables, shape, EndRules.of(rules, eos))
 
     def _end_tokens(self) -> list[str]:

@@ -250,7 +250,12 @@ def common_start(first: str, second: str) -> int:
 
 def _in_order(pieces: Sequence[str], count: int) -> bool:
     """Whether every mark came out, once and in order."""
-    return len(pieces) == 2 * count + 1 and pieces[1::2] == [str(n) for n in range(count)]
+    return len(pieces) == 2 * count + 1 and pieces[1::2] == _numbers(count)
+
+
+@lru_cache(maxsize=1024)
+def _numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
 
 
 def _spans(
@@ -266,8 +271,9 @@ def _spans(
     within: list[tuple[int, int]] = []
     position = len(texts[0])
     for (loop, number), text in zip(marks, texts[1:], strict=True):
-        while any(one == loop for one, _ in within):
-            within.pop()
+        if within and (within[-1][0] == loop or any(one == loop for one, _ in within)):
+            while within.pop()[0] != loop:
+                pass
         if number >= 0:
             within.append((loop, number))
             reached.add(number)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from axolotl.errors import ConfigError, DataError
-from axolotl.templates.render import UNFOLLOWED, ChatTemplate, Message, Rendered, common_start
+from axolotl.templates.render import UNFOLLOWED, ChatTemplate, Message, Rendered, Span, common_start
 
 _TOKEN_LIKE = re.compile(r"<[^<>\s]+>|\[\|\w+\|\]")
 """What looks like the text of a token."""
@@ -44,19 +44,25 @@ class Shape:
     ends: tuple[str, ...]
     unended: bool = False
 
-    def head(self, role: str, turn: str) -> int:
-        """Length of what stands in front of what a turn says.
+    def head(self, role: str, text: str, span: Span) -> int:
+        """Where what stands in front of what a turn says ends.
 
         A space at its end goes with the word behind it, as it does in most tokens.
 
         Args:
             role: Whose turn it is.
-            turn: The text of the turn.
+            text: The whole text.
+            span: Where the turn stands.
         """
-        size = max((common_start(turn, head) for head in self.heads.get(role, ())), default=0)
-        while size and turn[size - 1] == " ":
-            size -= 1
-        return size
+        begin, stop = span
+        end = begin
+        for head in self.heads.get(role, ()):
+            whole = text.startswith(head, begin, stop)
+            size = len(head) if whole else common_start(text[begin:stop], head)
+            end = max(end, begin + size)
+        while end > begin and text[end - 1] == " ":
+            end -= 1
+        return end
 
 
 def shape_of(
