@@ -96,6 +96,23 @@ def test_the_slice_decides_the_store(run: Callable[..., Prepared], write: Write)
     assert len(keys) == 3
 
 
+def test_shards_of_a_slice(run: Callable[..., Prepared], write: Write) -> None:
+    for i in range(2):
+        write(f"d/{i}.jsonl", lines([{"text": f"text {i}{j}"} for j in range(10)]))
+    entry = {"path": "d", "type": "completion", "train_on_split": "train[5:17]", "shards": 3}
+    parts = [run({**entry, "shards_idx": index}) for index in range(3)]
+    assert [part.summary.rows_read for part in parts] == [12] * 3
+    rows = [p.train[i].input_ids.tolist() for p in parts for i in range(len(p.train))]
+    whole = run({key: entry[key] for key in ("path", "type", "train_on_split")})
+    assert sorted(rows) == sorted(whole.train[i].input_ids.tolist() for i in range(12))
+    assert len(rows) == 12
+    left_out = parts[0].summary.dropped_rows["left out by `shards: 3`"]
+    assert {(label, row) for label, row in left_out.places} <= {
+        *(("d/0.jsonl", row) for row in range(6, 11)),
+        *(("d/1.jsonl", row) for row in range(1, 8)),
+    }
+
+
 @pytest.mark.parametrize(
     ("split", "message"),
     [

@@ -47,9 +47,9 @@ class Shard:
 
     def chunks(self, source: Source) -> Iterator[RowChunk]:
         """The rows of one of the files that belong to the part; chunks without any are left out."""
-        kept = self._kept[self.sources.index(source)]
+        kept, before = self._kept[self.sources.index(source)], _rows_before(source)
         for chunk in source.chunks():
-            first = chunk.first_row - 1
+            first = chunk.first_row - 1 - before
             which = np.flatnonzero(kept[first : first + len(chunk.rows)]).tolist()
             if which:
                 lines = None if chunk.lines is None else [chunk.lines[i] for i in which]
@@ -59,13 +59,20 @@ class Shard:
 
     def left_out(self, source: Source) -> np.ndarray:
         """int64: the rows of one of the files that do not belong to the part, from 1."""
-        return np.flatnonzero(~self._kept[self.sources.index(source)]) + 1
+        kept = self._kept[self.sources.index(source)]
+        return np.flatnonzero(~kept) + 1 + _rows_before(source)
 
     @cached_property
     def _kept(self) -> list[np.ndarray]:
         """For each file, whether each of its rows belongs to the part; bool."""
-        counts = [sum(len(chunk.rows) for chunk in source.chunks()) for source in self.sources]
+        counts = [source.count() for source in self.sources]
         kept = np.zeros(sum(counts), bool)
         shuffled = np.random.default_rng(self.seed).permutation(kept.size)
         kept[shuffled[self.index :: self.shards]] = True
         return np.split(kept, np.cumsum(counts)[:-1])
+
+
+def _rows_before(source: Source) -> int:
+    """How many rows of the file lie before those that are meant: it may be a slice of it."""
+    first = next(source.chunks(), None)
+    return first.first_row - 1 if first else 0
