@@ -90,13 +90,13 @@ def test_lengths_are_shown_where_there_are_rows() -> None:
 
 
 def test_bins_that_do_not_fit_are_one_with_the_next() -> None:
-    many = tuple((16 << i, 10 << i) for i in range(14))
+    many = tuple((16 << i, 10) for i in range(14))
     lines = printed(report("a", lengths=many), width=80)
     at = lines.index("Lengths in tokens")
     header, cells = lines[at + 1], lines[at + 2].split()
     assert header.startswith("source ≤ 2,048 ≤ 4,096")
     assert header.endswith("≤ 131,072")
-    assert sum(int(cell.strip("▁▂▃▄▅▆▇█%<>")) for cell in cells[1:]) in (99, 100, 101)
+    assert cells[1:] == ["█57%", *["▂7%"] * 6]
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

@@ -60,7 +60,8 @@ class TextReader:
 
     def batches(self, chunks: Iterator[Readable]) -> Iterator[Batch]:
         """The batches, in order."""
-        with ThreadPoolExecutor(1) as thread:
+        thread = ThreadPoolExecutor(1)
+        try:
             begun: list[tuple[_Gathered, Future[Tokenized]]] = []
             for gathered in self._gather(chunks):
                 work = thread.submit(tokenize, gathered.segments, self._encoder)
@@ -69,6 +70,10 @@ class TextReader:
                     yield self._tokenized(*begun.pop(0))
             for pair in begun:
                 yield self._tokenized(*pair)
+        finally:
+            # No waiting: what is not read to its end may be closed by that thread itself, where the
+            # garbage collector happens to run.
+            thread.shutdown(wait=False, cancel_futures=True)
         if left := self._bad.drain():
             yield only_bad(left)
 
