@@ -11,7 +11,7 @@ import numpy as np
 from axolotl.data.tokenize import TokenRows
 
 BATCH_ROWS = 4000
-BATCH_CHARACTERS = 8_000_000
+BATCH_CHARACTERS = 4_000_000
 BATCH_TOKENS = 500_000
 
 

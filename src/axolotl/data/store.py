@@ -160,8 +160,7 @@ def _batches(shard: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for batch in stream:
             ids: Any = batch.column(0)
             labels: Any = batch.column(2)
-            arrays = (ids.offsets, ids.values, labels.values)
-            found.append(tuple(as_numpy(array) for array in arrays))
+            found.append((as_numpy(ids.offsets), as_numpy(ids.values), as_numpy(labels.values)))
     return found
 
 
