@@ -22,6 +22,8 @@ SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "ty
 LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
 STREAM: dict[str, Any] = {"datasets": None, "pretraining_dataset": "p", "max_steps": 5}
+TALK: dict[str, Any] = {"path": "d", "type": "chat_template"}
+CHAT: dict[str, Any] = {"datasets": [TALK]}
 HELD: dict[str, Any] = {"val_set_size": 4}
 TESTS: dict[str, Any] = {"test_datasets": [{"path": "t.jsonl", "type": "alpaca"}]}
 TWO_SETS: dict[str, Any] = {"datasets": [{"path": "d.jsonl", "type": "alpaca"}, {"path": "e.jsonl", "type": "alpaca"}]}  # fmt: skip
@@ -118,6 +120,20 @@ ROWS = [
     W("dataset-types", {"datasets": [{"path": "d", "conversation": "chatml"}]}, "datasets.0.conversation", "without a type", {"datasets": [{"path": "d", "type": "alpaca_chat", "conversation": "chatml"}]}),
     E("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "vicuna"}]}, "datasets.0.conversation", "no conversation 'vicuna'", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "vicuna_v1.1"}]}),
     E("dataset-types", {"datasets": [{"path": "d", "type": "sharegpt", "conversation": "raw"}]}, "datasets.0.conversation", "nothing would be trained", {"datasets": [{"path": "d", "type": "sharegpt"}]}),
+    E("dataset-types", {**CHAT, "chat_template": "jinja"}, "chat_template", "needs chat_template_jinja", {"chat_template_jinja": "{{ x }}"}),
+    E("dataset-types", {**CHAT, "chat_template": "chatml", "chat_template_jinja": "{{ x }}"}, "chat_template", "both set", {"chat_template": "jinja"}),
+    E("dataset-types", {**CHAT, "chat_template": "chatmll"}, "chat_template", "no chat template 'chatmll'", {"chat_template": "chatml"}),
+    E("dataset-types", {**CHAT, "chat_template_jinja": "{% for x %}"}, "chat_template_jinja", "line 1 of the chat template", {"chat_template_jinja": "{{ x }}"}),
+    E("dataset-types", {**CHAT, "chat_template_jinja": "gone.jinja"}, "chat_template_jinja", "no file gone.jinja", {"chat_template_jinja": None}),
+    E("dataset-types", {"datasets": [{**TALK, "chat_template": "jinja"}]}, "datasets.0.chat_template", "needs chat_template_jinja", {"datasets": [{**TALK, "chat_template": "zephyr"}]}),
+    E("dataset-types", {"datasets": [{**TALK, "roles_to_train": ["asistant"]}]}, "datasets.0.roles_to_train", "no role is called 'asistant'", {"datasets": [{**TALK, "roles_to_train": ["assistant"]}]}),
+    E("dataset-types", {"datasets": [{**TALK, "message_field_role": "who", "message_property_mappings": {"role": "from"}}]}, "datasets.0.message_field_role", "disagree", {"datasets": [{**TALK, "message_field_role": "who", "message_property_mappings": {"role": "who"}}]}),
+    E("dataset-types", {"datasets": [{"path": "d", "type": "alpaca", "roles_to_train": ["user"]}]}, "datasets.0.type", "no setting 'roles_to_train'", {"datasets": [{**TALK, "roles_to_train": ["user"]}]}),
+    # chat templates
+    W("chat-template-for-nothing", {"chat_template": "chatml"}, "chat_template", "no data set has `type: chat_template`", CHAT),
+    W("chat-template-for-nothing", {"chat_template_jinja": "{{ x }}"}, "chat_template_jinja", "no data set has `type: chat_template`", CHAT),
+    W("chat-template-for-nothing", {"chat_template_kwargs": {"a": 1}}, "chat_template_kwargs", "no data set has", CHAT),
+    W("chat-template-for-nothing", {"chat_template": "chatml", "datasets": [{**TALK, "chat_template": "gemma"}]}, "chat_template", "a template of its own", CHAT),
     W("dataset-types", {"datasets": [{"path": "d", "type": "summarizetldr:chat"}]}, "datasets.0.type", "the same as 'summarizetldr'", {"datasets": [{"path": "d", "type": "summarizetldr"}]}),
     W("dataset-types", {"datasets": [{"path": "d", "type": "metharme"}], "prompt_templates": "2023-10"}, "prompt_templates", "the same in every wording", {"datasets": [{"path": "d", "type": "jeopardy"}]}),
     E("streaming", {**STREAM, "max_steps": None}, "pretraining_dataset", "needs max_steps", {"max_steps": 5}),

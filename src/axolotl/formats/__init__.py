@@ -207,7 +207,9 @@ def bind(
 
 
 def _key_of(option: str, key: str, settings: Mapping[str, Any] | None) -> str:
-    """Where an option is written: beside `type`, or in it."""
+    """Where an option is written: beside `type`, in it, or for the whole file."""
+    if option in Shared.__annotations__ and option not in (settings or {}):
+        return option
     beside = option in (settings or {}) and key.endswith(".type")
     return f"{key.removesuffix('.type')}.{option}" if beside else key
 

@@ -39,6 +39,9 @@ class _Reading:
                 self._loop(node, over=over)
             case nodes.If() if _only_raises(node):
                 pass
+            case nodes.If() if _asks_for_an_answer(node.test):
+                for child in (*node.elif_, *node.else_):
+                    self.visit(child, over=over)
             case nodes.If() | nodes.CondExpr() | nodes.And() | nodes.Or() | nodes.Not():
                 for child in node.iter_child_nodes():
                     if not self._is_list(child):  # whether there are messages at all
@@ -89,6 +92,13 @@ class _Reading:
             self._conditions(node.expr1, over=over)
             if node.expr2 is not None:
                 self._conditions(node.expr2, over=over)
+
+
+def _asks_for_an_answer(test: nodes.Node) -> bool:
+    """Whether a condition holds only where the next answer is asked for, and not in training."""
+    if isinstance(test, nodes.And):
+        return _asks_for_an_answer(test.left) or _asks_for_an_answer(test.right)
+    return isinstance(test, nodes.Name) and test.name == "add_generation_prompt"
 
 
 def _only_raises(node: nodes.If) -> bool:

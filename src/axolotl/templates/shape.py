@@ -175,9 +175,11 @@ def _answer_heads(
             whole = template.place(messages, variables, tools=tools, prompt=True)
         except DataError:  # it has no form for tools
             continue
-        last = whole.spans[-1]
         plain = template.render(messages, variables, tools=tools)
-        if last and not plain.startswith(whole.text):
+        last = whole.spans[-1]
+        if whole.text.startswith(plain):
+            heads.append(whole.text[len(plain) :])
+        elif last:  # an end token may stand in its place
             heads.append(whole.text[last[1] :])
     span = said.spans[len(lead) + 3]
     assert span is not None, "it was followed"

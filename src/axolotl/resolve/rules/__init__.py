@@ -12,6 +12,7 @@ from axolotl.resolve.case import Rule
 from axolotl.resolve.rules import (
     adapter,
     attention,
+    chat,
     data,
     evaluation,
     loop,
@@ -32,6 +33,7 @@ _FILES = (
     adapter,
     relora,
     data,
+    chat,
     streaming,
     rows,
     selection,
