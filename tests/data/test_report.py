@@ -10,6 +10,7 @@ import pytest
 from axolotl.data.counts import LISTED_ROWS, FileCounts, Rows
 from axolotl.data.report import common_name, histogram, join_reasons, join_rows
 from axolotl.formats import alpaca
+from tests.conftest import build_tokenizer
 from tests.data.conftest import Prepare, alpaca_rows, json_lines
 
 Write = Callable[[str, bytes], str]
@@ -95,6 +96,19 @@ def test_what_a_format_remarks_is_counted_and_said(
             "an input that is short": Rows(2, (("a.jsonl", 4), ("a.jsonl", 6)))
         }
     assert summary.warnings == ("an input that is short: 2 (a.jsonl row 4, 6)",) * 2
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<'\"\\\n>", "<\u200b>", "▁"])
+def test_special_tokens_in_a_row_are_found_whatever_their_letters(
+    token: str, run: Prepare, write: Write
+) -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": [token]})
+    rows = alpaca_rows(4)
+    rows[1]["output"] = f"Red {token} and more"
+    entry = {"path": write("a.jsonl", json_lines(rows)), "type": "alpaca:chatml"}
+    (report,) = run(entry, tokenizer=tokenizer).summary.by_source
+    assert report.control == Rows(1, (("a.jsonl", 2),))
 
 
 def test_rows_of_a_kind_are_all_counted_and_the_first_listed() -> None:

@@ -173,6 +173,8 @@ def _remarks(bound: BoundFormat, batch: Batch) -> Iterator[tuple[int, str]]:
 def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> bool:
     """Whether special tokens come from the row's own text, and not from the template alone."""
     pattern = encoder.control_pattern
+    if encoder.plain_control and pattern.search(repr(row)) is None:
+        return False
 
     def without(value: Any) -> Any:
         if isinstance(value, str):

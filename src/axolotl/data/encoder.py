@@ -163,6 +163,12 @@ class Encoder:
         return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
     @cached_property
+    def plain_control(self) -> bool:
+        """Whether the text of special tokens stands in the `repr` of a text as it is."""
+        texts = "".join(self.control_tokens.values())
+        return texts.isprintable() and not set(texts) & set("'\"\\")
+
+    @cached_property
     def _rust(self) -> str:
         """The Rust tokenizer as JSON; empty when there is none."""
         from tokenizers import Tokenizer
