@@ -306,6 +306,22 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
             texts(url)
 
 
+def test_the_last_copy_is_read_where_the_server_is_down(web: str, capfd: Any) -> None:
+    Handler.answers["/a.jsonl"] = (200, {"ETag": '"1"'}, rows("a"))
+    assert texts(f"{web}/a.jsonl") == ["a"]
+    Handler.answers["/a.jsonl"] = (503, {}, b"")
+    assert texts(f"{web}/a.jsonl") == ["a"]
+    assert "answers 503 Service Unavailable; the copy of 20" in capfd.readouterr().err
+    Handler.answers["/a.jsonl"] = (404, {}, b"")
+    with pytest.raises(DataError, match="no such file"):
+        texts(f"{web}/a.jsonl")
+
+
+def test_the_page_of_a_data_set_is_no_file() -> None:
+    with pytest.raises(DataError, match=r"the page of a data set[^$]*write `path: owner/set`"):
+        texts("https://huggingface.co/datasets/owner/set/tree/main")
+
+
 @pytest.mark.parametrize("path", ["https://host/folder/", "https://host/*.jsonl"])
 def test_the_web_has_no_folders(path: str) -> None:
     with pytest.raises(DataError, match=r"cannot be listed[^$]*data_files"):

@@ -6,6 +6,7 @@ tag, its time, its size), so a file that has changed is fetched anew.
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.config.remote import shown_url
-from axolotl.core.atomic import disk_faults
+from axolotl.core.atomic import disk_faults, write_json
 from axolotl.core.cache import cache_folder, made_once
 from axolotl.core.console import note, note_once, progress
 from axolotl.core.hashing import hash_file, hash_values
@@ -78,6 +79,24 @@ def fetched(url: str, version: Any, name: str, *, size: int | None, write: Write
                 Path(work, name).rename(to / name)
 
             return made_once(_folder(url, content), move) / name
+
+
+def remember(url: str, copy: Path) -> None:
+    """Note which copy of an address was fetched last."""
+    write_json(_note_of(url), {"address": shown(url), "copy": str(copy)})
+
+
+def last_copy(url: str) -> Path | None:
+    """The copy of an address that was fetched last, if it is still there."""
+    try:
+        copy = Path(json.loads(_note_of(url).read_text("utf-8"))["copy"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return copy if copy.is_file() else None
+
+
+def _note_of(url: str) -> Path:
+    return cache_folder("remote", f"{hash_values(url)[:32]}.json")
 
 
 def _folder(url: str, version: Any) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 from axolotl.config.remote import raw_url
 from axolotl.core.console import note_once
-from axolotl.data.fetched import Advance, fetched, shown
+from axolotl.data.fetched import Advance, fetched, last_copy, remember, shown
 from axolotl.errors import DataError
 
 TIMEOUT_S = 30.0
@@ -25,7 +25,7 @@ _PAGE_ON_HUB = re.compile(r"(https?://[^/]+/datasets/[^/]+/[^/]+)/blob/(.+)")
 
 
 def fetch_http(url: str, *, page: bool = False) -> Path:
-    """The copy of the file behind an address.
+    """The copy of the file behind an address; the last one where the server cannot be reached.
 
     Args:
         url: The address; that of a page of GitHub or the hub which shows a file stands for the file.
@@ -38,8 +38,16 @@ def fetch_http(url: str, *, page: bool = False) -> Path:
     url = _PAGE_ON_HUB.sub(r"\1/resolve/\2", raw_url(url))
     for pause in (*PAUSES_S, None):
         try:
-            return _fetch(url, page)
+            copy = _fetch(url, page)
+            remember(url, copy)
+            return copy
         except _Trouble as trouble:
+            if pause is None and (kept := last_copy(url)) is not None:
+                when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.stat().st_mtime))
+                note_once(
+                    f"{trouble.error.where}: {trouble.error.what}; the copy of {when} is read"
+                )
+                return kept
             if pause is None:
                 raise trouble.error from trouble.__cause__
             note_once(f"{trouble.error.where}: {trouble.error.what}; tried again")

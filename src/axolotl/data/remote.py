@@ -27,6 +27,7 @@ from axolotl.registry import nearest
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _WEB = ("http://", "https://")
+_SET_PAGE = re.compile(r"https?://huggingface\.co/datasets/([^/]+/[^/]+)/?(?:tree/.*)?")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _VERSIONS = (
     *("ETag", "etag", "blob_id", "xet_hash", "md5Hash", "generation"),
@@ -150,6 +151,12 @@ def open_remote(url: str, patterns: Sequence[str], wanted: Wanted) -> list[Any]:
                 "files behind https:// cannot be listed",
                 where=shown(url),
                 hint="name each of them in data_files",
+            )
+        if page := _SET_PAGE.fullmatch(url):
+            raise DataError(
+                "the page of a data set, and not a file",
+                where=shown(url),
+                hint=f"write `path: {page[1]}`, or hf://datasets/{page[1]}/… for files of it",
             )
         file = _HttpFile(url, page=wanted.ds_type == "text" or path.endswith(".txt"))
         return _unpacked([RemoteSource(shown(url), file, wanted)], unquote(path))
