@@ -56,7 +56,7 @@ _COHERE = Family(
     "<|END_OF_TURN_TOKEN|>",
 )
 _MISTRAL_TOKENS = "[INST] [/INST] [TOOL_CALLS] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS]"
-_MISTRAL_TOOLS = r"(?:\[/INST\]|\[/TOOL_RESULTS\])(?!\[)(.*?</s>)|\[/INST\](\[TOOL_CALLS\].*?</s>)"
+_MISTRAL_TOOLS = r"(?:\[/INST\]|\[/TOOL_RESULTS\])(?!\[TOOL_RESULTS\])(.*?</s>)"
 _PHI = Family(
     r"<\|assistant\|>\n(.*?<\|end\|>)",
     "<|system|> <|user|> <|assistant|> <|end|>",
