@@ -289,6 +289,13 @@ def test_the_text_does_not_depend_on_how_jinja_treats_line_ends(name: str) -> No
 
 
 @pytest.mark.parametrize("name", PLAIN)
+def test_a_tokenizer_without_a_begin_token_gets_none(name: str) -> None:
+    plain = ImmutableSandboxedEnvironment().from_string(named_template(name))
+    text = plain.render(messages=NO_SYSTEM, eos_token="</s>")
+    assert text == PLAIN[name][1].replace("<s>", "")
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_what_asks_for_an_answer_is_how_an_answer_begins(name: str, tokenizer: Any) -> None:
     question = render(tokenizer, name, talk(name)[:-1])
     asked = render(tokenizer, name, talk(name)[:-1], add_generation_prompt=True)
