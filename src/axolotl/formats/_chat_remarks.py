@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from axolotl.errors import DataError
 from axolotl.formats._masks import EndRules
@@ -17,7 +17,8 @@ from axolotl.templates.shape import Shape
 UNSTABLE = "the template writes an earlier turn otherwise once others follow"
 UNENDED = "an answer ends without a token that ends it: the model may not learn to stop"
 NO_CALL = "a tool turn that answers no call"
-NONE_WRITTEN = "the template writes None for a turn without content"
+LEFT_OUT = "the template leaves out {}"
+NO_PLACE = "a system turn that is to be trained has no place of its own in the template"
 
 
 class Ready(NamedTuple):
@@ -75,16 +76,66 @@ def of_text(chat: Chat, said: Rendered, ready: Ready) -> list[str]:
         said: Its text and where its turns stand.
         ready: The template.
     """
-    found: list[str] = []
-    for message, span in zip(chat.messages, said.spans, strict=True):
-        if span and message["content"] is None:
-            head = ready.shape.head(message["role"], said.text, span)
-            if said.text.startswith("None", head):
-                found.append(NONE_WRITTEN)
-                break
+    found = [LEFT_OUT.format(what) for what in _left_out(chat, said.text)]
+    if any(told and not span for told, span in zip(chat.trained, said.spans, strict=True)):
+        found.append(NO_PLACE)
     if ready.template.looks_ahead and not _stable(chat, said, ready):
         found.append(UNSTABLE)
     return found
+
+
+def needs_text(chat: Chat) -> bool:
+    """Whether the text of a conversation may be odd where the template does not look ahead."""
+    plain = all(len(message) == 2 for message in chat.messages)
+    return not plain or bool(chat.tools) or (chat.trained[0] and _is_system(chat.messages[0]))
+
+
+def _is_system(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "system"
+
+
+def _left_out(chat: Chat, text: str) -> Iterator[str]:
+    """What the template was given and did not write; some write the reasoning of the last turn alone."""
+    calls = [call for message in chat.messages for call in message.get("tool_calls", ())]
+    if any(name not in text for name in _names(calls)):
+        yield "tool calls"
+    if any(name not in text for name in _names(chat.tools or ())):
+        yield "the tools"
+    thoughts = [message.get(REASONING[0]) for message in chat.messages]
+    last = next((one for one in reversed(thoughts) if one), "")
+    if last.strip() not in text:
+        yield "reasoning"
+
+
+def _names(functions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in functions:
+        held = one.get("function", one)
+        function = cast("Mapping[str, Any]", held if isinstance(held, Mapping) else {})
+        name = function.get("name")
+        if isinstance(name, str):
+            yield name
+
+
+def check_silent_turns(chat: Chat, said: Rendered, shape: Shape) -> None:
+    """See that a turn without text did not become the word None.
+
+    Args:
+        chat: The conversation.
+        said: Its text and where its turns stand.
+        shape: What the template puts around a turn.
+
+    Raises:
+        DataError: one did.
+    """
+    for number, (message, span) in enumerate(zip(chat.messages, said.spans, strict=True), start=1):
+        if message["content"] is None and span:
+            head = shape.head(message["role"], said.text, span)
+            if said.text[head : span[1]].lstrip().startswith("None"):
+                raise DataError(
+                    f"the chat template writes None for turn {number}, which has tool calls or "
+                    "reasoning and no text",
+                    hint="choose a chat_template that has a form for them, such as qwen3",
+                )
 
 
 def _stable(chat: Chat, said: Rendered, ready: Ready) -> bool:

@@ -19,7 +19,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from axolotl.errors import ConfigError
-from axolotl.formats._chat_remarks import UNENDED, Ready, letters_for_tokens, oddities, of_text
+from axolotl.formats._chat_remarks import (
+    UNENDED,
+    Ready,
+    check_silent_turns,
+    letters_for_tokens,
+    needs_text,
+    oddities,
+    of_text,
+)
 from axolotl.formats._details import placed_parts
 from axolotl.formats._masks import EndRules, Ends, Told, chat_segments
 from axolotl.formats._messages import REASONING, Reading, read_chat
@@ -251,6 +259,7 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
     """
     ready, chat = options.ready, read_chat(row, options.reading)
     said = ready.template.place(chat.messages, ready.variables, tools=chat.tools)
+    check_silent_turns(chat, said, ready.shape)
     told = [
         Told(message["role"], trained)
         for message, trained in zip(chat.messages, chat.trained, strict=True)
@@ -282,7 +291,7 @@ def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
         found.append(UNENDED)
     if facts := options.tokenizer:
         found += letters_for_tokens(facts, ready.shape)
-    if ready.template.looks_ahead or any(m["content"] is None for m in chat.messages):
+    if ready.template.looks_ahead or needs_text(chat):
         said = ready.template.place(chat.messages, ready.variables, tools=chat.tools)
         found += of_text(chat, said, ready)
     return found

@@ -21,6 +21,7 @@ Message = Mapping[str, Any]
 Span = tuple[int, int]
 UNFOLLOWED = "the chat template cannot be followed: it does not write one turn after the other"
 _DAY = "strftime_now"
+_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Rendered(NamedTuple):
@@ -96,17 +97,18 @@ class ChatTemplate:
         """
         placed = None
         if self._by_marks:
-            placed = self._by_its_marks(messages, variables, tools, prompt=prompt)
+            placed = self.place_by_marks(messages, variables, tools=tools, prompt=prompt)
         return placed or self._turn_by_turn(messages, variables, tools, prompt=prompt)
 
-    def _by_its_marks(
+    def place_by_marks(
         self,
         messages: Sequence[Message],
         variables: Mapping[str, Any],
-        tools: Sequence[Any] | None,
         *,
-        prompt: bool,
+        tools: Sequence[Any] | None = None,
+        prompt: bool = False,
     ) -> Rendered | None:
+        """As `place`, in one rendering; None where the marks do not say it."""
         from axolotl.templates.environment import MARK, Marks
 
         marks = Marks(messages)
@@ -149,7 +151,12 @@ class ChatTemplate:
                 end -= len(eos) if eos and part.endswith(eos) else 0
                 if not text.startswith(part[:end]):
                     end = 0
-            if end < begin or (end == begin and message["role"] == "assistant"):
+            if end == begin and _says_something(message):
+                raise DataError(
+                    f"the chat template writes nothing for turn {number}, from the assistant",
+                    hint="choose a chat_template that has a form for it",
+                )
+            if end < begin:
                 raise DataError(
                     UNFOLLOWED, hint="choose another chat_template, or mend chat_template_jinja"
                 )
@@ -166,7 +173,7 @@ class ChatTemplate:
         prompt: bool,
         marks: Any,
     ) -> str:
-        from jinja2.exceptions import SecurityError, TemplateError
+        from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
         from axolotl.templates.environment import DAY, MARKS
 
@@ -188,14 +195,14 @@ class ChatTemplate:
                 f"the chat template does what no template may: {error}",
                 hint="choose another chat_template, or mend chat_template_jinja",
             ) from error
+        except (UndefinedError, *_FAILURES) as error:
+            raise DataError(
+                f"the chat template fails on it: {type(error).__name__}: {error}",
+                hint="mend the row, or choose a chat_template that takes it",
+            ) from error
         except TemplateError as error:
             raise DataError(
                 f"the chat template refuses it: {error.message or type(error).__name__}",
-                hint="mend the row, or choose a chat_template that takes it",
-            ) from error
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise DataError(
-                f"the chat template fails on it: {type(error).__name__}: {error}",
                 hint="mend the row, or choose a chat_template that takes it",
             ) from error
         except RecursionError as error:
@@ -253,6 +260,12 @@ def _in_order(pieces: Sequence[str], count: int) -> bool:
     return len(pieces) == 2 * count + 1 and pieces[1::2] == _numbers(count)
 
 
+def _says_something(message: Message) -> bool:
+    """Whether it is an answer that must have a place in the text."""
+    told = message.get("content") or message.get("tool_calls")
+    return message["role"] == "assistant" and bool(told)
+
+
 @lru_cache(maxsize=1024)
 def _numbers(count: int) -> list[str]:
     return [str(number) for number in range(count)]
@@ -287,7 +300,7 @@ def _spans(
     last = 0
     for number, (message, span) in enumerate(zip(messages, spans, strict=True)):
         if span is None and message["role"] != "system":
-            if number not in reached or (message["role"] == "assistant" and message.get("content")):
+            if number not in reached or _says_something(message):
                 return None
         elif span is not None:
             if span[0] < last:

@@ -12,6 +12,8 @@ from axolotl.templates.render import UNFOLLOWED, ChatTemplate, Message, Rendered
 
 _TOKEN_LIKE = re.compile(r"<[^<>\s]+>|\[\|\w+\|\]")
 """What looks like the text of a token."""
+_PIECE = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\w+|\s+|.")
+"""What of a text is not cut in two."""
 _WORDS = ("Wombat", "Quokka", "Numbat", "Bilby")
 _TALK: tuple[Message, ...] = tuple(
     {"role": role, "content": text}
@@ -58,11 +60,17 @@ class Shape:
         end = begin
         for head in self.heads.get(role, ()):
             whole = text.startswith(head, begin, stop)
-            size = len(head) if whole else common_start(text[begin:stop], head)
+            size = len(head) if whole else _common_words(text[begin:stop], head)
             end = max(end, begin + size)
         while end > begin and text[end - 1] == " ":
             end -= 1
         return end
+
+
+def _common_words(turn: str, head: str) -> int:
+    """How many characters a turn has in common with a head, up to the end of a word of that."""
+    common = common_start(turn, head)
+    return max((m.end() for m in _PIECE.finditer(head) if m.end() <= common), default=0)
 
 
 def shape_of(
@@ -112,8 +120,8 @@ def _plain_talk(
     refused: DataError | None = None
     for lead in ((), (_SYSTEM,)):
         try:
-            said = template.place([*lead, *_TALK], variables)
-            if any(_find(said, len(lead) + n, _WORDS[n]) is None for n in (1, 3)):
+            said = template.place_by_marks([*lead, *_TALK], variables)
+            if said is None or any(_find(said, len(lead) + n, _WORDS[n]) is None for n in (1, 3)):
                 template.follow_turn_by_turn()
                 said = template.place([*lead, *_TALK], variables)
         except DataError as error:
