@@ -80,7 +80,9 @@ def test_rows_keep_their_numbers_and_reading_begins_anywhere(split: str, place: 
         whole = [n for chunk in source.chunks() for n in chunk.numbers]
         assert len(whole) == source.count()
         for start in (0, 1, 6, 12, 30):
-            rest = [n for chunk in source.chunks(start) for n in chunk.numbers]
+            chunks = list(source.chunks(start))
+            assert all(len(chunk.rows) for chunk in chunks)
+            rest = [n for chunk in chunks for n in chunk.numbers]
             assert rest == [n for n in whole if n > start]
 
 

@@ -28,6 +28,7 @@ def put(write: Write, *names: str) -> None:
 
 def test_a_folder_is_read_in_the_order_of_names(write: Write) -> None:
     put(write, "d/b.jsonl", "d/a/c.json", "d/.hidden.json", "d/_x.json", "d/dataset_info.json")
+    put(write, "d/cache-0a1b.arrow")
     write("d/README.md", b"not data")
     write("d/z.txt", b"line\n")
     assert texts("d") == ["d/a/c.json", "d/b.jsonl", "line"]
