@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from axolotl.config import Sections
+from axolotl.core.console import note
 from axolotl.data.encoder import Encoder
 from axolotl.formats import bind, shared_settings
+from axolotl.records import TokenizerFacts
 
 
 def keep_template(tokenizer: Any, options: Sections) -> None:
@@ -18,15 +21,28 @@ def keep_template(tokenizer: Any, options: Sections) -> None:
         options: The datasets, and what holds for all of them.
     """
     facts = Encoder(tokenizer).facts()
+    found = list(_templates(options, facts))
+    if not found:
+        return
+    first, template = found[0]
+    if template != facts.chat_template:
+        tokenizer.chat_template = template
+    others = [f"datasets.{number}" for number, other in found if other != template]
+    if others:
+        note(
+            f"the chat template of datasets.{first} is saved with the tokenizer, and questions are "
+            f"asked in it; {', '.join(others)} had another one in training"
+        )
+
+
+def _templates(options: Sections, facts: TokenizerFacts) -> Iterator[tuple[int, str]]:
+    """Numbers of the datasets whose format has a chat template, and the templates."""
     shared = shared_settings(options, facts)
-    for entry in options.data.datasets:
+    for number, entry in enumerate(options.data.datasets):
         if entry.type is None:
             continue
         kind = entry.type if isinstance(entry.type, str) else entry.type.model_dump()
         bound = bind(kind, settings=entry.settings(), shared=shared)
         template_of = getattr(bound.module, "template_of", None)
         if template_of is not None:
-            template = template_of(bound.options)
-            if template != facts.chat_template:
-                tokenizer.chat_template = template
-            return
+            yield number, template_of(bound.options)
