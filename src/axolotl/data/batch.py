@@ -27,6 +27,7 @@ class Batch:
         padded: Number of pretokenized rows that lost padding.
         pretokenized: Whether the rows were tokens already.
         bad: Rows that were left out on the way here: number in the file, and what is wrong.
+        remarks: What the format has to say of rows that are used: number in the file, and what.
     """
 
     tokens: TokenRows
@@ -36,6 +37,7 @@ class Batch:
     padded: int = 0
     pretokenized: bool = False
     bad: tuple[tuple[int, str], ...] = ()
+    remarks: tuple[tuple[int, str], ...] = ()
 
 
 def only_bad(bad: tuple[tuple[int, str], ...]) -> Batch:

@@ -5,7 +5,7 @@ Memory holds one batch of rows whatever the size of the data: about 4,000 rows, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,17 +157,8 @@ def _count(
         return
     own = [i for i in batch.control if _steers(bound, batch.rows[i], encoder)]
     counts.note("control", "special token in the text", batch.numbers[own])
-    for number, remark in _remarks(bound, batch):
+    for number, remark in batch.remarks:
         counts.note("remark", remark, [number])
-
-
-def _remarks(bound: BoundFormat, batch: Batch) -> Iterator[tuple[int, str]]:
-    """What the format has to say of rows: number of the row, and what."""
-    if not hasattr(bound.module, "remarks"):
-        return
-    for row, number in zip(batch.rows, batch.numbers.tolist(), strict=True):
-        for remark in bound.remarks(row):
-            yield number, remark
 
 
 def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> bool:

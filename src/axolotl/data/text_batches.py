@@ -32,6 +32,7 @@ class _Gathered:
         rows: The source rows.
         numbers: Their numbers in the file.
         places: The chunk that each stands in, and where.
+        remarks: What the format has to say of rows, by their numbers.
         last: The row that the batch ends with; None at the end of the file.
     """
 
@@ -39,6 +40,7 @@ class _Gathered:
     rows: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     numbers: list[int] = field(default_factory=list[int])
     places: list[tuple[Readable, int]] = field(default_factory=list[tuple["Readable", int]])
+    remarks: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     last: int | None = None
 
 
@@ -88,6 +90,8 @@ class TextReader:
                     place = chunk.place(self._label, i)
                     self._bad.take(placed(error, place, row=row, bound=self._bound), numbers[i])
                     continue
+                # Asked at once, while the format may still know how it has read the row.
+                found.remarks += [(numbers[i], said) for said in self._bound.remarks(row)]
                 found.rows.append(row)
                 found.numbers.append(numbers[i])
                 found.places.append((chunk, i))
@@ -114,7 +118,9 @@ class TextReader:
             ask = partial(tokenize, gathered.segments, self._encoder)
         numbers = np.array(gathered.numbers, np.int64)
         bad = self._bad.drain(gathered.last)
-        return Batch(tokens, gathered.rows, numbers, control, bad=bad)
+        return Batch(
+            tokens, gathered.rows, numbers, control, bad=bad, remarks=tuple(gathered.remarks)
+        )
 
     def _leave_out(self, gathered: _Gathered, index: int) -> None:
         chunk, at = gathered.places.pop(index)
@@ -125,6 +131,7 @@ class TextReader:
         )
         self._bad.take(error, gathered.numbers.pop(index))
         del gathered.rows[index]
+        gathered.remarks = [pair for pair in gathered.remarks if pair[0] in gathered.numbers]
         gathered.segments = SegmentBatch()
         for row in gathered.rows:
             gathered.segments.add(self._bound.segments(row))

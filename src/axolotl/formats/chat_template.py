@@ -13,6 +13,7 @@ turn. Names in `roles` are known besides the usual ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from axolotl.formats._chat_remarks import (
 )
 from axolotl.formats._details import placed_parts
 from axolotl.formats._masks import EndRules, Ends, Told, chat_segments
-from axolotl.formats._messages import REASONING, Reading, read_chat
+from axolotl.formats._messages import REASONING, Chat, Reading, read_chat
 from axolotl.records import Segment, TokenizerFacts
 from axolotl.registry import nearest
 from axolotl.templates.choice import chosen_template
@@ -47,6 +48,14 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "system": ("system",),
     "tool": ("tool",),
 }
+
+
+@dataclass
+class LastRead:
+    """A row, and the conversation that was read from it."""
+
+    row: Mapping[str, Any] | None = None
+    chat: Chat | None = None
 
 
 class Options(BaseModel):
@@ -192,6 +201,11 @@ class Options(BaseModel):
         )
 
     @cached_property
+    def last(self) -> LastRead:
+        """The row that was read last, which is mostly the one that remarks are asked for."""
+        return LastRead()
+
+    @cached_property
     def ready(self) -> Ready:
         """The template and what it does, found out by asking it."""
         text = self.template_text
@@ -258,6 +272,7 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
     ['Yes?<|im_end|>']
     """
     ready, chat = options.ready, read_chat(row, options.reading)
+    options.last.row, options.last.chat = row, chat
     said = ready.template.place(chat.messages, ready.variables, tools=chat.tools)
     check_silent_turns(chat, said, ready.shape)
     told = [
@@ -285,7 +300,9 @@ def prompt(text: str, options: Options) -> list[Segment]:
 
 def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
     """What is odd about a row that is used as it is."""
-    ready, chat = options.ready, read_chat(row, options.reading)
+    ready, last = options.ready, options.last
+    known = last.chat if last.row is row else None
+    chat = known or read_chat(row, options.reading)
     found = oddities(chat)
     if ready.shape.unended:
         found.append(UNENDED)
