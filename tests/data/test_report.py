@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axolotl.data.counts import LISTED_ROWS, FileCounts, Rows
-from axolotl.data.report import common_name, histogram, join_reasons, join_rows
+from axolotl.data.report import common_name, histogram, join_reasons, join_rows, listed
 from axolotl.formats import alpaca
 from tests.conftest import build_tokenizer
 from tests.data.conftest import Prepare, alpaca_rows, json_lines
@@ -127,6 +127,14 @@ def test_groups_of_several_sources_are_joined() -> None:
     a, b = Rows(60, (("a", 1),) * 60), Rows(70, (("b", 2),) * 70)
     assert join_rows([a, b]) == Rows(130, (("a", 1),) * 60 + (("b", 2),) * 40)
     assert join_reasons([{"x": a}, {"y": b}, {"x": b}]) == {"x": join_rows([a, b]), "y": b}
+
+
+def test_rows_that_are_bad_in_many_ways_are_not_all_listed() -> None:
+    groups = {f"way {i}": Rows(1 + (i == 9), (("a", i),)) for i in range(11)}
+    found = dict(listed(groups))
+    assert list(found) == [*(f"way {i}" for i in range(7)), "way 9", "3 other reasons"]
+    assert found["3 other reasons"] == Rows(3, (("a", 7), ("a", 8), ("a", 10)))
+    assert dict(listed({"way": groups["way 1"]})) == {"way": groups["way 1"]}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 from axolotl.data.batches import Part
 from axolotl.data.counts import LISTED_ROWS, FileCounts, Kind, Rows
 
+LISTED_REASONS = 8
 SHORTEST_BIN = 16
 """Upper end of the first bin of the histogram of lengths, in tokens; each bin is twice as wide."""
 
@@ -179,6 +180,15 @@ def join_reasons(groups: Sequence[Mapping[str, Rows]]) -> dict[str, Rows]:
     """Rows by reason, of several sources together."""
     texts = dict.fromkeys(chain.from_iterable(groups))
     return {text: join_rows([g[text] for g in groups if text in g]) for text in texts}
+
+
+def listed(reasons: Mapping[str, Rows]) -> Iterator[tuple[str, Rows]]:
+    """The reasons of most rows, and the rows of all others together; bad rows are bad in many ways."""
+    most = sorted(reasons, key=lambda text: -reasons[text].count)[:LISTED_REASONS]
+    yield from ((text, rows) for text, rows in reasons.items() if text in most)
+    others = [text for text in reasons if text not in most]
+    if others:
+        yield f"{len(others):,} other reasons", join_rows([reasons[text] for text in others])
 
 
 def source_warnings(reports: Sequence[SourceReport]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.data.counts import Rows
-from axolotl.data.report import SourceReport
+from axolotl.data.report import SourceReport, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class PrepareSummary:
         return lines + [("warning", text) for text in self.warnings]
 
     def _reasons(self) -> list[tuple[str, str]]:
-        lines = [(f"dropped: {reason}", str(rows)) for reason, rows in self.dropped_rows.items()]
+        lines = [(f"dropped: {reason}", str(rows)) for reason, rows in listed(self.dropped_rows)]
         if self.rows_split.count:
             lines.append(("cut into several", str(self.rows_split)))
         if self.rows_truncated.count:

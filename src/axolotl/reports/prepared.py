@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from axolotl.data.counts import Rows
-from axolotl.data.report import SourceReport
+from axolotl.data.report import SourceReport, listed
 from axolotl.data.tokenize import TOO_LONG
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _details(report: SourceReport) -> Iterator[str]:
     def said(rows: Rows) -> str:
         return str(rows).replace(f"({report.name} row", "(row")  # the name stands above
 
-    for reason, rows in report.left_out.items():
+    for reason, rows in listed(report.left_out):
         longest = report.longest_dropped_tokens
         more = f", the longest of {longest:,} tokens" if reason == TOO_LONG else ""
         yield f"dropped, {reason}: {said(rows)}{more}"
