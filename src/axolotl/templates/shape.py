@@ -176,14 +176,15 @@ def _answer_heads(
 ) -> tuple[str, ...]:
     """What asks for an answer; where the template has no such text, what it puts in front of one."""
     after_call = ({"role": "assistant", "content": None, "tool_calls": _CALLS}, _RESULT)
-    asked = [([*lead, *_TALK[:3]], None), ([*lead, _TALK[0], *after_call], _TOOLS)]
+    asked = [([*lead, *_TALK[:3]], None)]
+    asked += [([*lead, _TALK[0], *after_call], tools) for tools in (_TOOLS, None)]
     heads: list[str] = []
     for messages, tools in asked:
         try:
             whole = template.place(messages, variables, tools=tools, prompt=True)
+            plain = template.render(messages, variables, tools=tools)
         except DataError:  # it has no form for tools
             continue
-        plain = template.render(messages, variables, tools=tools)
         last = whole.spans[-1]
         if whole.text.startswith(plain):
             heads.append(whole.text[len(plain) :])
@@ -191,8 +192,8 @@ def _answer_heads(
             heads.append(whole.text[last[1] :])
     span = said.spans[len(lead) + 3]
     assert span is not None, "it was followed"
-    if any(common_start(said.text[slice(*span)], head) for head in heads):
-        return tuple(heads)
+    if any(_common_words(said.text[slice(*span)], head) for head in heads):
+        return tuple(dict.fromkeys(heads))
     return tuple(_before(said, len(lead) + n, _WORDS[n]) for n in (1, 3))
 
 
@@ -222,10 +223,12 @@ def _end_of_calls(
 ) -> list[str]:
     """The token that ends an answer which calls a tool; some models have one of its own."""
     calling: Message = {"role": "assistant", "content": None, "tool_calls": _CALLS}
-    try:
-        said = template.place([*lead, _TALK[0], calling], variables, tools=_TOOLS)
-    except DataError:  # it has no form for tools
-        return []
-    span = said.spans[-1]
-    turn = said.text[slice(*span)].rstrip() if span else ""
-    return [token for token in known if turn.endswith(token)][:1]
+    for tools in (_TOOLS, None):
+        try:
+            said = template.place([*lead, _TALK[0], calling], variables, tools=tools)
+        except DataError:  # it has no form for tools
+            continue
+        span = said.spans[-1]
+        turn = said.text[slice(*span)].rstrip() if span else ""
+        return [token for token in known if turn.endswith(token)][:1]
+    return []
