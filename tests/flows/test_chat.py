@@ -71,6 +71,19 @@ def test_result_and_checkpoints_say_how_they_were_asked_and_where_answers_end(
         assert ends(folder) == ids(folder, "</s>", "<|im_end|>")
 
 
+def test_the_tokenizer_is_there_before_the_first_step(
+    tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from axolotl.training import run
+
+    def look(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(sorted(file.name for file in (tmp_path / "out").iterdir()))
+
+    monkeypatch.setattr(run, "_run", look)
+    with pytest.raises(RuntimeError, match=r"chat_template\.jinja.*tokenizer\.json"):
+        axolotl.train(options(**LORA))
+
+
 def test_a_merged_model_says_it_too(tmp_path: Path, options: Options) -> None:
     axolotl.train(options(**LORA))
     merged = axolotl.merge(options(**LORA)).folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.config.model import ModelSection
-from axolotl.models.tokenizer import load_tokenizer
+from axolotl.models.tokenizer import load_tokenizer, save_early
 
 
 def test_a_folder_with_a_tokenizer_needs_no_model(
@@ -31,3 +31,14 @@ def test_the_tokens_of_the_file_are_added_once(tiny_model: Path, tmp_path: Path)
     loaded.save_pretrained(tmp_path / "saved")
     again = load_tokenizer(section.model_copy(update={"tokenizer_config": str(tmp_path / "saved")}))
     assert again.get_vocab() == loaded.get_vocab()
+
+
+def test_it_is_saved_before_the_training_but_not_into_an_earlier_result(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    save_early(tokenizer, tmp_path)
+    assert (tmp_path / "tokenizer.json").exists()
+    (tmp_path / "adapter_config.json").touch()
+    (tmp_path / "tokenizer.json").write_text("the earlier one")
+    save_early(tokenizer, tmp_path)
+    assert (tmp_path / "tokenizer.json").read_text() == "the earlier one"

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from axolotl.config.model import ModelSection
+from axolotl.core.atomic import disk_faults
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
 from axolotl.models.reserved_tokens import rename_tokens
@@ -43,6 +44,19 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Number of the padding token; 0 where there is none, since padding is never trained or seen."""
     token = tokenizer.pad_token_id
     return token if isinstance(token, int) else 0
+
+
+def save_early(tokenizer: PreTrainedTokenizerBase, output_dir: Path) -> None:
+    """Save the tokenizer of a run before its first step, for whoever looks at a run that goes on.
+
+    Not where an earlier run's result lies, which keeps its own until the new one is there.
+
+    Raises:
+        EnvironmentFault: disk full or not writable.
+    """
+    if not any((output_dir / name).exists() for name in ("config.json", "adapter_config.json")):
+        with disk_faults(output_dir):
+            tokenizer.save_pretrained(output_dir)
 
 
 def _source(model: ModelSection) -> str:

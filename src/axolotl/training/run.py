@@ -22,7 +22,7 @@ from axolotl.data.lanes import streamed_by
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
-from axolotl.models.tokenizer import load_tokenizer, pad_id
+from axolotl.models.tokenizer import load_tokenizer, pad_id, save_early
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
@@ -147,6 +147,7 @@ def run_training(
     if trainer.args.should_save:
         on_start()
         checkpoints.set_aside(output, resume=resume)
+        save_early(tokenizer, output)
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     return Trained(
