@@ -61,9 +61,7 @@ def fetched(url: str, version: Any, name: str, *, size: int | None, write: Write
             write(folder / name, advance)
         came = (folder / name).stat().st_size
         if size is not None and came != size:
-            raise DataError(
-                f"only {came:,} of {size:,} bytes came", where=shown(url), hint="try it again"
-            )
+            raise came_short(shown(url), came, size)
 
     if version is not None:
         return made_once(_folder(url, version), make) / name
@@ -79,6 +77,11 @@ def fetched(url: str, version: Any, name: str, *, size: int | None, write: Write
                 Path(work, name).rename(to / name)
 
             return made_once(_folder(url, content), move) / name
+
+
+def came_short(label: str, came: int, size: int) -> DataError:
+    """What to say of a file that is not whole."""
+    return DataError(f"only {came:,} of {size:,} bytes came", where=label, hint="try it again")
 
 
 def remember(url: str, copy: Path) -> None:

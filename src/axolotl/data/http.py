@@ -14,7 +14,7 @@ from typing import Any
 
 from axolotl.config.remote import raw_url
 from axolotl.core.console import note_once
-from axolotl.data.fetched import Advance, fetched, last_copy, remember, shown
+from axolotl.data.fetched import Advance, came_short, fetched, last_copy, remember, shown
 from axolotl.errors import DataError
 
 TIMEOUT_S = 30.0
@@ -84,6 +84,9 @@ def _fetch(url: str, page: bool) -> Path:
                 while piece := _read(answer, label):
                     out.write(piece)
                     advance(len(piece))
+            came = target.stat().st_size
+            if size is not None and came != size:
+                raise _Trouble(came_short(label, came, size))
 
         return fetched(
             label if strong else url,

@@ -68,6 +68,12 @@ def of_split(names: Sequence[str], split: str, *, folder: str, key: str) -> list
     return chosen
 
 
+def say_no_splits(label: str, name: str, split: str) -> None:
+    """Say that a split was asked for of a single file; an archive may have some."""
+    if split != "train" and not name.lower().endswith(".zip"):
+        note_once(f"{label} has no splits: all of it is read as '{split}'")
+
+
 def no_data(folder: str, key: str, names: Sequence[str] = ()) -> DataError:
     """What to say about a folder without data files."""
     there = f"; it has: {few(names)}" if names else ""

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from axolotl.data.fetched import Advance, fetched, shown
 from axolotl.data.files import FileSource, open_files
 from axolotl.data.http import fetch_http
-from axolotl.data.listing import data_names, no_data, of_split
+from axolotl.data.listing import data_names, no_data, of_split, say_no_splits
 from axolotl.data.rows import RowChunk
 from axolotl.data.source import Wanted
 from axolotl.errors import AxolotlError, DataError, EnvironmentFault
@@ -84,8 +84,19 @@ class RemoteSource:
 
     @cached_property
     def local(self) -> FileSource:
-        """The copy of it."""
-        return self.members()[0]
+        """The copy of it.
+
+        Raises:
+            DataError: it is an archive of several files, which only its content tells.
+        """
+        found = self.members()
+        if len(found) > 1:
+            raise DataError(
+                f"an archive of {len(found)} files, and its name does not say so",
+                where=self.label,
+                hint="give it a name that ends in .zip, or unpack it",
+            )
+        return found[0]
 
     def members(self) -> list[FileSource]:
         """The copy of it, or what is in it where it is an archive."""
@@ -159,18 +170,18 @@ def open_remote(url: str, patterns: Sequence[str], wanted: Wanted) -> list[Any]:
                 hint=f"write `path: {page[1]}`, or hf://datasets/{page[1]}/… for files of it",
             )
         file = _HttpFile(url, page=wanted.ds_type == "text" or path.endswith(".txt"))
-        return _unpacked([RemoteSource(shown(url), file, wanted)], unquote(path))
+        say_no_splits(shown(url), unquote(path), wanted.split)
+        return _unpacked(RemoteSource(shown(url), file, wanted), unquote(path))
     return [
         source
         for name, file in _listed(url, wanted).items()
-        for source in _unpacked([RemoteSource(shown(file.url), file, wanted, name)], name)
+        for source in _unpacked(RemoteSource(shown(file.url), file, wanted, name), name)
     ]
 
 
-def _unpacked(sources: list[RemoteSource], name: str) -> list[Any]:
-    """The members of an archive, which only the archive itself tells."""
-    archive = name.lower().endswith(".zip")
-    return [member for source in sources for member in source.members()] if archive else [*sources]
+def _unpacked(source: RemoteSource, name: str) -> list[Any]:
+    """The file, or the members of an archive, which only the archive itself tells."""
+    return source.members() if name.lower().endswith(".zip") else [source]
 
 
 def _listed(url: str, wanted: Wanted) -> dict[str, _OtherFile]:
@@ -181,6 +192,7 @@ def _listed(url: str, wanted: Wanted) -> dict[str, _OtherFile]:
         files.invalidate_cache()
         info = None if pattern else _info(files, path, url)
         if info and info["type"] == "file":
+            say_no_splits(shown(url), path, wanted.split)
             return {path.rpartition("/")[2]: _OtherFile(url, files, info)}
         infos = files.glob(path, detail=True) if pattern else files.find(path, detail=True)
     inner = path.strip("/")

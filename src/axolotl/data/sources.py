@@ -16,6 +16,7 @@ from axolotl.data.files import open_files
 from axolotl.data.folders import near_name, nearby, open_folder, open_matches
 from axolotl.data.hub import open_hub
 from axolotl.data.kinds import EXTENSIONS, KINDS, PACKED
+from axolotl.data.listing import say_no_splits
 from axolotl.data.remote import is_remote, open_remote
 from axolotl.data.slices import parse_splits, sliced
 from axolotl.data.source import Source, Wanted
@@ -82,8 +83,7 @@ class _Place:
             self._no_use_of_hub_options(self.path)
             if self.files or self.folder:
                 note_once(f"{self.path} is a file: data_files and data_dir have no effect on it")
-            if wanted.split != "train" and not local.name.lower().endswith(".zip"):
-                note_once(f"{self.path} has no splits: all of it is read as '{wanted.split}'")
+            say_no_splits(self.path, self.path, wanted.split)
             return open_files(local, self.path, wanted)
         if local.is_dir():
             self._no_use_of_hub_options(self.path)
