@@ -19,21 +19,24 @@ CHAT = [
     for i in range(9)
 ]
 ROWS = [{"instruction": f"Name {i} colours.", "output": f"Red and {i} more."} for i in range(9)]
+TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}</s>\n{% endfor %}"
 
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A conversation, rows in a template of the file's own, and a model that may be changed."""
+    """Conversations, rows in a template of the file's own, and a model that may be changed."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "model")
     for name, rows in (("chat.jsonl", CHAT), ("rows.jsonl", ROWS)):
         Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    Path("own.jinja").write_text(TEMPLATE, "utf-8")
     own = {"field_instruction": "instruction", "field_output": "output", "format": "{instruction}"}
     return {
         "base_model": "model",
         "datasets": [
             {"path": "chat.jsonl", "type": "sharegpt", "conversation": "chatml"},
             {"path": "rows.jsonl", "type": own},
+            {"path": "chat.jsonl", "type": "chat_template", "chat_template_jinja": "own.jinja"},
         ],
         "sequence_len": 256,
         "micro_batch_size": 1,
@@ -51,6 +54,10 @@ def one_byte(config: dict[str, Any]) -> None:
 
 def one_character_of_the_template(config: dict[str, Any]) -> None:
     config["datasets"][1]["type"]["format"] += "."
+
+
+def one_character_of_the_template_file(_config: dict[str, Any]) -> None:
+    Path("own.jinja").write_text(TEMPLATE.replace("</s>", ".</s>"), "utf-8")
 
 
 def another_chat_template(config: dict[str, Any]) -> None:
@@ -73,6 +80,7 @@ def option(**options: Any) -> Change:
     [
         one_byte,
         one_character_of_the_template,
+        one_character_of_the_template_file,
         another_chat_template,
         the_tokenizer_file,
         option(tokens=["<colour>"]),
