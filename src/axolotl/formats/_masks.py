@@ -33,7 +33,7 @@ class EndRules(NamedTuple):
     Args:
         rules: Token → which.
         eos: The end token of the tokenizer among them.
-        pattern: Finds any of them.
+        pattern: Finds those that end an answer.
         everywhere: Whether some are trained wherever they stand, or where they stand last.
     """
 
@@ -43,11 +43,21 @@ class EndRules(NamedTuple):
     everywhere: bool
 
     @classmethod
-    def of(cls, rules: Mapping[str, Ends], eos: str | None) -> EndRules:
-        """The rules for some tokens."""
-        texts = sorted(rules, key=len, reverse=True)
-        pattern = re.compile("|".join(map(re.escape, texts)) or r"(?!)")
-        return cls(rules, eos, pattern, any(rule in ("all", "last") for rule in rules.values()))
+    def of(
+        cls, rules: Mapping[str, Ends], eos: str | None, *, others: Mapping[str, Ends] | None = None
+    ) -> EndRules:
+        """The rules for some tokens.
+
+        Args:
+            rules: Token that ends an answer → which are trained.
+            eos: The end token of the tokenizer.
+            others: The same for those that end other turns; they are trained with their turn alone.
+        """
+        pattern = re.compile(
+            "|".join(map(re.escape, sorted(rules, key=len, reverse=True))) or r"(?!)"
+        )
+        everywhere = any(rule in ("all", "last") for rule in rules.values())
+        return cls({**(others or {}), **rules}, eos, pattern, everywhere)
 
 
 def chat_segments(

@@ -223,7 +223,9 @@ class Options(BaseModel):
         rules: dict[str, Ends] = {}
         for token in (*ends, *shape.ends):
             rules[token] = self.train_on_eos if token == eos else eot
-        return Ready(template, variables, shape, EndRules.of(rules, eos))
+        local: Ends = "turn" if eot == "all" else eot
+        others: dict[str, Ends] = dict.fromkeys(shape.other_ends, local)
+        return Ready(template, variables, shape, EndRules.of(rules, eos, others=others))
 
     def _end_tokens(self) -> list[str]:
         """The end tokens that are known without the template."""

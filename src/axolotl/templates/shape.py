@@ -40,11 +40,13 @@ class Shape:
         heads: What may stand in front of it, by role; an answer's is what asks the model for one.
         ends: What ends an answer.
         unended: Whether some answers have no such end.
+        other_ends: What ends a turn of the user.
     """
 
     heads: Mapping[str, tuple[str, ...]]
     ends: tuple[str, ...]
     unended: bool = False
+    other_ends: tuple[str, ...] = ()
 
     def head(self, role: str, text: str, span: Span) -> int:
         """Where what stands in front of what a turn says ends.
@@ -110,7 +112,8 @@ def shape_of(
     heads["assistant"] = _answer_heads(template, variables, lead, said)
     heads |= _other_heads(template, variables, lead)
     found += _end_of_calls(template, variables, lead, known)
-    return Shape(heads, tuple(dict.fromkeys(found)), unended)
+    other = _end_of_questions(said, len(lead), known)
+    return Shape(heads, tuple(dict.fromkeys(found)), unended, other)
 
 
 def _plain_talk(
@@ -213,6 +216,12 @@ def _other_heads(
             continue
         heads[role] = (_before(said, number, messages[number]["content"]),)
     return heads
+
+
+def _end_of_questions(said: Rendered, lead: int, known: Sequence[str]) -> tuple[str, ...]:
+    span, found = said.spans[lead + 2], _find(said, lead + 2, _WORDS[2])
+    mark = _end_mark(said.text[found[1] : span[1]], known) if span and found else None
+    return (mark,) if mark else ()
 
 
 def _end_of_calls(
