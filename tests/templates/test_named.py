@@ -11,6 +11,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from axolotl.errors import UnknownName
 from axolotl.templates.named import named_template, template_names
+from tests.conftest import build_tokenizer
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -293,6 +294,17 @@ def test_a_tokenizer_without_a_begin_token_gets_none(name: str) -> None:
     plain = ImmutableSandboxedEnvironment().from_string(named_template(name))
     text = plain.render(messages=NO_SYSTEM, eos_token="</s>")
     assert text == PLAIN[name][1].replace("<s>", "")
+
+
+ENDED_BY_EOS = sorted(name for name in PLAIN if "</s>" in PLAIN[name][1])
+
+
+@pytest.mark.parametrize("name", ENDED_BY_EOS)
+def test_an_end_token_that_there_is_not_is_asked_for(name: str) -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(TemplateError, match=f"{name} ends answers.* set eos_token"):
+        render(tokenizer, name, NO_SYSTEM)
 
 
 @pytest.mark.parametrize("name", PLAIN)
