@@ -74,6 +74,9 @@ def with_key(number: int, **more: Any) -> dict[str, Any]:
     return row
 
 
+DEEP: list[Any] = []
+for _ in range(3000):
+    DEEP = [DEEP]
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 TEXT_CALL = {"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
 CALLED = '{"name": "f", "arguments": {"x": 1}}</s>'
@@ -236,6 +239,8 @@ BROKEN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (talk(("narrator", "Once.")), {}, "turn 1 is from 'narrator'.*known: human, user, gpt", r"roles: \{user: \[narrator\]\}"),
     (talk(("User", "Once.")), {}, "turn 1 is from 'User'", r"roles: \{user: \[User\]\}"),
     (talk(TALK[0], ("function_call", "f")), {}, "turn 2 is from 'function_call'", r"roles: \{assistant: \[function_call\]\}"),
+    (talk(TALK[0], ("function_call", "f"), ("observation", "f"), ("function_call", "f")), {}, "turn 2 is from 'function_call'", r"roles: \{assistant: \[function_call\], tool: \[observation\]\}"),
+    ({"conversations": [{"from": "human"}]}, {}, "turn 1 has no 'value'", "add 'value'"),
     (talk(TALK[0], ("observation", "f")), {}, "turn 2 is from 'observation'", r"roles: \{tool: \[observation\]\}"),
     ({"messages": [{"role": "user"}]}, {}, "turn 1 has no 'content'", "add 'content'"),
     ({"messages": [{"content": "a"}]}, {}, "turn 1 has no 'role'", "add 'role'"),
@@ -259,6 +264,8 @@ BROKEN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (with_key(1, reasoning_content=5), {}, "'reasoning_content' of turn 2 is a number", "in quotes"),
     ({**talk(), "tools": "{x"}, {}, "'tools' is text and no JSON: {x", "JSON text"),
     ({**talk(), "tools": {"a": 1}}, {}, "'tools' is an object, not a list of tools", "list"),
+    (with_key(1, mood=DEEP), {}, "nested too deeply", "take the row out"),
+    (with_key(1, tool_calls=[{"function": {"name": "f", "arguments": "[" * 5000}}]), {}, "text and no JSON", "JSON text"),
     ({**talk(), "tools": [5]}, {}, "'tools' has a number .* no tool", "function"),
     ({**talk(), "rule": 5}, {"field_system": "rule"}, "'rule' is a number", "in quotes"),
     ({"messages": turns(("system", "a"))}, {"drop_system_message": True}, "no turns but a system text", ""),
@@ -317,6 +324,8 @@ REMARKS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     (talk(), {}, []),
     (talk(*TALK[:2], TALK[1]), {}, ["two turns of one side in a row"]),
     (talk(TALK[0], ("assistant", " ")), {}, ["a turn without text"]),
+    (talk(*TALK[1:]), {}, ["the model speaks first"]),
+    (talk(*TALK[:2], ("system", "a")), {}, ["a system turn behind others"]),
     (talk(TALK[0], ("tool", "5"), TALK[1]), {}, ["a tool turn that answers no call"]),
     (talk(), {"chat_template": "chatml"}, ["<|im_end|> of the template is no token of this tokenizer, its letters are trained"]),
     (talk(), {"chat_template_jinja": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"}, ["an answer ends without a token that ends it: the model may not learn to stop"]),

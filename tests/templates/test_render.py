@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from axolotl.errors import ConfigError, DataError
 from axolotl.templates.environment import MARK
@@ -161,6 +163,22 @@ def test_each_turn_has_its_place_though_all_say_the_same(name: str) -> None:
 def test_which_are_found_in_one_rendering(name: str, once: bool) -> None:
     placed = compile_template(TEMPLATES[name]).place_by_marks(TALK, VARIABLES)
     assert (placed is not None) is once
+
+
+@pytest.mark.parametrize("name", template_names())
+@settings(max_examples=10)
+@given(said=st.lists(st.text(alphabet="a <|>/\n\u00e9{}%", max_size=12), min_size=1, max_size=5))
+def test_marks_and_prefixes_find_the_same_places(name: str, said: list[str]) -> None:
+    by_marks = compile_template(named_template(name))
+    if by_marks.looks_ahead:
+        return
+    by_turns = compile_template.__wrapped__(named_template(name))
+    by_turns.follow_turn_by_turn()
+    roles = ("user", "assistant") * 3
+    talk = [{"role": r, "content": f"x{text}x"} for r, text in zip(roles, said, strict=False)]
+    placed = by_marks.place_by_marks(talk, VARIABLES)
+    assert placed is not None
+    assert placed.spans[1:] == by_turns.place(talk, VARIABLES).spans[1:]
 
 
 def test_a_system_turn_in_the_first_question_has_no_place_of_its_own() -> None:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, cast
 from axolotl.errors import DataError
 from axolotl.formats._masks import EndRules
 from axolotl.formats._messages import REASONING, Chat
-from axolotl.formats._turns import EMPTY_TURN, TWO_IN_A_ROW
+from axolotl.formats._turns import EMPTY_TURN, MODEL_FIRST, TWO_IN_A_ROW
 from axolotl.records import TokenizerFacts
 from axolotl.templates.render import ChatTemplate, Rendered
 from axolotl.templates.shape import Shape
 
 UNSTABLE = "the template writes an earlier turn otherwise once others follow"
 UNENDED = "an answer ends without a token that ends it: the model may not learn to stop"
+LATE_SYSTEM = "a system turn behind others"
 NO_CALL = "a tool turn that answers no call"
 LEFT_OUT = "the template leaves out {}"
 NO_PLACE = "a system turn that is to be trained has no place of its own in the template"
@@ -41,6 +42,11 @@ def oddities(chat: Chat) -> list[str]:
     """What is odd about the turns of a conversation."""
     found: list[str] = []
     roles = [message["role"] for message in chat.messages]
+    speakers = [role for role in roles if role != "system"]
+    if speakers[:1] == ["assistant"]:
+        found.append(MODEL_FIRST)
+    if "system" in roles[1:]:
+        found.append(LATE_SYSTEM)
     if any(a == b and a != "tool" for a, b in pairwise(roles)):
         found.append(TWO_IN_A_ROW)
     for message, trained in zip(chat.messages, chat.trained, strict=True):

@@ -94,8 +94,12 @@ def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
     if system:
         chat.messages.append({"role": "system", "content": system})
         chat.trained.append("system" in reading.trained)
-    for number, turn in enumerate(_turns(row, reading), start=1):
-        role = _role(turn, number, reading)
+    turns = _turns(row, reading)
+    for number, turn in enumerate(turns, start=1):
+        said = turn_text(turn, number, reading.role)
+        role = reading.roles.get(said)
+        if role is None:
+            raise _unknown_role(said, number, turns, reading)
         if role == "system" and reading.drop_system:
             continue
         content = _content(turn, number, reading)
@@ -135,21 +139,29 @@ def _no_turns(row: Mapping[str, Any], reading: Reading) -> DataError:
     return error
 
 
-def _role(turn: Mapping[str, Any], number: int, reading: Reading) -> str:
-    said = turn_text(turn, number, reading.role)
-    role = reading.roles.get(said)
-    if role is not None:
-        return role
-    known = ", ".join(dict.fromkeys(reading.roles))
-    lower = said.lower()
-    meant = reading.roles.get(lower) or _MEANT.get(lower)
-    if meant is None:
-        close = nearest(lower, reading.roles)
-        meant = reading.roles[close] if close else "user"
-    raise DataError(
+def _unknown_role(
+    said: str, number: int, turns: Sequence[Mapping[str, Any]], reading: Reading
+) -> DataError:
+    meant: dict[str, list[str]] = {}
+    for turn in turns:
+        role = next((turn[key] for key in reading.role if turn.get(key) is not None), None)
+        if isinstance(role, str) and role not in reading.roles:
+            named = meant.setdefault(_meant(role, reading), [])
+            named += [role] if role not in named else []
+    roles = ", ".join(f"{target}: [{', '.join(names)}]" for target, names in meant.items())
+    known = ", ".join(reading.roles)
+    return DataError(
         f"turn {number} is from '{said}', which is no role that is known (known: {known})",
-        hint=f"say in the data set's entry who that is, such as `roles: {{{meant}: [{said}]}}`",
+        hint=f"say in the data set's entry who that is, such as `roles: {{{roles}}}`",
     )
+
+
+def _meant(role: str, reading: Reading) -> str:
+    """Who a name that is not known may be."""
+    lower = role.lower()
+    close = nearest(lower, reading.roles)
+    meant = reading.roles.get(lower) or _MEANT.get(lower)
+    return meant or (reading.roles[close] if close else "user")
 
 
 def _content(turn: Mapping[str, Any], number: int, reading: Reading) -> Content:
@@ -166,7 +178,9 @@ def _content(turn: Mapping[str, Any], number: int, reading: Reading) -> Content:
         if silent and (_get(turn, "tool_calls", reading) or turn.get(reading.thinking[0])):
             found = Content(None)
         else:
-            found = Content(turn_text(turn, number, reading.content))
+            paired = turn.get(reading.role[0]) is not None  # `value` goes with `from`
+            keys = reading.content if paired else reading.content[::-1]
+            found = Content(turn_text(turn, number, keys))
     detail = turn.get(reading.detail) if reading.detail else None
     if detail is not None:
         if found.parts:

@@ -38,7 +38,7 @@ def call_of(call: object, number: int) -> dict[str, Any]:
             f"a tool call of turn {number} is {kind_of(call)}, not an object",
             hint='write it as {"type": "function", "function": {"name": "…", "arguments": {}}}',
         )
-    given = dict(cast("Mapping[str, Any]", call))
+    given: dict[str, Any] = plain(cast("Mapping[str, Any]", call))
     function = given.get("function")
     if isinstance(function, Mapping):
         given["function"] = _with_arguments(dict(cast("Mapping[str, Any]", function)), number)
@@ -102,12 +102,25 @@ def _parsed(value: object, place: str) -> object:
 
 
 def plain(value: object) -> Any:
-    """A value as templates may see it: nothing but text, numbers, lists and objects."""
+    """A value as templates may see it: nothing but text, numbers, lists and objects.
+
+    Raises:
+        DataError: it is nested too deeply.
+    """
+    try:
+        return _plain(value)
+    except RecursionError as error:
+        raise DataError(
+            "a list or object is nested too deeply", hint="take the row out, or what is nested"
+        ) from error
+
+
+def _plain(value: object) -> Any:
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {str(key): plain(inner) for key, inner in items}
+        return {str(key): _plain(inner) for key, inner in items}
     if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in cast("Sequence[Any]", value)]
+        return [_plain(inner) for inner in cast("Sequence[Any]", value)]
     return str(value)

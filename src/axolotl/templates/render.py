@@ -207,7 +207,8 @@ class ChatTemplate:
             ) from error
         except RecursionError as error:
             raise DataError(
-                "the chat template goes in circles", hint="mend chat_template_jinja"
+                "the chat template goes in circles, or the row is nested too deeply",
+                hint="mend chat_template_jinja, or take the row out",
             ) from error
 
 

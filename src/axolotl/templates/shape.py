@@ -62,7 +62,11 @@ class Shape:
         end = begin
         for head in self.heads.get(role, ()):
             whole = text.startswith(head, begin, stop)
-            size = len(head) if whole else _common_words(text[begin:stop], head)
+            size = (
+                len(head)
+                if whole
+                else _common_words(text[begin : min(stop, begin + len(head))], head)
+            )
             end = max(end, begin + size)
         while end > begin and text[end - 1] == " ":
             end -= 1
