@@ -162,8 +162,8 @@ def test_all_problems_come_at_once_in_the_order_of_lines(write: Any) -> None:
     assert problems(write(text)) == [
         "f.yml:1: unknown key 'lora_rank'\n  hint: did you mean 'lora_r'?",
         "f.yml:4: unknown key 'datasets.0.pth'\n  hint: did you mean 'datasets.0.path'?",
-        "f.yml:4: datasets.0.path is missing: A local file or folder, a hub data set, or a builder "
-        "name (`json`, `csv`, `parquet`, `text`, `arrow`) with `data_files`\n  hint: add `path: …`",
+        "f.yml:4: datasets.0.path is missing: A local file or folder, a hub data set, an address "
+        "(`s3://`, `gs://`, `hf://`, `https://`), or a builder name (`json`, `csv`, `parquet`, `text`, `arrow`) with `data_files`\n  hint: add `path: …`",
         "f.yml:5: lora_r: expected a whole number, got 'eight'",
         "f.yml:6: lora_dropout: must be less than 1.0, got 2.0",
         "f.yml:7: key 'lora_r' is written twice: here and on line 5\n  hint: remove one of the two",

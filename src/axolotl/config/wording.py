@@ -157,6 +157,6 @@ def bound_problem(detail: Mapping[str, Any], path: str, where: str) -> ConfigErr
 
 def missing_problem(info: FieldInfo, path: str, where: str) -> ConfigError:
     """Say that a required option is not there."""
-    what = (info.description or "").split(":")[0].split(";")[0].rstrip(".")
+    what = re.split(r"[:;](?= |$)", info.description or "")[0].rstrip(".")
     key = path.rpartition(".")[2]
     return ConfigError(path, f"{path} is missing: {what}", where=where, hint=f"add `{key}: …`")
