@@ -207,6 +207,18 @@ def test_special_tokens_in_the_data_are_said(run: Prepare, write: Write) -> None
         assert "special token became that token in rows: 1 (a.jsonl row 3)" in warning
 
 
+def test_special_tokens_in_a_turn_with_offsets_are_said(run: Prepare, write: Write) -> None:
+    said = {"begin_offset": 0, "end_offset": 10, "train": True}
+    turns = [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "Red</s> and", "detail": [said]},
+    ]
+    entry = {"path": write("a.jsonl", json_lines([{"messages": turns}])), "type": "chat_template"}
+    entry |= {"message_field_training_detail": "detail", "chat_template": "zephyr"}
+    (warning,) = run(entry).summary.warnings
+    assert "special token became that token in rows: 1 (a.jsonl row 1)" in warning
+
+
 def test_special_tokens_of_the_template_are_not_worth_a_word(run: Prepare, write: Write) -> None:
     steered = build_tokenizer()
     steered.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
