@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from axolotl.errors import DataError
-from axolotl.formats._masks import EndRules
+from axolotl.formats._masks import EndRules, turn_ends
 from axolotl.formats._messages import REASONING, Chat
 from axolotl.formats._turns import EMPTY_TURN, MODEL_FIRST, TWO_IN_A_ROW
 from axolotl.records import TokenizerFacts
@@ -85,6 +85,8 @@ def of_text(chat: Chat, said: Rendered, ready: Ready) -> list[str]:
     found = [LEFT_OUT.format(what) for what in _left_out(chat, said.text)]
     if any(told and not span for told, span in zip(chat.trained, said.spans, strict=True)):
         found.append(NO_PLACE)
+    if not ready.shape.unended and _unended(chat, said, ready.ends):
+        found.append(UNENDED)
     if ready.template.looks_ahead and not _stable(chat, said, ready):
         found.append(UNSTABLE)
     return found
@@ -142,6 +144,18 @@ def check_silent_turns(chat: Chat, said: Rendered, shape: Shape) -> None:
                     "reasoning and no text",
                     hint="choose a chat_template that has a form for them, such as qwen3",
                 )
+
+
+def _unended(chat: Chat, said: Rendered, ends: EndRules) -> bool:
+    """Whether an answer that is trained ends without a token that ends it."""
+    return any(
+        trained
+        and message["role"] == "assistant"
+        and span
+        # behind the last one may stand an end token that is not part of its turn
+        and not turn_ends(said.text, span, ends, final=True)
+        for message, trained, span in zip(chat.messages, chat.trained, said.spans, strict=True)
+    )
 
 
 def _stable(chat: Chat, said: Rendered, ready: Ready) -> bool:

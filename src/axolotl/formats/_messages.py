@@ -236,12 +236,12 @@ def _trained(turn: Mapping[str, Any], number: int, role: str, reading: Reading) 
     said = turn.get(reading.training) if reading.training else None
     if said is None:
         return role in reading.trained
-    if not isinstance(said, bool):
+    if said not in (True, False):  # 1 and 0 are these
         raise DataError(
             f"'{reading.training}' of turn {number} is {kind_of(said)}, not true or false",
             hint="write true or false, or leave it out",
         )
-    return said
+    return bool(said)
 
 
 def _get(turn: Mapping[str, Any], name: str, reading: Reading) -> Any:
