@@ -31,8 +31,8 @@ LAST_THOUGHT = SEEN.replace("if m.reasoning_content", "if m.reasoning_content an
 FACTS = TokenizerFacts(
     SEEN,
     {"bos_token": "<s>", "eos_token": "</s>"},
-    frozenset(["<s>", "</s>", "<|eot|>"]),
-    frozenset(["<s>", "</s>", "<|eot|>"]),
+    frozenset(["<s>", "</s>", "<|eot|>", "STOP"]),
+    frozenset(["<s>", "</s>", "<|eot|>", "STOP"]),
 )
 TALK = [("user", "Hi."), ("assistant", "Yes?"), ("user", "Why?"), ("assistant", "So.")]
 ALL = ["Yes?</s>", "So.</s>"]
@@ -125,6 +125,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ),
     ("roles_to_train all", talk(), {"roles_to_train": ["user", "assistant"]}, ["Hi.<|eot|>", "Yes?</s>", "Why?<|eot|>", "So.</s>"]),
     ("roles_to_train by another name", {"messages": GPT}, {"roles_to_train": ["human"]}, ["Hi.<|eot|>", "Why?<|eot|>"]),
+    ("roles_to_train and all ends", talk(), {"roles_to_train": ["user"], "train_on_eos": "all"}, ["Hi.<|eot|>", "</s>", "Why?<|eot|>", "</s>"]),
+    ("an end that is seen from the tokenizer", talk(), {"chat_template_jinja": "{% for m in messages %}{{ m.role }}: {{ m.content }}STOP\n{% endfor %}", "train_on_eot": "none"}, [" Yes?", " So."]),
     ("roles_to_train none", talk(), {"roles_to_train": []}, []),
     ("train_on_eos none", talk(), {"train_on_eos": "none"}, ["Yes?", "So."]),
     ("train_on_eos last", talk(), {"train_on_eos": "last"}, ["Yes?", "So.</s>"]),
@@ -227,7 +229,8 @@ def test_tools_are_told_to_the_template(tools: Any, settings: dict[str, Any]) ->
 
 @pytest.mark.parametrize("none", [None, "", [], "[]"])
 def test_no_tools_are_no_tools(none: Any) -> None:
-    assert text({**talk(), "tools": none}) == text(talk())
+    template = SEEN + "{{ tools is none }}"
+    assert text({**talk(), "tools": none}, chat_template_jinja=template).endswith("True")
 
 
 BROKEN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
@@ -353,6 +356,8 @@ def test_spans_are_found_where_a_text_stands_twice_and_loses_its_spaces() -> Non
     row = talk(("user", "a"), ("assistant", " aba "))
     row["messages"][1]["detail"] = detail
     settings: dict[str, Any] = {"message_field_training_detail": "detail", "roles_to_train": []}
+    assert trained(row, chat_template="llama3", **settings) == ["aba<|eot_id|>"]
+    row["messages"][1]["detail"] = [{"begin_offset": 0, "end_offset": 4, "train": True}]
     assert trained(row, chat_template="llama3", **settings) == ["aba<|eot_id|>"]
     row["messages"][1]["detail"] = [{"begin_offset": 3, "end_offset": 3, "train": True}]
     segments = bound(chat_template="llama3", **settings).segments(row)
