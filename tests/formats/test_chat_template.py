@@ -35,6 +35,7 @@ FACTS = TokenizerFacts(
     frozenset(["<s>", "</s>", "<|eot|>", "STOP"]),
 )
 TALK = [("user", "Hi."), ("assistant", "Yes?"), ("user", "Why?"), ("assistant", "So.")]
+TALK_TURN = {"role": "user", "content": "Hi."}
 ALL = ["Yes?</s>", "So.</s>"]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
@@ -149,6 +150,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("part that is trained", with_key(0, content=[PARTS[1] | {"train": True}]), {"roles_to_train": []}, ["Yes?<|eot|>"]),
     ("reasoning and calls as parts", with_key(1, content=[{"type": "reasoning", "value": "Hm."}, {"type": "tool_call", "value": '{"name": "f", "arguments": {"x": 1}}'}]), {}, ["<think>Hm.</think>" + CALLED, "So.</s>"]),
     ("tool calls", with_key(1, content=None, tool_calls=[CALL]), {}, [CALLED, "So.</s>"]),
+    ("tool calls without content", {"messages": [TALK_TURN, {"role": "assistant", "tool_calls": [CALL]}]}, {}, [CALLED]),
+    ("reasoning without content", {"messages": [TALK_TURN, {"role": "assistant", "reasoning_content": "Hm."}]}, {}, ["<think>Hm.</think></s>"]),
     ("arguments as JSON text", with_key(1, content=None, tool_calls=[TEXT_CALL]), {}, [CALLED, "So.</s>"]),
     ("calls as JSON text", with_key(1, content=None, tool_calls='[{"name": "f", "arguments": {"x": 1}}]'), {}, [CALLED, "So.</s>"]),
     ("no calls", with_key(1, tool_calls=[]), {}, ALL),
@@ -225,6 +228,14 @@ def test_tools_are_told_to_the_template(tools: Any, settings: dict[str, Any]) ->
         '"parameters": {"type": "object"}}}]</tools>\n<user>'
     )
     assert text(row, **settings).startswith(wanted)
+
+
+def test_null_is_kept_as_the_row_has_it() -> None:
+    tools = [TOOL | {"strict": None}]
+    call = {"function": {"name": "f", "arguments": '{"x": null}'}}
+    row = {"messages": [TALK_TURN, {"role": "assistant", "tool_calls": [call]}], "tools": tools}
+    assert '"strict": null' in text(row)
+    assert trained(row) == ['{"name": "f", "arguments": {"x": null}}</s>']
 
 
 @pytest.mark.parametrize("none", [None, "", [], "[]"])

@@ -197,7 +197,7 @@ def _message(
     turn: Mapping[str, Any], number: int, role: str, content: Content, reading: Reading
 ) -> dict[str, Any]:
     message: dict[str, Any] = {"role": role, "content": content.text}
-    if len(turn) > 2:
+    if len(turn) > 2 or content.text is None:
         taken = {
             next((key for key in reading.role if turn.get(key) is not None), None),
             next((key for key in reading.content if key in turn), None),
