@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,8 @@ def test_a_row_that_cannot_be_used(
     [
         ({}, FACTS.__class__(None, {}, frozenset()), "datasets.0.type|chat_template", "tokenizer has no chat template"),
         ({"shared": {"eot_tokens": ["<|no|>"]}}, FACTS, "eot_tokens", r"'<\|no\|>' is no token"),
+        ({"shared": {"chat_template_kwargs": {"tools": []}}}, FACTS, "chat_template_kwargs", r"chat_template_kwargs.tools: each row"),
+        ({"chat_template_jinja": "{{ messages | length }}"}, FACTS, "datasets.0.chat_template_jinja", "takes no plain conversation"),
         ({"roles_to_train": ["asistant"]}, FACTS, "datasets.0.roles_to_train", "no role is called 'asistant'"),
         ({"message_field_role": "a", "message_property_mappings": {"role": "b"}}, FACTS, "datasets.0.message_field_role", "disagree"),
         ({"chat_template_jinja": "{% for"}, FACTS, "datasets.0.chat_template_jinja", "line 1"),
@@ -407,7 +410,7 @@ def test_the_template_in_use(settings: dict[str, Any], wanted: str) -> None:
 
 def test_the_day_is_the_same_on_every_day() -> None:
     today = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}</s>{% endfor %}"
-    settings = {"shared": {"chat_template_kwargs": {"strftime_now": "2025-01-31"}}}
+    settings = {"shared": {"chat_template_kwargs": {"strftime_now": date(2025, 1, 31)}}}
     assert text(talk(), chat_template_jinja=today).startswith("26 Jul 2024Hi.")
     assert text(talk(), chat_template_jinja=today, **settings).startswith("31 Jan 2025Hi.")
 

@@ -32,6 +32,7 @@ from axolotl.formats._chat_remarks import (
 from axolotl.formats._details import placed_parts
 from axolotl.formats._masks import EndRules, Ends, Told, chat_segments
 from axolotl.formats._messages import REASONING, Chat, Reading, read_chat
+from axolotl.formats._tools import plain
 from axolotl.records import Segment, TokenizerFacts
 from axolotl.registry import nearest
 from axolotl.templates.choice import chosen_template
@@ -56,6 +57,10 @@ class LastRead:
 
     row: Mapping[str, Any] | None = None
     chat: Chat | None = None
+
+
+_OF_THE_ROW = {"messages", "tools", "add_generation_prompt"}
+"""What a template is told by the row, or by what it is asked for."""
 
 
 class Options(BaseModel):
@@ -145,11 +150,28 @@ class Options(BaseModel):
                     f"roles_to_train: no role is called '{role}'",
                     hint=f"did you mean '{close}'?" if close else "name it in `roles` too",
                 )
-        text = self.template_text
-        if text is not None and (self.tokenizer is not None or self.chat_template_jinja):
-            compile_template(text)
+        for name in _OF_THE_ROW & (self.chat_template_kwargs or {}).keys():
+            raise ConfigError(
+                "chat_template_kwargs",
+                f"chat_template_kwargs.{name}: each row has its own",
+                hint=f"take `{name}` out",
+            )
         self._end_tokens()
+        text = self.template_text
+        if self.tokenizer is not None:
+            self._ask_template()
+        elif text is not None and self.chat_template_jinja:
+            compile_template(text)
         return self
+
+    def _ask_template(self) -> None:
+        """Find the faults of the template now, and not with the first row."""
+        try:
+            _ = self.ready
+        except ConfigError as error:
+            if self.chat_template_jinja is not None and error.key == "chat_template":
+                error.key = "chat_template_jinja"
+            raise
 
     @computed_field
     @cached_property
@@ -214,7 +236,7 @@ class Options(BaseModel):
                 "chat_template", "the chat template is that of the tokenizer, and none is loaded"
             )
         facts = self.tokenizer or TokenizerFacts(None, {}, frozenset())
-        variables = {**facts.special_tokens, **(self.chat_template_kwargs or {})}
+        variables = {**facts.special_tokens, **plain(self.chat_template_kwargs or {})}
         eos = facts.special_tokens.get("eos_token")
         ends = self._end_tokens()
         template = compile_template(text)

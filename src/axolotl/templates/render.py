@@ -178,12 +178,12 @@ class ChatTemplate:
         from axolotl.templates.environment import DAY, MARKS
 
         given = {
+            "documents": None,
+            **variables,
             "messages": messages,
             "tools": tools,
-            "documents": None,
             "add_generation_prompt": prompt,
             MARKS: marks,
-            **variables,
         }
         if _DAY in given:
             given[DAY] = str(given.pop(_DAY))
