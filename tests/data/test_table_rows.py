@@ -9,6 +9,7 @@ import pytest
 
 from axolotl.data.files import open_file
 from axolotl.data.rows import RowChunk
+from axolotl.data.table_rows import arrow_chunks
 from tests.data.conftest import rows_in
 
 TABLE = pa.table(
@@ -73,3 +74,13 @@ def test_ds_type_beats_the_name(write: Write) -> None:
     name = write("rows.data", b"a,b\n1,2\n")
     assert rows_in(read(name, ds_type="csv")) == [{"a": "1", "b": "2"}]
     assert rows_in(read(name, ds_type="text"))[0] == {"text": "a,b"}
+
+
+def test_tools_of_a_table_have_their_own_keys_alone() -> None:
+    tools = [{"name": "f", "takes": {"x": 1}}, {"name": "g", "takes": {"y": {"z": 2}}, "old": True}]
+    rows = [
+        {"tools": tools, "plain": [{"a": None}, {"a": 1}], "text": None},
+        {"tools": None, "plain": None, "text": "b"},
+    ]
+    (chunk,) = arrow_chunks(pa.Table.from_pylist(rows).to_batches(), 2)
+    assert chunk.rows == rows

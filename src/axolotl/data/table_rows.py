@@ -221,13 +221,37 @@ def arrow_chunks(
         start_row: Rows up to this number are passed over without being made objects.
     """
     for batch in batches:
+        filled = [f.name for f in batch.schema if _is_list(f.type) and _structs(f.type) > 1]
         passed = max(0, min(batch.num_rows, start_row + 1 - first))
         first += passed
         for start in range(passed, batch.num_rows, CHUNK_ROWS):
             rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+            for row in rows if filled else ():
+                row.update({name: _without_filling(row[name]) for name in filled})
             share = (first + len(rows) - 1) / total if total else done() if done else 1.0
             yield RowChunk(rows, first, None, share)
             first += len(rows)
+
+
+def _structs(kind: pa.DataType) -> int:
+    """How many structs stand in one another."""
+    if pa.types.is_struct(kind):
+        return 1 + max((_structs(field.type) for field in kind), default=0)
+    return _structs(kind.value_type) if _is_list(kind) else 0
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _without_filling(value: Any) -> Any:
+    """A value without the keys that are null: in a list, each struct has the keys of all others.
+
+    Tools and calls of them are such lists, and their text would be full of keys of other tools.
+    """
+    if isinstance(value, dict):
+        return {k: _without_filling(inner) for k, inner in value.items() if inner is not None}
+    return [_without_filling(inner) for inner in value] if isinstance(value, list) else value
 
 
 @contextmanager
