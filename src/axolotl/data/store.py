@@ -29,7 +29,7 @@ from axolotl.data.tokenize import TokenRows
 from axolotl.errors import DataError
 from axolotl.records import TokenRow
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 WHOLE_BYTES = 2_000_000_000
 """Up to this size a store is read whole when it is opened: about 0.3 s."""
 END_BYTES = 65_536

@@ -121,10 +121,14 @@ class TokenRows:
 
         The first token of a row is never predicted, whatever its label.
         """
+        lengths, found = self.lengths, np.zeros(self.origin.size, np.int64)
+        filled = np.flatnonzero(lengths)
+        begins = self.offsets[filled]
         carries = self.labels != IGNORE_INDEX
-        carries[self.offsets[:-1][self.lengths > 0]] = False
-        counted = np.concatenate(([0], np.cumsum(carries)))
-        return np.diff(counted[self.offsets])
+        carries[begins] = False
+        if filled.size:
+            found[filled] = np.add.reduceat(carries, begins, dtype=np.int64)
+        return found
 
 
 def tokenize(batch: SegmentBatch, encoder: Encoder) -> tuple[TokenRows, np.ndarray]:
@@ -156,13 +160,17 @@ def tokenize(batch: SegmentBatch, encoder: Encoder) -> tuple[TokenRows, np.ndarr
     starts = np.cumsum(total) - total
 
     ids = np.empty(int(total.sum()), np.int32)
-    ids[np.arange(flat.size) + np.repeat(starts + front - begins, counts)] = flat
-    for position, token in enumerate(encoder.prefix):
-        ids[starts[front > 0] + position] = token
+    own = np.ones(ids.size, bool)
     last = starts + total - 1
+    for position, token in enumerate(encoder.prefix):
+        added = starts[front > 0] + position
+        ids[added], own[added] = token, False
     for number in range(int(behind.max(initial=0))):
-        ids[(last - number)[behind > number]] = encoder.eos
-    labels = np.where(np.repeat((flags & _TRAIN) > 0, total), ids, np.int32(IGNORE_INDEX))
+        added = (last - number)[behind > number]
+        ids[added], own[added] = encoder.eos, False
+    ids[own] = flat
+    labels = ids.copy()
+    labels[np.repeat((flags & _TRAIN) == 0, total)] = IGNORE_INDEX
 
     bounds = np.concatenate(([0], np.cumsum(total)))
     offsets = np.concatenate(([0], bounds[row_ends]))
