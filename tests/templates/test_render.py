@@ -254,3 +254,24 @@ def test_a_template_that_writes_no_turn_behind_the_other(template: str, message:
 def test_formatting_reaches_no_internals_either() -> None:
     template = compile_template("{{ '{0.__class__}'.format(messages) }}")
     assert template.render(TALK, VARIABLES) == ""
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "hint"),
+    [
+        ([{"role": "user", "content": "a"}], None, "mend the row"),
+        (
+            [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}],
+            None,
+            "turn 2 calls tools and says nothing; choose a chat_template that has a form for that",
+        ),
+        ([{"role": "user", "content": "a"}], [{"type": "function"}], "the row has tools; choose"),
+    ],
+)
+def test_where_a_template_fails_the_way_out_fits_the_row(
+    messages: list[Any], tools: list[Any] | None, hint: str
+) -> None:
+    template = compile_template("{% for m in messages %}{{ m.content + 1 }}{% endfor %}")
+    with pytest.raises(DataError) as caught:
+        template.render(messages, {}, tools=tools)
+    assert (caught.value.hint or "").startswith(hint)

@@ -198,7 +198,7 @@ class ChatTemplate:
         except (UndefinedError, *_FAILURES) as error:
             raise DataError(
                 f"the chat template fails on it: {type(error).__name__}: {error}",
-                hint="mend the row, or choose a chat_template that takes it",
+                hint=_way_out(messages, tools),
             ) from error
         except TemplateError as error:
             raise DataError(
@@ -254,6 +254,15 @@ def common_start(first: str, second: str) -> int:
         return len(second)
     pairs = enumerate(zip(first, second, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def _way_out(messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
+    """What to do about a conversation on which a template fails."""
+    silent = [n for n, message in enumerate(messages, 1) if message.get("content") is None]
+    if silent or tools:
+        what = f"turn {silent[0]} calls tools and says nothing" if silent else "the row has tools"
+        return f"{what}; choose a chat_template that has a form for that, such as qwen_25 or qwen3"
+    return "mend the row, or choose a chat_template that takes it"
 
 
 def _in_order(pieces: Sequence[str], count: int) -> bool:
