@@ -102,6 +102,8 @@ def test_held_out_rows_are_of_all_data_sets_or_it_is_said(
     assert rows(apart.eval) == numbered("b", *range(20, 40))
     (warning,) = apart.summary.warnings
     assert warning.startswith("no held-out row is of a.jsonl: the last rows are held out")
+    (by_chance,) = run(*entries(40, 1), val_set_size=1).summary.warnings
+    assert by_chance.startswith("no held-out row is of b.jsonl: as few as 1 are held out;")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         TokenStore(held_out, selection.held_out) if selection.held_out.size else None,
     )
     summary = _summary(
-        made, test, prepared, selection, choices.part, seconds=time.perf_counter() - began
+        made, test, prepared, selection, choices, seconds=time.perf_counter() - began
     )
     return Prepared(*prepared, summary)
 
@@ -164,7 +164,7 @@ def _summary(
     test: _Made | None,
     prepared: tuple[TokenStore, TokenStore | None],
     selection: Selection,
-    part: tuple[int, int],
+    choices: Choices,
     *,
     seconds: float,
 ) -> PrepareSummary:
@@ -190,13 +190,16 @@ def _summary(
             for name in [r.name for r in reports if r.key == f"datasets.{w.number}"]
         ],
         other_parts=selection.other_parts,
-        part=part,
+        part=choices.part,
         tokens=sum(store.tokens for store in used),
         trained_tokens=sum(store.trained_tokens for store in used),
         longest_tokens=max(int(store.lengths.max()) for store in used),
         sources=[source for one in every for source in _sources(one)],
         by_source=reports,
-        warnings=(*source_warnings(reports), *_warnings(made, test, selection, reports)),
+        warnings=(
+            *source_warnings(reports),
+            *_warnings(made, test, selection, reports, shuffled=choices.shuffle_all),
+        ),
         seconds=seconds,
         from_cache=all(one.from_cache for one in every),
         key=made.files.folder.name,
@@ -229,7 +232,12 @@ def _found_in(few: np.ndarray, many: np.ndarray) -> int:
 
 
 def _warnings(
-    made: _Made, test: _Made | None, selection: Selection, reports: Sequence[SourceReport]
+    made: _Made,
+    test: _Made | None,
+    selection: Selection,
+    reports: Sequence[SourceReport],
+    *,
+    shuffled: bool,
 ) -> Iterator[str]:
     tests = (test or made).files.rows["hash"][selection.held_out]
     both = _found_in(tests, made.files.rows["hash"][selection.train])
@@ -239,7 +247,12 @@ def _warnings(
         evaluated = set(made.sets[selection.held_out].tolist())
         there = {int(r.key.rpartition(".")[2]): r.name for r in reports if r.rows_kept}
         if left := [there[number] for number in there if number not in evaluated]:
+            why = (
+                f"as few as {selection.held_out.size} are held out"
+                if shuffled
+                else "the last rows are held out, and the data sets are not shuffled together"
+            )
             yield (
-                f"no held-out row is of {', '.join(left)}: the last rows are held out, and the data "
-                "sets are not shuffled together; name `test_datasets` to evaluate on all"
+                f"no held-out row is of {', '.join(left)}: {why}; name `test_datasets` to evaluate "
+                "on all"
             )
