@@ -163,3 +163,10 @@ def test_bins_of_lengths(
 )
 def test_the_name_of_a_source(labels: list[str], expected: str) -> None:
     assert common_name(labels) == expected
+
+
+def test_rows_of_several_files_name_each_file_once() -> None:
+    places = (("d/a.jsonl", 4), ("d/a.jsonl", 9), ("d/b.jsonl", 1))
+    assert str(Rows(3, places)) == "3 (d/a.jsonl row 4, 9; d/b.jsonl row 1)"
+    assert str(Rows(1200, places * 3)) == ("1,200 (d/a.jsonl row 4, 9, 4, 9; d/b.jsonl row 1, …)")
+    assert str(Rows(0, ())) == "0"

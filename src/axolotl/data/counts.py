@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 LISTED_ROWS = 100
 """How many rows of a kind are listed by number; all of them are counted."""
+SHOWN_ROWS = 5
+"""How many of these a line of text names."""
 
 Kind = Literal["dropped", "bad", "split", "truncated", "control", "remark"]
 """What may be said of a source row.
@@ -33,10 +35,12 @@ class Rows:
     def __str__(self) -> str:
         if not self.count:
             return "0"
-        files = list(dict.fromkeys(file for file, _ in self.places))
-        shown = self.places[:5]
-        rows = ", ".join(str(row) if len(files) == 1 else f"{f} {row}" for f, row in shown)
-        where = f"{files[0]} row {rows}" if len(files) == 1 else rows
+        shown = self.places[:SHOWN_ROWS]
+        files = dict.fromkeys(file for file, _ in shown)
+        where = "; ".join(
+            f"{file} row {', '.join(str(row) for name, row in shown if name == file)}"
+            for file in files
+        )
         return f"{self.count:,} ({where}{', …' if self.count > len(shown) else ''})"
 
 
