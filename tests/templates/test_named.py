@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from axolotl.errors import UnknownName
-from axolotl.templates.named import named_template, template_names
+from axolotl.templates.named import NOT_BUILT_IN, named_template, template_names
 from tests.conftest import build_tokenizer
 
 TALK = [
@@ -417,3 +417,11 @@ def test_spaces_around_an_answer_go_where_the_format_has_none(
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"no chat template 'chat_ml'\n.*did you mean chatml\?"):
         named_template("chat_ml")
+
+
+def test_a_name_that_is_known_and_not_built_in_says_what_to_write() -> None:
+    with pytest.raises(UnknownName, match=r"'command_a' is known, but not built in\n") as caught:
+        named_template("command_a")
+    for way in ("chat_template_jinja", "`chat_template: tokenizer_default`"):
+        assert way in str(caught.value)
+    assert not NOT_BUILT_IN & set(template_names())

@@ -14,6 +14,13 @@ from axolotl.errors import UnknownName
 from axolotl.registry import nearest
 
 _FOLDER = Path(__file__).with_name("jinja")
+NOT_BUILT_IN = frozenset(
+    {
+        *("command_a", "command_a_rag", "command_a_tool_use", "exaone4"),
+        *("llama3_2_vision", "llava", "pixtral", "qwen2_vl"),
+    }
+)
+"""Names that configurations of today have, of templates that are not here."""
 
 
 @cache
@@ -30,8 +37,16 @@ def named_template(name: str, *, where: str | None = None) -> str:
         where: Where the name was written, for the message.
 
     Raises:
-        UnknownName: there is none of that name; says the nearest and all there are.
+        UnknownName: there is none of that name; says the nearest and all there are, or what to
+            write for one that is known and not here.
     """
+    if name in NOT_BUILT_IN:
+        raise UnknownName(
+            f"the chat template '{name}' is known, but not built in",
+            where=where,
+            hint="write it as chat_template_jinja, or use `chat_template: tokenizer_default` where "
+            "the tokenizer of the model brings it",
+        )
     names = template_names()
     if name not in names:
         guess = nearest(name, names)
