@@ -34,18 +34,22 @@ def test_dataset_lock_is_written_once_and_silent_afterwards(
     assert not Path(LOCK_FILE).exists()
     capsys.readouterr()
     run(entry, dataset_lock=True)
-    assert "data.lock: written; a later run with other data is refused" in capsys.readouterr().err
+    assert (
+        "data.lock: (no file) written; a later run of it with other data is refused"
+        in capsys.readouterr().err
+    )
     content = json.loads(Path(LOCK_FILE).read_text())
-    assert [file["file"] for file in content["files"]] == ["d/a.jsonl", "d/b.jsonl"]
+    files = content["configurations"]["(no file)"]
+    assert [file["file"] for file in files] == ["d/a.jsonl", "d/b.jsonl"]
     size = Path("d/a.jsonl").stat().st_size
-    assert content["files"][0] | {"hash": ""} == {
+    assert files[0] | {"hash": ""} == {
         "file": "d/a.jsonl",
         "kind": "json",
         "bytes": size,
         "hash": "",
     }
     before = Path(LOCK_FILE).read_bytes()
-    assert before.count(b"\n") == 4, "one line for each file"
+    assert before.count(b"\n") == 6, "one line for each file"
     run(entry, dataset_lock=True, seed=3, sequence_len=900)
     assert "data.lock" not in capsys.readouterr().err
     assert Path(LOCK_FILE).read_bytes() == before
@@ -110,7 +114,57 @@ def test_it_lies_beside_the_file(entry: dict[str, Any], write: Write, tokenizer:
     assert Path("runs", LOCK_FILE).exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2, "files": []}', '{"version": 1}'])
+def _config(write: Write, name: str, path: str) -> Any:
+    entry = {"path": path, "type": "alpaca"}
+    options = {"base_model": "m", "datasets": [entry], "dataset_lock": True}
+    return load_config(write(name, json.dumps(options).encode()))
+
+
+def test_configurations_of_a_folder_have_parts_of_their_own(
+    entry: dict[str, Any], write: Write, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second, first = _config(write, "b.yml", "d/b.jsonl"), _config(write, "a.yml", "d/a.jsonl")
+    prepare(second, tokenizer=tokenizer)
+    prepare(first, tokenizer=tokenizer)
+    assert "data.lock: a.yml written; a later run of it with other" in capsys.readouterr().err
+    parts = json.loads(Path(LOCK_FILE).read_text())["configurations"]
+    assert [(name, [f["file"] for f in files]) for name, files in parts.items()] == [
+        ("a.yml", ["d/a.jsonl"]),
+        ("b.yml", ["d/b.jsonl"]),
+    ]
+    write("d/a.jsonl", json_lines(alpaca_rows(5)))
+    prepare(second, tokenizer=tokenizer)
+    with pytest.raises(DataError, match=r"d/a\.jsonl: changed") as caught:
+        prepare(first, tokenizer=tokenizer)
+    assert "remove data.lock, or a.yml in it, and the next run" in (caught.value.hint or "")
+
+
+def test_a_lock_of_the_first_version_holds_for_all_until_it_is_written_anew(
+    entry: dict[str, Any], write: Write, tokenizer: Any
+) -> None:
+    config = _config(write, "a.yml", "d/a.jsonl")
+    prepare(config, tokenizer=tokenizer)
+    (files,) = json.loads(Path(LOCK_FILE).read_text())["configurations"].values()
+    write(LOCK_FILE, json.dumps({"version": 1, "files": files}).encode())
+    with pytest.raises(DataError, match=r"d/a\.jsonl: gone"):
+        prepare(_config(write, "b.yml", "d/b.jsonl"), tokenizer=tokenizer)
+    prepare(config, tokenizer=tokenizer)
+    found = json.loads(Path(LOCK_FILE).read_text())
+    assert found == {"version": 2, "configurations": {"a.yml": files}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"version": 3, "files": []}',
+        '{"version": 1}',
+        '{"version": 2}',
+        '{"version": 2, "configurations": []}',
+        '{"version": 2, "configurations": {"a": 1}}',
+    ],
+)
 def test_a_lock_that_cannot_be_read_is_refused(
     text: str, run: Prepare, entry: dict[str, Any], write: Write
 ) -> None:
@@ -123,7 +177,7 @@ def test_of_many_files_the_first_are_named(tmp_path: Path) -> None:
     entries = [{"file": f"{i:02}.jsonl", "hash": "x"} for i in range(25)]
     (tmp_path / LOCK_FILE).write_text('{"version": 1, "files": []}')
     with pytest.raises(DataError) as caught:
-        check_lock(tmp_path, entries)
+        check_lock(tmp_path, "a.yml", entries)
     assert caught.value.what.endswith("09.jsonl: new\n    … and 15 more")
 
 

@@ -35,6 +35,8 @@ from axolotl.config.training import TrainingSection
 from axolotl.records import Finding
 
 DEFAULT = "default"
+NO_FILE = "(no file)"
+"""What stands for the name of a configuration that is an address, standard input or a mapping."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Sections:
     def folder(self) -> Path:
         """Folder of the configuration file; the current one where it is no file."""
         return Path()
+
+    @property
+    def file_name(self) -> str:
+        """Name of the configuration file; `NO_FILE` where it is none."""
+        return NO_FILE
 
     def as_dict(self) -> dict[str, Any]:
         """Every option with its value, flat as in the file; plain Python values."""
@@ -103,6 +110,11 @@ class Config(Sections):
     def folder(self) -> Path:
         """Folder of the configuration file; the current one where it is no file."""
         return self.file.parent if self.file else Path()
+
+    @property
+    def file_name(self) -> str:
+        """Name of the configuration file; `NO_FILE` where it is none."""
+        return self.file.name if self.file else NO_FILE
 
     def origin(self, key: str) -> str:
         """Where the value of `key` comes from: `file.yml:12`, `--lora_r`, `argument` or `default`.

@@ -1,18 +1,22 @@
 """`data.lock`: what the data files were, so that a run with others is refused.
 
-    {"version": 1, "files": [
-      {"file": "data/a.jsonl", "kind": "json", "bytes": 1024, "hash": "9f86d0…"},
-      {"file": "owner/name", "kind": "hub", "rows": 52002, "hash": "6c1f…"}
-    ]}
+    {"version": 2, "configurations": {
+      "chat.yml": [
+        {"file": "data/a.jsonl", "kind": "json", "bytes": 1024, "hash": "9f86d0…"},
+        {"file": "owner/name", "kind": "hub", "rows": 52002, "hash": "6c1f…"}
+      ]
+    }}
 
-It is meant to be kept under version control beside the configuration: nothing in it depends on the
-machine, and its lines change only where the data does.
+Each configuration of the folder has a part of its own, since each may have other data. The file is
+meant to be kept under version control beside them: nothing in it depends on the machine, and its
+lines change only where the data does. Its first version had one list of files for whatever read it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,54 +28,76 @@ from axolotl.data.sources import Source
 from axolotl.errors import DataError
 
 LOCK_FILE = "data.lock"
-LOCK_VERSION = 1
+LOCK_VERSION = 2
 _SHOWN = 10
 _WHERE = "dataset_lock"
 
 Entry = Mapping[str, Any]
 
 
-def check_lock(folder: Path, entries: Sequence[Entry]) -> None:
-    """Hold the data against `data.lock`, where that is there.
+def check_lock(folder: Path, name: str, entries: Sequence[Entry]) -> None:
+    """Hold the data against `data.lock`, where that says something of it.
 
     Args:
         folder: Where it lies.
+        name: Name of the configuration.
         entries: What the data is now.
 
     Raises:
         DataError: something has changed, is new or is gone; or the lock cannot be read.
     """
     file = folder / LOCK_FILE
-    if not file.exists() or (then := _read(file)) == entries:
+    lock = _read(file)
+    then = lock.of(name)
+    if then is None or then == entries:
         return
     found = list(_differences(_by_name(then), _by_name(entries)))
     more = f"\n    … and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    part = "" if lock.shared is not None else f", or {name} in it,"
     raise DataError(
         f"the data is not that of {file}:\n    " + "\n    ".join(found[:_SHOWN]) + more,
         where=_WHERE,
-        hint=f"bring the old data back; or, where the new one is meant, remove {file} and the next "
-        "run writes it anew, or go without it: `--no-dataset_lock`",
+        hint=f"bring the old data back; or, where the new one is meant, remove {file}{part} and the "
+        "next run writes it anew, or go without it: `--no-dataset_lock`",
     )
 
 
-def write_lock(folder: Path, entries: Sequence[Entry]) -> None:
-    """Write `data.lock`, unless it is there.
+def write_lock(folder: Path, name: str, entries: Sequence[Entry]) -> None:
+    """Write what the data of a configuration is into `data.lock`, unless it is there.
 
     It is written when the data has been prepared: until then a bad row may have to be mended.
 
     Args:
         folder: Where it is to lie.
+        name: Name of the configuration.
         entries: What the data is.
 
     Raises:
+        DataError: what is there cannot be read.
         EnvironmentFault: it cannot be written.
     """
     file = folder / LOCK_FILE
-    if file.exists():
+    parts = _read(file).parts  # now, as another configuration may have been prepared meanwhile
+    if name in parts:
         return
-    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in entries)
-    write_atomic(file, f'{{"version": {LOCK_VERSION}, "files": [\n{lines}\n]}}\n')
-    note(f"{file}: written; a later run with other data is refused")
+    parts = {**parts, name: entries}
+    write_atomic(file, _text({key: parts[key] for key in sorted(parts)}))
+    note(f"{file}: {name} written; a later run of it with other data is refused")
+
+
+def _text(parts: Mapping[str, Sequence[Entry]]) -> str:
+    """The file: a line for each data file."""
+
+    def written(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    lists = [
+        f"  {written(name)}: [\n"
+        + ",\n".join(f"    {written(entry)}" for entry in entries)
+        + "\n  ]"
+        for name, entries in parts.items()
+    ]
+    return f'{{"version": {LOCK_VERSION}, "configurations": {{\n' + ",\n".join(lists) + "\n}}\n"
 
 
 def lock_entries(sources: Sequence[Source]) -> list[dict[str, Any]]:
@@ -126,18 +152,46 @@ def _in_what(before: Sequence[Entry], after: Sequence[Entry]) -> str:
     return f" (read as {kinds[0]}, now as {kinds[1]})" if kinds[0] != kinds[1] else ""
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """What `data.lock` says.
+
+    Args:
+        parts: The data of each configuration.
+        shared: The data of whichever wrote it, in a file of the first version; it holds for all.
+    """
+
+    parts: Mapping[str, Sequence[Entry]]
+    shared: Sequence[Entry] | None = None
+
+    def of(self, name: str) -> Sequence[Entry] | None:
+        """The data of a configuration; None where nothing is said of it."""
+        return self.parts.get(name, self.shared)
+
+
+def _read(file: Path) -> _Lock:
     try:
         content = json.loads(file.read_text("utf-8"))
-        if content["version"] != LOCK_VERSION:
-            raise ValueError(f"version {content['version']}, this program reads {LOCK_VERSION}")
-        return sorted(
-            ({**entry, "file": str(entry["file"])} for entry in content["files"]),
-            key=lambda entry: json.dumps(entry),
-        )
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        match content["version"]:
+            case 1:
+                return _Lock({}, _entries(content["files"]))
+            case 2:
+                found = content["configurations"].items()
+                return _Lock({name: _entries(entries) for name, entries in found})
+            case other:
+                raise ValueError(f"version {other}, this program reads up to {LOCK_VERSION}")
+    except FileNotFoundError:
+        return _Lock({})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"{file} cannot be read: {error}",
             where=_WHERE,
             hint="remove it, and the next run writes it anew",
         ) from error
+
+
+def _entries(found: Sequence[Entry]) -> list[Entry]:
+    return sorted(
+        ({**entry, "file": str(entry["file"])} for entry in found),
+        key=lambda entry: json.dumps(entry),
+    )

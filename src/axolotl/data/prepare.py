@@ -77,11 +77,11 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
     locked = None
     if options.rows.dataset_lock:
         locked = lock_entries([part.source for part in (*parts, *tests)])
-        check_lock(options.folder, locked)
+        check_lock(options.folder, options.file_name, locked)
     made = _make(parts, options, encoder)
     test = _make(tests, options, encoder) if tests else None
     if locked is not None:
-        write_lock(options.folder, locked)
+        write_lock(options.folder, options.file_name, locked)
     choices = Choices.of(options)
     selection = select_rows(choices, made.files, made.sets, tests=test.files if test else None)
     held_out = (test or made).files.folder

@@ -29,6 +29,11 @@ class Resolved(Sections):
         """Folder of the configuration file; the current one where it is no file."""
         return self.config.folder
 
+    @property
+    def file_name(self) -> str:
+        """Name of the configuration file, as in `Config`."""
+        return self.config.file_name
+
     def origin(self, key: str) -> str:
         """Where the value of `key` comes from.
 
