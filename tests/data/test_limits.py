@@ -121,3 +121,27 @@ def test_rows_without_an_answer_or_a_field_have_hints_too(run: Prepare, write: W
     with pytest.raises(DataError, match="1 no field 'output'") as found:
         run({"path": bad, "type": "alpaca"}, skip_bad_rows=1)
     assert found.value.hint == "look at some rows with `axolotl preview`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"roles_to_train": []}, "roles_to_train is []: one turn with text must be trained"),
+        (
+            {"message_field_training": "learn"},
+            "roles_to_train is [assistant] and message_field_training is learn: one turn",
+        ),
+    ],
+)
+def test_where_no_turn_is_trained_the_hint_names_what_chooses_them(
+    settings: dict[str, Any], hint: str, run: Prepare, write: Write
+) -> None:
+    turns = [
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": "Hello.", "learn": False},
+    ]
+    path = write("m.jsonl", json_lines([{"messages": turns}]))
+    entry = {"path": path, "type": "chat_template", "chat_template": "chatml"}
+    with pytest.raises(DataError, match="1 no trained token") as found:
+        run(entry | settings)
+    assert str(found.value.hint).startswith(hint)

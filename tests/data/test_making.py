@@ -259,7 +259,8 @@ def test_a_store_with_bad_rows_is_none_for_a_run_that_allows_fewer(
     places = [place for bad in folder.bad.values() for place in bad.places]
     assert places == [("d/b.jsonl", 26), ("d/b.jsonl", 31)]
     assert [bad.count for bad in tokens.bad.values()] == [1]
-    with pytest.raises(DataError, match="3 such rows, and skip_bad_rows is 0") as found:
+    says = "3 rows that cannot be used, and skip_bad_rows is 0; the first: not JSON"
+    with pytest.raises(DataError, match=says) as found:
         run(*entries, sequence_len=256)
     assert found.value.where == "d/b.jsonl row 26"
     assert found.value.hint == "mend them, or write `skip_bad_rows: 3`"

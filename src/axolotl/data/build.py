@@ -199,21 +199,36 @@ def _check_rows(parts: Sequence[Part], counts: Sequence[FileCounts], limits: Lim
         f"none of the {sum(file.read for file in counts):,} rows can be trained on: "
         + "; ".join(f"{count:,} {reason}" for reason, count in reasons.items()),
         where=", ".join(part.source.label for part in parts[:5]),
-        hint=_way_out(reasons, counts, limits),
+        hint=_way_out(reasons, parts, counts, limits),
     )
 
 
-def _way_out(reasons: Mapping[str, int], counts: Sequence[FileCounts], limits: Limits) -> str:
+def _way_out(
+    reasons: Mapping[str, int], parts: Sequence[Part], counts: Sequence[FileCounts], limits: Limits
+) -> str:
     """What helps against the reason that most rows were dropped for."""
     longest = max(file.longest_dropped for file in counts)
     ways = {
         TOO_LONG: f"sequence_len is {limits.capacity_tokens}, the longest row has {longest} tokens",
         CUT_AWAY: f"sequence_len is {limits.capacity_tokens}: raise it, the prompts alone are longer",
         TOO_SHORT: f"min_sample_len is {limits.min_tokens}: lower it",
-        NO_TRAINED_TOKEN: "a row needs an answer that is not empty",
+        NO_TRAINED_TOKEN: _untrained(parts, counts),
     }
     most = max(reasons, key=lambda reason: reasons[reason])
     return ways.get(most, "look at some rows with `axolotl preview`")
+
+
+def _untrained(parts: Sequence[Part], counts: Sequence[FileCounts]) -> str:
+    """What helps where nothing of a row is trained: some formats have options for that."""
+    for part, file in zip(parts, counts, strict=True):
+        options = part.bound.options if part.bound else None
+        roles = getattr(options, "roles_to_train", None)
+        if roles is None or NO_TRAINED_TOKEN not in file.groups.get("dropped", {}):
+            continue
+        flag = getattr(options, "message_field_training", None)
+        also = f" and message_field_training is {flag}" if flag else ""
+        return f"roles_to_train is [{', '.join(roles)}]{also}: one turn with text must be trained"
+    return "a row needs an answer that is not empty"
 
 
 def _reasons(counts: Sequence[FileCounts]) -> dict[str, int]:

@@ -113,9 +113,11 @@ def _check_bad(files: StoreFiles, parts: Sequence[Part], skip_bad_rows: int) -> 
     if found <= skip_bad_rows:
         return
     part, file = next(pair for pair in zip(parts, counts, strict=True) if pair[1].total("bad"))
-    what, group = next(iter(file.groups["bad"].items()))
+    what, group = min(file.groups["bad"].items(), key=lambda named: named[1].rows[0])
+    rows = "1 row that cannot be used" if found == 1 else f"{found:,} rows that cannot be used"
+    first = "" if found == 1 else "; the first"
     raise DataError(
-        f"{what}; {found:,} such rows, and skip_bad_rows is {skip_bad_rows:,}",
+        f"{rows}, and skip_bad_rows is {skip_bad_rows:,}{first}: {what}",
         where=row_place(part.source.label, group.rows[0]),
         hint=f"mend them, or write `skip_bad_rows: {found}`",
     )
