@@ -24,6 +24,7 @@ def test_entries_of_pretraining_dataset(monkeypatch: pytest.MonkeyPatch, tokeniz
         entries, "find_sources", lambda path, **rest: asked.append({"path": path, **rest}) or []
     )
     text = {"path": "me/texts", "name": "small", "split": "test", "text_column": "story", "skip": 3}
+    text["type"] = "pretrain"
     options = {"base_model": "m", "pretraining_dataset": [text, {"path": "other"}]}
     lanes = open_lanes(load_config(options), Encoder(tokenizer))
     assert [(entry["path"], entry["name"], entry["split"]) for entry in asked] == [

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from axolotl.data.bad_rows import BadRows
+from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
+from axolotl.data.lanes import open_lanes
 from axolotl.data.stream import (
     Lane,
     Position,
@@ -48,7 +50,7 @@ def make(write: Write, tokenizer: Any) -> Callable[..., SampleStream]:
             entry = {"path": write(f"{name}.jsonl", content), "type": "completion"}
             parts = open_parts(file_of(entry), encoder)
             lanes.append(Lane(name, parts, (weights or {}).get(name, 1.0), skip))
-        return SampleStream(lanes, encoder, limits, position=position, bad=BadRows(bad))
+        return SampleStream(lanes, encoder, limits, position=position, skip_bad_rows=bad)
 
     return make_stream
 
@@ -106,6 +108,40 @@ def test_a_lane_without_a_single_sample_is_an_error(make: Any) -> None:
 def test_dropped_and_bad_rows_are_counted(make: Any, tokenizer: Any) -> None:
     stream = make(texts={"a": ["x", "", 5, "y"]}, bad=1)
     assert words(stream.take(2), tokenizer) == ["x", "y"]
-    assert stream.dropped == {"no trained token": 1, "bad": 1}
+    assert stream.counts.read == 4
+    assert stream.counts.lines() == [
+        "dropped, no trained token: 1 of 4 rows read",
+        "dropped, cannot be used: 'text' is a number (5), not text: 1 of 4 rows read",
+    ]
     with pytest.raises(DataError, match=r"a\.jsonl row 3"):
         make(texts={"a": ["x", "", 5, "y"]}).take(2)
+
+
+def test_a_bad_row_counts_once_however_often_it_is_met(make: Any, tokenizer: Any) -> None:
+    texts = {"a": ["x", 5, "y"]}
+    stream = make(texts=texts, bad=1)
+    assert words(stream.take(20), tokenizer)[:4] == ["x", "y", "x", "y"]
+    assert stream.position[0].bad == 1
+    again = make(stream.position, texts=texts, bad=1)
+    assert len(again.take(6)) >= 6
+    first = (replace(stream.position[0], lap=0, row=0),)
+    with pytest.raises(DataError, match="one bad row more than the 1"):
+        make(first, texts=texts, bad=1).take(2)
+
+
+def test_what_is_wrong_with_an_entry_of_texts_has_its_own_way_out(
+    write: Write, tokenizer: Any
+) -> None:
+    write("a.jsonl", json_lines([{"text": "a"}] * 3))
+    encoder = Encoder(tokenizer)
+
+    def first(**entry: Any) -> DataError:
+        source = {"path": "a.jsonl", **entry}
+        options = load_config({"base_model": "m", "pretraining_dataset": [source]})
+        stream = SampleStream(open_lanes(options, encoder), encoder, LIMITS)
+        with pytest.raises(DataError) as caught:
+            stream.take(1)
+        return caught.value
+
+    assert first(text_column="body").hint == "name the column with the text: `text_column: …`"
+    assert first(skip=500).hint == "`skip: 500` may be more rows than it has"

@@ -69,6 +69,32 @@ def test_a_stream_is_trained_and_nothing_is_prepared(
     assert 0.8 * tokens < trained < tokens, "all but the first token of each sample"
 
 
+def test_what_became_of_the_rows_is_said_and_kept(
+    stream_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "d.jsonl"
+    rows = [{"instruction": "a", "output": "b " * (200 if i % 4 == 0 else 3)} for i in range(40)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"output": "c"}]), "utf-8")
+    api.train(
+        stream_options(
+            datasets=[{"path": str(file), "type": "alpaca"}], skip_bad_rows=1, max_steps=2
+        )
+    )
+    record = json.loads((tmp_path / "out" / "run.json").read_text())["data"]
+    laps = record["read"] / 41
+    assert laps >= 1
+    missing = "cannot be used: no field 'instruction' (the row has: output)"
+    assert record["dropped"] == {"longer than sequence_len": 10 * laps, missing: laps}
+    said = capsys.readouterr().err
+    assert "warning: dropped, longer than sequence_len: 10 of 41 rows read" in said
+    assert (
+        f"dropped, longer than sequence_len: {10 * laps:.0f} of {record['read']} rows read" in said
+    )
+    assert "(1 an epoch" not in said
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert all("epoch" not in json.loads(line) for line in lines)
+
+
 @pytest.mark.parametrize("pad_to_sequence_len", [False, True])
 def test_padding_is_not_trained(stream_options: Options, pad_to_sequence_len: bool) -> None:
     result = api.train(stream_options(pad_to_sequence_len=pad_to_sequence_len, max_steps=2))

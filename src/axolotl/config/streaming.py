@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from axolotl.config.section import Section
@@ -14,6 +16,10 @@ class PretrainingSource(Section):
     name: str | None = Field(default=None, description="As `name` of `datasets`.")
     split: str = Field(default="train", description="The split to read.")
     text_column: str = Field(default="text", description="Column with the text.")
+    type: Literal["pretrain", "completion"] | None = Field(
+        default=None,
+        description="Has no effect: the rows are plain texts; accepted for files that have it.",
+    )
     skip: int = Field(default=0, ge=0, description="How many rows at the beginning are left out.")
 
 

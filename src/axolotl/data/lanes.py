@@ -90,6 +90,7 @@ def _lanes(
             [part for part in parts if part.key == f"{key}.{number}"],
             entry.weight,
             skip,
+            texts=key == "pretraining_dataset",
         )
         for number, (entry, skip) in enumerate(zip(entries, skips, strict=True))
     ]

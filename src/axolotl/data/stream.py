@@ -9,8 +9,10 @@ What comes out depends on the data and the options alone, not on when it is aske
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +21,7 @@ from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
 from axolotl.data.rows import row_place
-from axolotl.data.tokenize import TOO_LONG, Limits, TokenRows, fit
+from axolotl.data.tokenize import TOO_LONG, Fitted, Limits, TokenRows, fit
 from axolotl.errors import DataError
 from axolotl.records import TokenRow
 
@@ -36,12 +38,15 @@ class LanePosition:
         part: Number of the file that is read.
         row: How many rows of the file have been read.
         rows: Rows read in all, which decide whose turn it is.
+        bad: Rows left out in the first lap, because they could not be used; later laps meet them
+            again.
     """
 
     lap: int = 0
     part: int = 0
     row: int = 0
     rows: int = 0
+    bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,62 @@ class Lane:
         parts: Its files, in order.
         weight: Its share of the rows, against those of the others.
         skip: Rows at its beginning that are passed over in every lap.
+        texts: Whether its rows are plain texts, as in `pretraining_dataset`.
     """
 
     name: str
     parts: Sequence[Part]
     weight: float = 1.0
     skip: int = 0
+    texts: bool = False
 
 
 Position = tuple[LanePosition, ...]
 """Where reading stands, lane by lane."""
+
+
+@dataclass
+class StreamCounts:
+    """What became of rows that are read while training goes on.
+
+    Args:
+        read: Rows read, laps included.
+        dropped: Rows that gave no sample, by reason.
+        truncated: Rows that lost their end.
+        remarks: Rows by what their format has to say of them.
+    """
+
+    read: int = 0
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    truncated: int = 0
+    remarks: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, batch: Batch, fitted: Fitted) -> None:
+        """Count a batch."""
+        self.read += len(batch.rows) + len(batch.bad)
+        self.dropped.update({why: int(which.size) for why, which in fitted.dropped.items()})
+        self.dropped.update(f"cannot be used: {what}" for _, what in batch.bad)
+        self.truncated += int(fitted.truncated.size)
+        self.remarks.update(remark for _, remark in batch.remarks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `asdict` does not know counters."""
+        dropped, remarks = dict(self.dropped), dict(self.remarks)
+        return {
+            "read": self.read,
+            "dropped": dropped,
+            "truncated": self.truncated,
+            "remarks": remarks,
+        }
+
+    def lines(self) -> list[str]:
+        """What is worth a look, a line for each."""
+        cut = {"truncated": self.truncated} if self.truncated else {}
+        left_out = {f"dropped, {why}": count for why, count in self.dropped.items()}
+        return [
+            f"{what}: {count:,} of {self.read:,} rows read"
+            for what, count in {**left_out, **cut, **self.remarks}.items()
+        ]
 
 
 class SampleStream:
@@ -73,7 +124,8 @@ class SampleStream:
         encoder: The tokenizer.
         limits: How long samples may be.
         position: Where to start; at the beginning by default.
-        bad: Rows that cannot be used; by default the first is an error.
+        skip_bad_rows: How many rows that cannot be used are left out.
+        counts: Told how many rows gave no sample, or are remarked on, by reason.
     """
 
     def __init__(
@@ -83,15 +135,17 @@ class SampleStream:
         limits: Limits,
         *,
         position: Position | None = None,
-        bad: BadRows | None = None,
+        skip_bad_rows: int = 0,
+        counts: StreamCounts | None = None,
     ) -> None:
         starts = position or tuple(LanePosition() for _ in lanes)
+        bad = BadRows(skip_bad_rows, found=sum(start.bad for start in starts))
         self._lanes = [
-            _Reader(lane, start, encoder, limits, bad or BadRows())
+            _Reader(lane, start, encoder, limits, bad)
             for lane, start in zip(lanes, starts, strict=True)
         ]
-        self.dropped: dict[str, int] = {}
-        """Rows that gave no sample, by reason, since reading started."""
+        self.counts = counts or StreamCounts()
+        """What became of the rows since reading started."""
 
     @property
     def position(self) -> Position:
@@ -107,10 +161,7 @@ class SampleStream:
         taken: list[TokenRow] = []
         while len(taken) < samples:
             reader = min(self._lanes, key=lambda r: r.position.rows / r.lane.weight)
-            rows, dropped = reader.read()
-            taken += rows
-            for reason, count in dropped.items():
-                self.dropped[reason] = self.dropped.get(reason, 0) + count
+            taken += reader.read(self.counts)
         return taken
 
 
@@ -128,9 +179,12 @@ class _Reader:
         self._batches = self._from_here()
         self._gave = start.rows > 0
 
-    def read(self) -> tuple[list[TokenRow], Mapping[str, int]]:
-        """The samples of the next rows, and how many rows gave none."""
-        part, batch = next(self._batches)
+    def read(self, counts: StreamCounts) -> list[TokenRow]:
+        """The samples of the next rows."""
+        try:
+            part, batch = next(self._batches)
+        except DataError as error:
+            raise self._of_texts(error) from None
         bound = self.lane.parts[part].bound
         fitted = fit(batch.tokens, self._limits, long_rows=bound.long_rows if bound else "drop")
         if self._limits.excess == "raise" and TOO_LONG in fitted.dropped:
@@ -141,10 +195,15 @@ class _Reader:
                 hint="raise sequence_len, or write `excess_length_strategy: drop`",
             )
         self._gave = self._gave or bool(fitted.rows.origin.size)
-        counts = {reason: int(which.size) for reason, which in fitted.dropped.items()}
-        if batch.bad:
-            counts["bad"] = len(batch.bad)
-        return list(_samples(fitted.rows)), counts
+        counts.add(batch, fitted)
+        return list(_samples(fitted.rows))
+
+    def _of_texts(self, error: DataError) -> DataError:
+        """An entry of `pretraining_dataset` has no type that could be chosen, but a column."""
+        if not (self.lane.texts and error.what.startswith("no field")):
+            return error
+        hint = "name the column with the text: `text_column: …`"
+        return DataError(error.what, where=error.where, hint=hint)
 
     def _from_here(self) -> Iterator[tuple[int, Batch]]:
         while True:
@@ -156,7 +215,9 @@ class _Reader:
                 raise DataError(
                     "no row of it can be trained on",
                     where=self.lane.name,
-                    hint="look at some rows with `axolotl preview`",
+                    hint=f"`skip: {self.lane.skip:,}` may be more rows than it has"
+                    if self.lane.skip and not self.position.rows
+                    else "look at some rows with `axolotl preview`",
                 )
             lap = self.position.lap + 1
             note_once(
@@ -166,18 +227,23 @@ class _Reader:
 
     def _part(self, number: int) -> Iterator[tuple[int, Batch]]:
         start = max(self.position.row, self.lane.skip if number == 0 else 0)
+        first_lap = self.position.lap == 0
         found = batches(
             self.lane.parts[number],
             self._encoder,
             start_row=start,
             most_rows=STREAM_ROWS,
-            bad=self._bad,
+            bad=self._bad if first_lap else BadRows(sys.maxsize),
         )
         for batch in found:
             last = max([*batch.numbers[-1:].tolist(), *(row for row, _ in batch.bad)])
             read = len(batch.rows) + len(batch.bad)
             self.position = replace(
-                self.position, part=number, row=last, rows=self.position.rows + read
+                self.position,
+                part=number,
+                row=last,
+                rows=self.position.rows + read,
+                bad=self.position.bad + (len(batch.bad) if first_lap else 0),
             )
             yield number, batch
 

@@ -150,6 +150,8 @@ def run_training(
         save_early(tokenizer, output)
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
+    for line in data.closing():
+        note(line)
     return Trained(
         result=result,
         resolved=resolved,
@@ -182,7 +184,9 @@ def _build_trainer(
     counters = RunCounters()
     stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
     output = Path(saving.output_dir)
-    callbacks: list[Any] = [MetricsFile(output / "metrics.jsonl", counters)]
+    callbacks: list[Any] = [
+        MetricsFile(output / "metrics.jsonl", counters, epochs=plan.streamed is None)
+    ]
     if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
         callbacks.append(EvaluateAfterFirstStep())
     patience = evaluation.early_stopping_patience

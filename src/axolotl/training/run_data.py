@@ -51,6 +51,10 @@ class RunData(Protocol):
         """What `run.json` says of it."""
         ...
 
+    def closing(self) -> Sequence[str]:
+        """What there is to say of it when the run is over."""
+        ...
+
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -107,6 +111,10 @@ class PreparedData:
     def as_dict(self) -> dict[str, Any]:
         """The summary."""
         return self.prepared.summary.as_dict()
+
+    def closing(self) -> Sequence[str]:
+        """Nothing: all was said before the run."""
+        return ()
 
 
 def packing_words(plan: Plan) -> str:

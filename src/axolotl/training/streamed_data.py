@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axolotl.config import Sections
-from axolotl.data.bad_rows import BadRows
 from axolotl.data.encoder import Encoder
 from axolotl.data.lanes import open_lanes, stream_key
 from axolotl.data.store import TokenStore
-from axolotl.data.stream import Lane, Position, SampleStream
+from axolotl.data.stream import Lane, Position, SampleStream, StreamCounts
 from axolotl.data.tokenize import Limits
 from axolotl.packing.loader import make_loader
 from axolotl.records import IGNORE_INDEX, TokenRow
@@ -36,6 +35,8 @@ class StreamedData:
         skip_bad_rows: How many bad rows are left out.
         eval: Rows to evaluate on, which are prepared before; None without any.
         shown: The first samples.
+        counts: What became of the rows since the training began.
+        warnings: What is worth a look in the first rows.
     """
 
     lanes: Sequence[Lane]
@@ -44,11 +45,8 @@ class StreamedData:
     skip_bad_rows: int
     eval: TokenStore | None
     shown: list[TokenRow] = field(repr=False)
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """What is worth a look."""
-        return ()
+    counts: StreamCounts = field(default_factory=StreamCounts)
+    warnings: Sequence[str] = ()
 
     def open(self, position: Position | None = None) -> SampleStream:
         """The samples from a position on."""
@@ -57,7 +55,8 @@ class StreamedData:
             self.encoder,
             self.limits,
             position=position,
-            bad=BadRows(self.skip_bad_rows),
+            skip_bad_rows=self.skip_bad_rows,
+            counts=self.counts,
         )
 
     def marks(self) -> Mapping[str, Any]:
@@ -86,7 +85,11 @@ class StreamedData:
     def as_dict(self) -> dict[str, Any]:
         """The files, and what decides the samples."""
         files = [part.source.label for lane in self.lanes for part in lane.parts]
-        return {"streamed": True, "sources": files, **self.marks()}
+        return {"streamed": True, "sources": files, **self.marks(), **self.counts.as_dict()}
+
+    def closing(self) -> Sequence[str]:
+        """What became of the rows that were read."""
+        return self.counts.lines()
 
 
 def open_streamed(
@@ -105,9 +108,11 @@ def open_streamed(
     encoder, limits = Encoder(tokenizer), Limits.of(options)
     lanes = open_lanes(options, encoder)
     skip = options.rows.skip_bad_rows
-    data = StreamedData(lanes, encoder, limits, skip, held_out, [])
-    first = data.open().take(SHOWN)
-    return StreamedData(lanes, encoder, limits, skip, held_out, first)
+    first = SampleStream(lanes, encoder, limits, skip_bad_rows=skip)
+    shown = first.take(SHOWN)
+    return StreamedData(
+        lanes, encoder, limits, skip, held_out, shown, warnings=first.counts.lines()
+    )
 
 
 def plan_streaming(

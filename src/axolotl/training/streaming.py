@@ -110,11 +110,6 @@ class StreamedRows(Dataset[list[TokenRow]]):
         following = self._following()
         return following if following and following.first_row <= row else self._marks[0]
 
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Source rows that gave no sample, by reason, since reading began."""
-        return dict(self._stream.dropped)
-
     def _following(self) -> BufferMark | None:
         """Where the buffer begins that is read next; None before the first."""
         last = self._marks[-1]

@@ -59,8 +59,8 @@ def print_summary(
         "parameters": total,
         "trainable_parameters": trainable,
         "packing_efficiency": plan.first_epoch.efficiency if plan.first_epoch else None,
-        "rows_per_epoch": plan.steps.rows_per_epoch,
-        "steps_per_epoch": plan.steps.per_epoch,
+        "rows_per_epoch": plan.steps.rows_per_epoch if plan.first_epoch else None,
+        "steps_per_epoch": plan.steps.per_epoch if plan.first_epoch else None,
         "steps": plan.steps.total,
         "warmup_steps": plan.steps.warmup,
     }
@@ -76,10 +76,8 @@ def _method(adapter: AdapterSection) -> str:
 
 def _steps(plan: Plan) -> str:
     steps = plan.steps
-    return (
-        f"{steps.total:,} ({steps.per_epoch:,} an epoch, {steps.accumulation} rows a step), "
-        f"{steps.warmup:,} of warm-up"
-    )
+    each = f"{steps.per_epoch:,} an epoch, " if plan.first_epoch else ""
+    return f"{steps.total:,} ({each}{steps.accumulation} rows a step), {steps.warmup:,} of warm-up"
 
 
 def _dtype(model: Any) -> str:

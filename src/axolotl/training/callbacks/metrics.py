@@ -23,11 +23,13 @@ class MetricsFile(TrainerCallback):
     Args:
         file: Path of the file.
         counters: Source of the token counts.
+        epochs: Whether lines say how many passes over the data are done; a stream has none.
     """
 
-    def __init__(self, file: Path, counters: RunCounters) -> None:
+    def __init__(self, file: Path, counters: RunCounters, *, epochs: bool = True) -> None:
         self.file = file
         self.counters = counters
+        self.epochs = epochs
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keep the lines up to the step that the run begins with."""
@@ -51,7 +53,8 @@ class MetricsFile(TrainerCallback):
         values = {name: _finite(logs[name]) for name in _KEPT if name in logs}
         if not values:
             return
-        line = {"step": state.global_step, "epoch": state.epoch or 0.0, **values}
+        passes = {"epoch": state.epoch or 0.0} if self.epochs else {}
+        line = {"step": state.global_step, **passes, **values}
         if "loss" in values:
             line["trained_tokens"] = self.counters.trained_tokens
             line["tokens_per_second"] = round(self.counters.tokens_per_second, 2)
