@@ -60,6 +60,27 @@ def test_another_template_further_down_is_said(capsys: pytest.CaptureFixture[str
     assert kept(*entries) == OWN
     said = " ".join(capsys.readouterr().err.split())
     assert "of datasets.0 is saved with the tokenizer" in said
-    assert "datasets.1 had another one" in said
+    assert "(datasets.1 had another one in training); `axolotl inference` asks in it" in said
     kept(CHAT, CHAT)
     assert "saved" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("first", "asked"),
+    [
+        (ALPACA, "in the format of datasets.0, alpaca"),
+        ({**CHAT, "type": {"field_output": "a"}}, "in the format of datasets.0, its own texts"),
+        ({"path": "ids.arrow"}, "without any format, as datasets.0 is tokens already"),
+    ],
+)
+def test_questions_are_said_to_be_asked_as_in_the_first_dataset(
+    first: dict[str, Any], asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kept(first, CHAT, {**CHAT, "chat_template": "gemma"}) == OWN
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of datasets.1 is saved with the tokenizer (datasets.2 had another one" in said
+    assert f"`axolotl inference` asks {asked} (--prompter" in said
+    kept(first, CHAT)
+    assert f"with the tokenizer; `axolotl inference` asks {asked} (" in " ".join(
+        capsys.readouterr().err.split()
+    )

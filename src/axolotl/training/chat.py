@@ -8,6 +8,7 @@ from typing import Any
 from axolotl.config import Sections
 from axolotl.core.console import note
 from axolotl.data.encoder import Encoder
+from axolotl.data.entries import of_first_entry
 from axolotl.formats import bind, shared_settings
 from axolotl.records import TokenizerFacts
 
@@ -28,11 +29,23 @@ def keep_template(tokenizer: Any, options: Sections) -> None:
     if template != facts.chat_template:
         tokenizer.chat_template = template
     others = [f"datasets.{number}" for number, other in found if other != template]
-    if others:
-        note(
-            f"the chat template of datasets.{first} is saved with the tokenizer, and questions are "
-            f"asked in it; {', '.join(others)} had another one in training"
-        )
+    if not others and first == 0:
+        return
+    had = f" ({', '.join(others)} had another one in training)" if others else ""
+    note(
+        f"the chat template of datasets.{first} is saved with the tokenizer{had}; "
+        f"`axolotl inference` asks {_asked(options, first)} (--prompter chooses another format)"
+    )
+
+
+def _asked(options: Sections, first: int) -> str:
+    """How questions are asked: in the format of the first dataset, whichever has a template."""
+    kind = of_first_entry(options)["type"]
+    if first == 0:
+        return "in it"
+    if kind is None:
+        return "without any format, as datasets.0 is tokens already"
+    return f"in the format of datasets.0, {kind if isinstance(kind, str) else 'its own texts'}"
 
 
 def _templates(options: Sections, facts: TokenizerFacts) -> Iterator[tuple[int, str]]:
