@@ -243,12 +243,53 @@ def test_a_template_that_is_no_jinja(template: str, message: str) -> None:
     [
         ("{% for m in messages[::-1] %}{{ m.content }}{% endfor %}", "cannot be followed"),
         ("{% for m in messages[::2] %}{{ m.content }}{% endfor %}", "writes nothing for turn 2"),
+        (
+            "{% for p in messages | batch(2) %}[{{ p[0].content }}]{{ p[1].content }}</s>{% endfor %}",
+            "cannot be followed",
+        ),
+        (
+            "{% for p in messages | batch(2) %}{% if p[1] %}[{{ p[0].content }}]{{ p[1].content }}</s>"
+            "{% endif %}{% endfor %}",
+            "cannot be followed",
+        ),
+        (
+            "{% for i in range(0, messages | length, 2) %}[{{ messages[i].content }}]"
+            "{{ messages[i + 1].content }}</s>{% endfor %}",
+            "cannot be followed",
+        ),
+        ("{{ messages | length }}" + BY_INDEX, "cannot be followed"),
     ],
 )
 def test_a_template_that_writes_no_turn_behind_the_other(template: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         compile_template(template).place(TALK, VARIABLES)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("asked", ["<assistant>", "<assistant><think>"])
+def test_what_refuses_to_end_with_a_question_is_followed_by_asking_for_answers(asked: str) -> None:
+    template = (
+        "{% if messages[-1].role != 'assistant' and not add_generation_prompt %}"
+        "{{ raise_exception('no answer') }}{% endif %}"
+        + BY_INDEX
+        + "{% if add_generation_prompt %}"
+        + asked
+        + "{% endif %}"
+    )
+    placed = compile_template(template).place([SYSTEM, *TALK[:2]], VARIABLES)
+    assert [placed.text[slice(*span)] for span in placed.spans if span] == [
+        "<system>Be brief.</s><user>Hi.</s>",
+        "<assistant>Yes?</s>",
+    ]
+
+
+def test_a_system_text_does_not_come_to_stand_in_an_answer() -> None:
+    template = (
+        "{% if messages[-1].role == 'system' %}{{ raise_exception('system alone') }}{% endif %}"
+        + BY_INDEX
+    )
+    with pytest.raises(DataError, match="cannot be followed"):
+        compile_template(template).place([SYSTEM, TALK[1]], VARIABLES)
 
 
 def test_formatting_reaches_no_internals_either() -> None:

@@ -95,7 +95,7 @@ def test_a_space_goes_with_the_word_behind_it() -> None:
     ("template", "message"),
     [
         ("{{ raise_exception('never') }}", "takes no plain conversation: .*never"),
-        ("{{ messages | length }}", "writes nothing for turn"),
+        ("{{ messages | length }}", "cannot be followed"),
         ("{% for m in messages %}{% for c in m.content %}{{ c.text }}{% endfor %}!{% endfor %}", "leaves out what is said"),
         ("{% for m in messages[::-1] %}{{ m.content }}{% endfor %}", "takes no plain conversation"),
     ],

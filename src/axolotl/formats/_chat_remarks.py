@@ -11,7 +11,8 @@ from axolotl.formats._masks import EndRules, turn_ends
 from axolotl.formats._messages import REASONING, Chat
 from axolotl.formats._turns import EMPTY_TURN, MODEL_FIRST, TWO_IN_A_ROW
 from axolotl.records import TokenizerFacts
-from axolotl.templates.render import ChatTemplate, Rendered
+from axolotl.templates.places import Rendered
+from axolotl.templates.render import ChatTemplate
 from axolotl.templates.shape import Shape
 
 UNSTABLE = "the template writes an earlier turn otherwise once others follow"

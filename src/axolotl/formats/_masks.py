@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from axolotl.records import Segment
-from axolotl.templates.render import Rendered, Span
+from axolotl.templates.places import Rendered, Span
 from axolotl.templates.shape import Shape
 
 Ends = Literal["turn", "all", "last", "none"]

@@ -10,30 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from axolotl.errors import ConfigError, DataError
+from axolotl.templates.places import Message, Rendered, in_order, spans_by_marks, spans_by_turns
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-Message = Mapping[str, Any]
-Span = tuple[int, int]
-UNFOLLOWED = "the chat template cannot be followed: it does not write one turn after the other"
 _DAY = "strftime_now"
 _FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class Rendered(NamedTuple):
-    """A conversation as text.
-
-    Args:
-        text: The text.
-        spans: Where each message stands in it; None for one that has no place of its own.
-    """
-
-    text: str
-    spans: list[Span | None]
 
 
 class ChatTemplate:
@@ -114,9 +100,9 @@ class ChatTemplate:
         marks = Marks(messages)
         marked = self._render(messages, variables, tools=tools, prompt=prompt, marks=marks)
         pieces = marked.split(MARK)
-        if not _in_order(pieces, len(marks.set)):
+        if not in_order(pieces, len(marks.set)):
             return None
-        spans = _spans(pieces[::2], marks.set, messages)
+        spans = spans_by_marks(pieces[::2], marks.set, messages)
         if spans is None:
             return None
         text = "".join(pieces[::2])
@@ -134,35 +120,12 @@ class ChatTemplate:
         *,
         prompt: bool,
     ) -> Rendered:
-        text = self.render(messages, variables, tools=tools, prompt=prompt)
+        def render(some: Sequence[Message], *, prompt: bool) -> str:
+            return self.render(some, variables, tools=tools, prompt=prompt)
+
+        text = render(messages, prompt=prompt)
         eos = str(variables.get("eos_token") or "")
-        spans: list[Span | None] = []
-        begin = 0
-        for number, message in enumerate(messages, start=1):
-            try:
-                part = self.render(messages[:number], variables, tools=tools)
-            except DataError:
-                if message["role"] == "assistant":
-                    raise
-                spans.append(None)  # a system turn alone, say
-                continue
-            end = len(part)
-            if not text.startswith(part):  # an end token may stand behind the last turn alone
-                end -= len(eos) if eos and part.endswith(eos) else 0
-                if not text.startswith(part[:end]):
-                    end = 0
-            if end == begin and _says_something(message):
-                raise DataError(
-                    f"the chat template writes nothing for turn {number}, from the assistant",
-                    hint="choose a chat_template that has a form for it",
-                )
-            if end < begin:
-                raise DataError(
-                    UNFOLLOWED, hint="choose another chat_template, or mend chat_template_jinja"
-                )
-            spans.append((begin, end))
-            begin = end
-        return Rendered(text, spans)
+        return Rendered(text, spans_by_turns(render, messages, text, eos=eos))
 
     def _render(
         self,
@@ -263,57 +226,3 @@ def _way_out(messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
         what = f"turn {silent[0]} calls tools and says nothing" if silent else "the row has tools"
         return f"{what}; choose a chat_template that has a form for that, such as qwen_25 or qwen3"
     return "mend the row, or choose a chat_template that takes it"
-
-
-def _in_order(pieces: Sequence[str], count: int) -> bool:
-    """Whether every mark came out, once and in order."""
-    return len(pieces) == 2 * count + 1 and pieces[1::2] == _numbers(count)
-
-
-def _says_something(message: Message) -> bool:
-    """Whether it is an answer that must have a place in the text."""
-    told = message.get("content") or message.get("tool_calls")
-    return message["role"] == "assistant" and bool(told)
-
-
-@lru_cache(maxsize=1024)
-def _numbers(count: int) -> list[str]:
-    return [str(number) for number in range(count)]
-
-
-def _spans(
-    texts: Sequence[str], marks: Sequence[tuple[int, int]], messages: Sequence[Message]
-) -> list[Span | None] | None:
-    """Where messages stand, from the texts between the marks; None where that is not clear.
-
-    A loop over messages may stand in another one, so what follows the end of the inner loop belongs
-    to the message of the outer one.
-    """
-    spans: list[Span | None] = [None] * len(messages)
-    reached: set[int] = set()
-    within: list[tuple[int, int]] = []
-    position = len(texts[0])
-    for (loop, number), text in zip(marks, texts[1:], strict=True):
-        if within and (within[-1][0] == loop or any(one == loop for one, _ in within)):
-            while within.pop()[0] != loop:
-                pass
-        if number >= 0:
-            within.append((loop, number))
-            reached.add(number)
-        if text and within:
-            owner = within[-1][1]
-            known = spans[owner]
-            if known is not None and known[1] != position:
-                return None
-            spans[owner] = (known[0] if known else position, position + len(text))
-        position += len(text)
-    last = 0
-    for number, (message, span) in enumerate(zip(messages, spans, strict=True)):
-        if span is None and message["role"] != "system":
-            if number not in reached or _says_something(message):
-                return None
-        elif span is not None:
-            if span[0] < last:
-                return None
-            last = span[1]
-    return spans

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from axolotl.errors import ConfigError, DataError
-from axolotl.templates.render import UNFOLLOWED, ChatTemplate, Message, Rendered, Span, common_start
+from axolotl.templates.places import UNFOLLOWED, Message, Rendered, Span
+from axolotl.templates.render import ChatTemplate, common_start
 
 _TOKEN_LIKE = re.compile(r"<[^<>\s]+>|\[\|\w+\|\]")
 """What looks like the text of a token."""
