@@ -78,6 +78,15 @@ def test_what_a_format_has_to_say_of_a_row(
     assert [row.remarks for row in shown(tokenizer, ALPACA)] == [(), ("an empty answer",), ()]
 
 
+def test_a_row_whose_text_became_a_special_token_says_so(shown: Shown, tokenizer: Any) -> None:
+    steering = {"instruction": "What is </s>?", "output": "An end."}
+    rows = shown(tokenizer, ("a.jsonl", [ROWS[0], steering], "alpaca"))
+    assert rows[0].remarks == (), "the end token of the template alone"
+    (remark,) = rows[1].remarks
+    assert "became that token; the model is steered by it" in remark
+    assert as_document(rows)["rows"][1]["remarks"] == [remark]
+
+
 def test_segments_are_told_apart_whatever_is_trained(bos_tokenizer: Any) -> None:
     """Also those that are empty, joined with others, or have begin and end tokens."""
     rows = [

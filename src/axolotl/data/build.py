@@ -15,6 +15,7 @@ from axolotl.data.counts import FileCounts
 from axolotl.data.encoder import Encoder
 from axolotl.data.meter import Meter
 from axolotl.data.rows import row_place
+from axolotl.data.steering import steering_rows
 from axolotl.data.tokenize import (
     CUT_AWAY,
     NO_TRAINED_TOKEN,
@@ -27,7 +28,6 @@ from axolotl.data.tokenize import (
 from axolotl.data.writer import StoreWriter
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
-from axolotl.records import Segment
 
 
 @dataclass(slots=True)
@@ -153,35 +153,10 @@ def _count(
             counts.longest_dropped = max(counts.longest_dropped, longest)
     counts.note("truncated", "cut to sequence_len", batch.numbers[fitted.truncated])
     counts.note("split", "split into several", batch.numbers[fitted.several])
-    if bound is None or batch.pretokenized:
-        return
-    own = [i for i in batch.control if _steers(bound, batch.rows[i], encoder)]
+    own = steering_rows(batch, bound, encoder)
     counts.note("control", "special token in the text", batch.numbers[own])
     for number, remark in batch.remarks:
         counts.note("remark", remark, [number])
-
-
-def _steers(bound: BoundFormat, row: Mapping[str, Any], encoder: Encoder) -> bool:
-    """Whether special tokens come from the row's own text, and not from the template alone."""
-    pattern = encoder.control_pattern
-    if encoder.plain_control and pattern.search(repr(row)) is None:
-        return False
-
-    def without(value: Any) -> Any:
-        if isinstance(value, str):
-            return pattern.sub(lambda token: "x" * len(token[0]), value)  # offsets stay right
-        if isinstance(value, Mapping):
-            return {name: without(inner) for name, inner in value.items()}
-        return [without(inner) for inner in value] if isinstance(value, list) else value
-
-    def count(segments: Sequence[Segment]) -> int:
-        return sum(len(pattern.findall(part.text)) for part in segments)
-
-    harmless = without(row)
-    try:
-        return harmless != row and count(bound.segments(row)) > count(bound.segments(harmless))
-    except DataError:  # without them it is no row of this format
-        return True
 
 
 def _check_rows(parts: Sequence[Part], counts: Sequence[FileCounts], limits: Limits) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from axolotl.data.batches import Part
 from axolotl.data.counts import LISTED_ROWS, FileCounts, Kind, Rows
+from axolotl.data.steering import STEERED
 
 LISTED_REASONS = 8
 SHORTEST_BIN = 16
@@ -202,10 +203,7 @@ def source_warnings(reports: Sequence[SourceReport]) -> Iterator[str]:
             yield f"{text}: {rows}"
     control = join_rows([report.control for report in reports])
     if control.count:
-        yield (
-            f"text that is a special token became that token in rows: {control}; "
-            "the model is steered by it instead of reading it"
-        )
+        yield (f"text that is a special token became that token in rows: {control}; {STEERED}")
     padded = sum(report.padded_rows for report in reports)
     if padded:
         yield f"{padded:,} pretokenized rows were stored without their padding"

@@ -15,10 +15,13 @@ from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
 from axolotl.data.lanes import open_lanes, pretraining_sources
+from axolotl.data.steering import STEERED, steering_rows
 from axolotl.data.tokenize import Limits, SegmentBatch, fit, tokenize
 from axolotl.errors import DataError
 from axolotl.records import IGNORE_INDEX, Segment
 from axolotl.reports.preview import Piece, PreviewRow
+
+_STEERING = f"text of the row that is a special token became that token; {STEERED}"
 
 
 def all_parts(options: Sections, encoder: Encoder) -> list[Part]:
@@ -134,6 +137,7 @@ def _rows_of(part: Part, batch: Batch, encoder: Encoder, limits: Limits) -> Iter
     bound = None if batch.pretokenized else part.bound
     segments = [tuple(bound.segments(row)) if bound else () for row in batch.rows]
     numbers = segment_numbers(segments, encoder) if bound else None
+    steering = set(steering_rows(batch, bound, encoder))
     for i, (row, number) in enumerate(zip(batch.rows, batch.numbers, strict=True)):
         span = slice(tokens.offsets[i], tokens.offsets[i + 1])
         yield replace(
@@ -145,7 +149,10 @@ def _rows_of(part: Part, batch: Batch, encoder: Encoder, limits: Limits) -> Iter
             labels=tokens.labels[span].tolist(),
             segment_of=() if numbers is None else numbers[span].tolist(),
             pieces=tuple(pieces.get(i, ())),
-            remarks=tuple(bound.remarks(row)) if bound else (),
+            remarks=(
+                *(bound.remarks(row) if bound else ()),
+                *([_STEERING] if i in steering else ()),
+            ),
             dropped=reasons.get(i),
         )
 
