@@ -16,7 +16,7 @@ from axolotl.config.load import load_config
 from axolotl.data.encoder import Encoder
 from axolotl.data.prepare import open_parts
 from axolotl.data.tokenize import Limits
-from axolotl.reports.preview import PreviewRow
+from axolotl.reports.preview import PreviewRow, summarise
 from axolotl.reports.preview_page import MOST_CHARACTERS, MOST_TOKENS, PageFacts, packs, page
 from axolotl.reports.preview_rows import preview_rows
 from tests.conftest import build_tokenizer
@@ -325,6 +325,25 @@ def test_plots_and_counts_of_each_source(tab: Page) -> None:
     assert tab.js("document.querySelectorAll('tbody svg').length") == 6
     assert tab.js("document.querySelectorAll('tbody svg path.line').length") == 3
     assert tab.js("document.querySelector('tbody rect.over').getBoundingClientRect().height") > 1
+
+
+@pytest.mark.parametrize("source", [None, 0, 1, 2])
+def test_the_line_of_the_filters_counts_as_the_table_does(
+    tab: Page, rows: list[PreviewRow], source: int | None
+) -> None:
+    mine = [row for row in rows if source is None or row.entry == f"datasets.{source}"]
+    found, whole = summarise(mine), sum(len(row.input_ids) for row in mine)
+    if source is not None:
+        set_value(tab, "source", str(source))
+        cells = f"[...document.querySelectorAll('tbody tr')][{source}].querySelectorAll('td')"
+        assert tab.js(f"{cells}[2].innerText") == f"{found['tokens']:,}"
+    words = tab.text("#count").split(" · ")
+    gone = whole - found["tokens"]
+    assert words[1] == f"{found['tokens']:,} tokens" + (
+        f", and {gone:,} not in the data" if gone else ""
+    )
+    assert words[2] == f"{100 * found['trained_tokens'] / found['tokens']:.1f} % trained"
+    assert bool(gone) == (source in (None, 0))
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (375, False)])

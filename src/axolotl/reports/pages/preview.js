@@ -6,12 +6,14 @@
 
   // ---- one card for each row
 
+  const kept = (row) => row.pieces.reduce((sum, [begin, end]) => sum + end - begin, 0);
+
   function rowCard(row) {
     const head = make("div", "head", make("h2", "", nameOf(row)));
     const card = make("article", "", head);
     head.append(make("span", "quiet", data.sources[row.source].type));
     if (row.fate !== "bad") {
-      const share = percent(row.trained, row.pieces.length ? row.pieces.reduce((sum, [a, b]) => sum + b - a, 0) : row.tokens);
+      const share = percent(row.trained, row.pieces.length ? kept(row) : row.tokens);
       head.append(make("span", "quiet", `${plural(row.tokens, "token")}, ${number(row.trained)} trained (${share})`));
     }
     if (row.fate) head.append(make("span", "badge", row.fate === "bad" ? `bad: ${row.words}` : row.words));
@@ -92,8 +94,12 @@
       card.querySelectorAll(".bar button").forEach((part, k) => part.classList.toggle("dim", !chosen[data.packs[i][k][0]]));
     });
     const rows = data.rows.filter((_, i) => chosen[i]);
-    const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
-    const counted = `${number(rows.length)} of ${plural(data.rows.length, "row")} · ${plural(sum("tokens"), "token")} · ${percent(sum("trained"), sum("tokens"))} trained`;
+    const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
+    const tokens = sum(kept); // as in the table of the sources
+    const trained = percent(sum((row) => (row.pieces.length ? row.trained : 0)), tokens);
+    const lost = sum((row) => row.tokens) - tokens;
+    const beside = lost ? `, and ${number(lost)} not in the data` : "";
+    const counted = `${number(rows.length)} of ${plural(data.rows.length, "row")} · ${plural(tokens, "token")}${beside} · ${trained} trained`;
     $("count").textContent = view === "rows" ? counted : `${counted} · ${plural(shown().length, "packed row")}`;
   }
 
