@@ -152,6 +152,20 @@ def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
     assert found["error"].startswith("DataError: hf://datasets/me/set: cannot be read")
 
 
+def test_without_a_connection_there_is_what_was_read_before(tmp_path: Path) -> None:
+    with FakeHub() as gone:
+        gone.put("me/set", {"train.jsonl": rows("a", "b")})
+        with HubClient(gone, tmp_path) as client:
+            before = client.ask("find", path="me/set")
+    with HubClient(gone, tmp_path) as client:
+        assert client.ask("find", path="me/set") == before
+        found = client.ask("find", path="me/none")["error"]
+        said = client.said()
+    assert "'me/none' is no local file or folder, and not to be had from the hub" in found
+    assert "hint: if a local file is meant, check its path" in found
+    assert "thrown while requesting" not in said
+
+
 def test_a_hub_that_is_not_reached_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
 
@@ -160,5 +174,7 @@ def test_a_hub_that_is_not_reached_is_asked_no_more(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", None)
-    with pytest.raises(DataError, match=r"Couldn't reach 'me/set'[^$]*hint: check the connection"):
+    with pytest.raises(
+        DataError, match=r"Couldn't reach 'me/set'[^$]*hint: if a local file is meant"
+    ):
         find_sources("me/set", data_files="a.jsonl")

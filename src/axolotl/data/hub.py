@@ -13,6 +13,7 @@ from typing import Any
 
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_values
+from axolotl.core.hub_reach import hub_asked_briefly
 from axolotl.data.files import FileSource, open_files
 from axolotl.data.listing import few
 from axolotl.data.rows import RowChunk
@@ -91,15 +92,16 @@ def open_hub(
 
     options: dict[str, Any] = {} if wanted.token is None else {"token": wanted.token}
     try:
-        table = datasets.load_dataset(
-            path,
-            name,
-            data_files=list(data_files) or None,
-            data_dir=data_dir,
-            split=wanted.split,
-            revision=revision,
-            **options,
-        )
+        with hub_asked_briefly():
+            table = datasets.load_dataset(
+                path,
+                name,
+                data_files=list(data_files) or None,
+                data_dir=data_dir,
+                split=wanted.split,
+                revision=revision,
+                **options,
+            )
     except (*hub_faults(), RuntimeError, DatasetsError) as error:
         repository = _Repository(path, revision, options)
         reached = not isinstance(error, ConnectionError)
@@ -179,9 +181,15 @@ def _unopened(path: str, key: str, error: Exception, repository: _Repository) ->
 
     said = str(error).lower()
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        hint = "HF_HUB_OFFLINE is set: only datasets in the local cache can be used"
+        hint = (
+            "if a local file is meant, check its path; HF_HUB_OFFLINE is set: only datasets in the "
+            "local cache can be used"
+        )
     elif isinstance(error, ConnectionError):
-        hint = "check the connection; HF_HUB_OFFLINE=1 takes what is in the local cache"
+        hint = (
+            "if a local file is meant, check its path; if not, the connection: without one, only "
+            "datasets in the local cache can be used"
+        )
     elif "token is required" in said:
         hint = "log in with `hf auth login`, or set HF_TOKEN"
     elif "script" in said:
@@ -197,7 +205,7 @@ def _unopened(path: str, key: str, error: Exception, repository: _Repository) ->
     else:
         hint = (
             "check the spelling and the connection; a private data set needs "
-            "`hf_use_auth_token: true` and `hf auth login`"
+            "`hf_use_auth_token: true` and `hf auth login`; if a local file is meant, check its path"
         )
     return DataError(
         f"'{path}' is no local file or folder, and not to be had from the hub: {hub_reason(error)}",
