@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axolotl.data.counts import LISTED_ROWS, FileCounts, Rows
-from axolotl.data.report import common_name, histogram, join_reasons, join_rows, listed
+from axolotl.data.report import common_name, histogram, join_reasons, join_rows, listed, titles
 from axolotl.formats import alpaca
 from tests.conftest import build_tokenizer
 from tests.data.conftest import Prepare, alpaca_rows, json_lines
@@ -77,8 +77,25 @@ def test_a_source_of_which_nothing_is_trained_is_said(
     path = write("e.jsonl", json_lines([{"instruction": "a", "output": ""}] * 2))
     warnings = run(*entries, {"path": path, "type": "alpaca"}).summary.warnings
     assert warnings == (
-        "nothing of datasets.2 (e.jsonl) is trained; no trained token: 2 (e.jsonl row 1, 2)",
+        "nothing of datasets.2 (e.jsonl) is trained; no trained token: 2 (row 1, 2)",
     )
+
+
+def test_sources_of_one_name_are_told_apart(run: Prepare, write: Write) -> None:
+    path = write("a.jsonl", json_lines(alpaca_rows(4)))
+    other = {"path": write("b.jsonl", json_lines(alpaca_rows(4))), "type": "alpaca"}
+    plain, chat = {"path": path, "type": "alpaca"}, {"path": path, "type": "alpaca:chat"}
+
+    def called(*entries: dict[str, Any], **options: Any) -> list[str]:
+        return list(titles(run(*entries, **options).summary.by_source).values())
+
+    assert called(plain, chat, other) == ["a.jsonl, alpaca", "a.jsonl, alpaca:chat", "b.jsonl"]
+    assert called(plain, chat, plain) == [f"a.jsonl, datasets.{i}" for i in range(3)]
+    assert called(plain, test_datasets=[plain]) == ["a.jsonl", "a.jsonl (evaluated)"]
+    weighted = run(plain, chat | {"weight": 2}).summary.weighted
+    assert [str(source) for source in weighted] == ["a.jsonl, alpaca:chat 2 times: 8 of 4"]
+    (warning,) = run(plain, chat, val_set_size=2, shuffle_merged_datasets=False).summary.warnings
+    assert "no held-out row is of a.jsonl, alpaca: " in warning
 
 
 def test_what_a_format_remarks_is_counted_and_said(

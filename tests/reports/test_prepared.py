@@ -48,6 +48,7 @@ def printed(*reports: SourceReport, width: int) -> list[str]:
 PLAIN = report("alpaca.jsonl")
 FULL = report(
     PATH,
+    key="datasets.1",
     rows_read=1_234_567,
     rows_kept=999_999,
     tokens=987_654_321,
@@ -127,6 +128,24 @@ def test_a_source_without_rows_is_shown() -> None:
     lines = printed(gone, width=80)
     assert lines[3].split() == ["a", "1,000", "0", "0", "0", "0%", "120", "256"]
     assert "Lengths in tokens" not in lines
+
+
+def test_sources_of_one_file_are_told_apart() -> None:
+    other = report("alpaca.jsonl", key="datasets.1", format="completion", dropped=FULL.dropped)
+    lines = printed(PLAIN, other, width=80)
+    for name in ("alpaca.jsonl, alpaca ", "alpaca.jsonl, completion "):
+        assert sum(line.startswith(name) for line in lines) == 2
+    assert "alpaca.jsonl, completion" in lines, "above what was not kept of it"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_blanks_end_a_line_in_a_pipe(terminal: bool) -> None:
+    console = Console(width=60, force_terminal=terminal, color_system=None)
+    with console.capture() as found:
+        print_sources([PLAIN, FULL], console)
+    lines = found.get().splitlines()
+    assert any(line != line.rstrip() for line in lines) == terminal
+    assert [line.rstrip() for line in lines] == printed(PLAIN, FULL, width=60)
 
 
 def test_sources_that_are_only_evaluated_are_marked() -> None:

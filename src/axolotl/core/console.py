@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress
 
 
@@ -51,6 +51,24 @@ def note_once(text: str) -> None:
         note(text)
 
 
+def print_block(block: RenderableType, to: Console) -> None:
+    """Print a table or paragraph; in a pipe or a file without the blanks that fill up its lines.
+
+    Args:
+        block: What is printed.
+        to: Where.
+    """
+    from rich.text import Text
+
+    if to.is_terminal:
+        to.print(block)
+        return
+    with to.capture() as found:
+        to.print(block)
+    text = "\n".join(line.rstrip() for line in found.get().splitlines())
+    to.print(Text(text), soft_wrap=True)
+
+
 def print_pairs(title: str, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
     """A two-column table: what, and its value."""
     from rich.table import Table
@@ -61,7 +79,7 @@ def print_pairs(title: str, pairs: Mapping[str, object] | Iterable[tuple[str, ob
     table.add_column(overflow="fold")
     for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
         table.add_row(Text(str(name)), Text(str(value)))  # values may hold [brackets]
-    console().print(table)
+    print_block(table, console())
 
 
 def progress(unit: str) -> Progress:

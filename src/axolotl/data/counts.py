@@ -43,6 +43,14 @@ class Rows:
         )
         return f"{self.count:,} ({where}{', …' if self.count > len(shown) else ''})"
 
+    def below(self, name: str) -> str:
+        """As text where the name of their file has been said already.
+
+        >>> Rows(2, (("a.jsonl", 3), ("a.jsonl", 7))).below("a.jsonl")
+        '2 (row 3, 7)'
+        """
+        return str(self).replace(f"({name} row", "(row")
+
 
 @dataclass(slots=True)
 class Group:

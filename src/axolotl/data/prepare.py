@@ -26,6 +26,7 @@ from axolotl.data.report import (
     join_rows,
     source_reports,
     source_warnings,
+    titles,
 )
 from axolotl.data.select import REPEATED_HELD_OUT, Choices, Selection, select_rows
 from axolotl.data.store import StoreFiles, TokenStore
@@ -170,6 +171,7 @@ def _summary(
 ) -> PrepareSummary:
     every = [made, test] if test else [made]
     reports = [report for one in every for report in one.reports()]
+    called = titles(reports)
     used = [store for store in prepared if store is not None]
     return PrepareSummary(
         rows_read=sum(report.rows_read for report in reports),
@@ -185,9 +187,9 @@ def _summary(
         unweighted_rows=selection.unweighted_rows,
         eval_rows=selection.held_out.size,
         weighted=[
-            WeightedRows(f"datasets.{w.number}", name, w.weight, w.rows, w.trained)
+            WeightedRows(key, called[key], w.weight, w.rows, w.trained)
             for w in selection.weighted
-            for name in [r.name for r in reports if r.key == f"datasets.{w.number}"]
+            for key in [f"datasets.{w.number}"]
         ],
         other_parts=selection.other_parts,
         part=choices.part,
@@ -245,7 +247,8 @@ def _warnings(
         yield f"{both:,} of the held-out rows stand word for word among the training rows too"
     if test is None and selection.held_out.size:
         evaluated = set(made.sets[selection.held_out].tolist())
-        there = {int(r.key.rpartition(".")[2]): r.name for r in reports if r.rows_kept}
+        called = titles(reports)
+        there = {int(r.key.rpartition(".")[2]): called[r.key] for r in reports if r.rows_kept}
         if left := [there[number] for number in there if number not in evaluated]:
             why = (
                 f"as few as {selection.held_out.size} are held out"

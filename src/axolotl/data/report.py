@@ -71,6 +71,11 @@ class SourceReport:
         return self.trained_tokens / self.tokens if self.tokens else 0.0
 
     @property
+    def evaluated(self) -> bool:
+        """Whether it is of `test_datasets`."""
+        return self.key.startswith("test_datasets.")
+
+    @property
     def left_out(self) -> dict[str, Rows]:
         """All rows that are not in the store, by reason."""
         return {**self.dropped, **{f"cannot be used: {text}": r for text, r in self.bad.items()}}
@@ -196,7 +201,9 @@ def source_warnings(reports: Sequence[SourceReport]) -> Iterator[str]:
     """What is worth a look in what became of the rows."""
     for report in reports:
         if not report.trained_tokens:
-            reasons = "; ".join(f"{text}: {rows}" for text, rows in report.left_out.items())
+            reasons = "; ".join(
+                f"{text}: {rows.below(report.name)}" for text, rows in report.left_out.items()
+            )
             yield f"nothing of {report.key} ({report.name}) is trained; {reasons}"
     for report in reports:
         for text, rows in report.remarks.items():
@@ -207,6 +214,28 @@ def source_warnings(reports: Sequence[SourceReport]) -> Iterator[str]:
     padded = sum(report.padded_rows for report in reports)
     if padded:
         yield f"{padded:,} pretokenized rows were stored without their padding"
+
+
+def titles(reports: Sequence[SourceReport]) -> dict[str, str]:
+    """What to call each source in a list of all, by its key.
+
+    Its name, and whether it is only evaluated on; where several have the same, their types as well,
+    or their keys where those are the same too.
+
+    Args:
+        reports: The sources.
+    """
+    named: dict[str, list[SourceReport]] = {}
+    for report in reports:
+        title = report.name + (" (evaluated)" if report.evaluated else "")
+        named.setdefault(title, []).append(report)
+    found: dict[str, str] = {}
+    for title, same in named.items():
+        typed = len({report.format for report in same}) == len(same)
+        for report in same:
+            more = f", {report.format if typed else report.key}" if len(same) > 1 else ""
+            found[report.key] = title + more
+    return found
 
 
 def common_name(labels: Sequence[str]) -> str:

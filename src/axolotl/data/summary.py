@@ -17,7 +17,7 @@ class WeightedRows:
 
     Args:
         key: Its place in the YAML file, such as `datasets.0`.
-        name: Its file, or where its files are.
+        name: What it is called among all sources: its file, or where its files are.
         weight: How often they are trained.
         rows: Its rows to train on.
         trained: How many rows an epoch has of them.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from axolotl.core.console import print_block
 from axolotl.data.counts import Rows
-from axolotl.data.report import SourceReport, listed
+from axolotl.data.report import SourceReport, listed, titles
 from axolotl.data.tokenize import TOO_LONG
 
 if TYPE_CHECKING:
@@ -31,31 +32,28 @@ def print_sources(reports: Sequence[SourceReport], console: Console) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    wide = [_counts(report, wide=True) for report in reports]
-    tight = [_counts(report, wide=False) for report in reports]
+    called = titles(reports)
+    names = [called[report.key] for report in reports]
+    wide = [[name, *_counts(r, wide=True)] for name, r in zip(names, reports, strict=True)]
+    tight = [[name, *_counts(r, wide=False)] for name, r in zip(names, reports, strict=True)]
     _print_table("Rows", COUNTS, wide, tight, console)
     if any(rows for report in reports for _, rows in report.lengths):
-        header, cells = _lengths(reports, console.width)
+        header, bars = _lengths(reports, console.width)
+        cells = [[name, *row] for name, row in zip(names, bars, strict=True)]
         _print_table("Lengths in tokens", header, cells, cells, console)
-    for report in reports:
+    for name, report in zip(names, reports, strict=True):
         lines = list(_details(report))
         if lines:
-            console.print(Text(f"\n{_title(report)}", style="bold"), soft_wrap=True)
+            console.print(Text(f"\n{name}", style="bold"), soft_wrap=True)
         for line in lines:
-            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+            print_block(Padding(Text(line), (0, 0, 0, 2), expand=False), console)
     console.print()
-
-
-def _title(report: SourceReport) -> str:
-    """The name of a source, and whether its rows are only evaluated on."""
-    return report.name + (" (evaluated)" if report.key.startswith("test_datasets.") else "")
 
 
 def _counts(report: SourceReport, *, wide: bool) -> list[str]:
     dropped = sum(rows.count for rows in report.left_out.values())
     share = percent(report.trained_tokens, report.tokens)
     return [
-        _title(report),
         short(report.rows_read),
         short(report.rows_kept),
         short(report.split.count),
@@ -95,7 +93,7 @@ def _print_table(
     for row in cells:
         table.add_row(*(Text(row[i] if i else shorten(row[i], room)) for i in shown))
     console.print(Text(f"\n{title}", style="bold"))
-    console.print(table)
+    print_block(table, console)
 
 
 def _lengths(reports: Sequence[SourceReport], width: int) -> tuple[list[str], list[list[str]]]:
@@ -115,7 +113,7 @@ def _lengths(reports: Sequence[SourceReport], width: int) -> tuple[list[str], li
         counts = [rows for _, rows in report.lengths]
         shown = [sum(counts[: first_shown + 1]), *counts[first_shown + 1 : last + 1]]
         tallest = max(shown)
-        rows.append([_title(report), *(_bar(count, tallest, sum(shown)) for count in shown)])
+        rows.append([_bar(count, tallest, sum(shown)) for count in shown])
     return header, rows
 
 
@@ -127,7 +125,7 @@ def _bar(count: int, tallest: int, whole: int) -> str:
 
 def _details(report: SourceReport) -> Iterator[str]:
     def said(rows: Rows) -> str:
-        return str(rows).replace(f"({report.name} row", "(row")  # the name stands above
+        return rows.below(report.name)
 
     for reason, rows in listed(report.left_out):
         longest = report.longest_dropped_tokens

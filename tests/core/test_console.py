@@ -1,0 +1,19 @@
+"""What the user sees, in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from axolotl.core.console import print_pairs
+
+LONG = "a value [in brackets] :smile: that is much longer than the others"
+
+
+def test_no_blanks_end_the_lines_of_a_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    print_pairs("Prepared", {"rows": 8, "of what": LONG, "folder": "a/b"})
+    assert capsys.readouterr().err.splitlines() == [
+        "Prepared",
+        "  rows       8",
+        f"  of what    {LONG}",
+        "  folder     a/b",
+    ]
