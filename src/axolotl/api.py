@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from axolotl.artifacts.merge import MergeReport
     from axolotl.data.prepare import Prepared
+    from axolotl.packing.loader import SampleStore
     from axolotl.records import RunResult
     from axolotl.training.evaluation import EvalResult
-    from axolotl.training.run_data import Samples
 
 Source = str | Path | Mapping[str, Any] | Config | Resolved
 
@@ -75,7 +75,7 @@ def train(config: Source) -> RunResult:
     return trained.result
 
 
-def _print_samples(settings: Resolved) -> Callable[[Samples, Any], object] | None:
+def _print_samples(settings: Resolved) -> Callable[[SampleStore, Any], object] | None:
     """What `debug` prints of the prepared data."""
     from axolotl.reports.preview_text import print_samples
 

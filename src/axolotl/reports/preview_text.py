@@ -10,12 +10,13 @@ import numpy as np
 
 from axolotl.core.console import console
 from axolotl.data.encoder import Encoder
-from axolotl.data.store import TokenStore
 from axolotl.records import IGNORE_INDEX
 from axolotl.reports.preview import PreviewRow
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from axolotl.packing.loader import SampleStore
 
 TRAINED, MASKED, SPECIAL, BEYOND = "green", "dim", "reverse", "dim strike"
 VISIBLE = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
@@ -99,19 +100,19 @@ def render_tokens(
 
 
 def print_samples(
-    store: TokenStore, tokenizer: Any, *, seed: int, count: int = 5, text_only: bool = False
+    samples: SampleStore, tokenizer: Any, *, seed: int, count: int = 5, text_only: bool = False
 ) -> None:
     """Print some prepared rows on standard error, token by token.
 
     Args:
-        store: The rows.
+        samples: The rows.
         tokenizer: Decodes the ids.
         seed: Seed of the choice.
         count: How many, chosen at random; one may come twice.
         text_only: Leave out `(label, id)`.
     """
-    for index in np.random.default_rng(seed).choice(len(store), count):
-        row = store[int(index)]
+    for index in np.random.default_rng(seed).choice(len(samples), count):
+        row = samples[int(index)]
         text = render_tokens(
             row.input_ids.tolist(), row.labels.tolist(), tokenizer, text_only=text_only
         )

@@ -23,6 +23,7 @@ from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id, save_early
+from axolotl.packing.loader import SampleStore
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
@@ -40,7 +41,7 @@ from axolotl.training.evaluation import EvalResult
 from axolotl.training.fingerprint import Fingerprint, check_resume, fingerprint
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
-from axolotl.training.run_data import PreparedData, RunData, Samples
+from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.schedule import lr_factor
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
 from axolotl.training.streaming import BufferMark
@@ -90,7 +91,7 @@ def run_training(
     resolved: Resolved,
     *,
     on_start: Callable[[], object],
-    on_prepared: Callable[[Samples, Any], object] | None = None,
+    on_prepared: Callable[[SampleStore, Any], object] | None = None,
 ) -> Trained:
     """Prepare, train, evaluate.
 

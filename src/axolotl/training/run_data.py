@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
-from axolotl.records import TokenRow
+from axolotl.packing.loader import SampleStore
 
 if TYPE_CHECKING:
     from axolotl.training.data import Plan
-
-
-class Samples(Protocol):
-    """Samples by number."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> TokenRow: ...
 
 
 class RunData(Protocol):
@@ -30,7 +23,7 @@ class RunData(Protocol):
         ...
 
     @property
-    def shown(self) -> Samples:
+    def shown(self) -> SampleStore:
         """Some samples, to be looked at."""
         ...
 
@@ -72,7 +65,7 @@ class PreparedData:
         return self.prepared.eval
 
     @property
-    def shown(self) -> Samples:
+    def shown(self) -> SampleStore:
         """The rows to train on."""
         return self.prepared.train
 
