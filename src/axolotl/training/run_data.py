@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
+from axolotl.data.summary import PrepareSummary
 from axolotl.packing.loader import SampleStore
 
 if TYPE_CHECKING:
@@ -89,13 +91,11 @@ class PreparedData:
     def lines(self, plan: Plan) -> Mapping[str, str]:
         """Rows, tokens, packing."""
         summary, train = self.prepared.summary, self.prepared.train
-        rows = [*summary.dropped_rows.items(), *summary.equal_rows.items()]
-        dropped = "; ".join(f"{gone} {why}" for why, gone in rows if gone.count)
         share = train.trained_tokens / max(1, train.tokens)
         return {
             "rows": f"{summary.train_rows:,} to train on, {summary.eval_rows:,} "
-            f"{'to evaluate on' if summary.test_key else 'held out'}, "
-            f"dropped: {dropped or 'none'}",
+            f"{'to evaluate on' if summary.test_key else 'held out'}",
+            "dropped": _dropped_words(summary),
             "tokens": f"{train.tokens:,} per epoch, {train.trained_tokens:,} ({share:.0%}) of them "
             "trained",
             "packing": packing_words(plan),
@@ -108,6 +108,17 @@ class PreparedData:
     def closing(self) -> Sequence[str]:
         """Nothing: all was said before the run."""
         return ()
+
+
+def _dropped_words(summary: PrepareSummary) -> str:
+    """How many rows are not used, and why; of those that cannot be used not what each is wrong in."""
+    reasons: Counter[str] = Counter()
+    for why, rows in (*summary.dropped_rows.items(), *summary.equal_rows.items()):
+        reasons[why.partition(": ")[0]] += rows.count
+    if not reasons.total():
+        return "none"
+    counts = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count)
+    return f"{counts} (`axolotl preprocess` names the rows)"
 
 
 def packing_words(plan: Plan) -> str:
