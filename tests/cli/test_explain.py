@@ -11,6 +11,9 @@ from click.testing import CliRunner, Result
 
 from axolotl.cli.explain import main
 from axolotl.config.paths import paths
+from axolotl.config.reference import default_words
+from axolotl.config.sources import DatasetSource
+from axolotl.formats import chat_template
 
 FILE = "base_model: m\ndatasets:\n  - path: d.jsonl\n    type: alpaca\nlora_r: 4\nsample_packing: true\n"
 
@@ -49,6 +52,31 @@ def test_what_an_option_takes_needs_and_who_looks_at_it() -> None:
     assert document("load_in_4bit")["waits"] == "every value"
     assert document("adapter")["waits"] == "qlora, llama-adapter"
     assert document("seed")["waits"] == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "rules"),
+    [
+        ("datasets.split_thinking", "false", []),
+        ("datasets.roles_to_train", "[assistant]", []),
+        ("datasets.0.train_on_eot", "as train_on_eos", []),
+        ("datasets.shards_idx", "0", ["one-shard-of-a-data-set"]),
+        ("test_datasets.type", "—", ["dataset-types"]),
+    ],
+)
+def test_a_key_inside_has_its_own_default_and_rules(
+    key: str, default: str, rules: list[str]
+) -> None:
+    found = document(key)
+    assert (found["default"], list(found["rules"])) == (default, rules)
+
+
+def test_defaults_of_a_chat_are_those_of_the_format() -> None:
+    for name, info in chat_template.Options.model_fields.items():
+        words = default_words(info)
+        if words != "—":
+            words = words.replace('"', "")
+            assert default_words(DatasetSource.model_fields[name]) == words, name
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ class CustomPrompt(Section):
         default="instruction", description="Column with the instruction; every row needs it."
     )
     field_input: str = Field(default="input", description="Column with the input; may be empty.")
-    field_output: str = Field(default="output", description="Column with the answer.")
+    field_output: str = Field(
+        default="output", description="Column with the answer; every row needs it."
+    )
     format: str = Field(
         default="{instruction} {input} ",
         description="Prompt of a row with an input; braces that are meant as such are doubled.",
@@ -55,7 +57,8 @@ class DatasetSource(Section):
     )
     ds_type: Literal["json", "arrow", "parquet", "text", "csv"] | None = Field(
         default=None,
-        description="Kind of the files; by default their names and first bytes say it, else JSON Lines.",
+        description="Kind of the files.",
+        json_schema_extra={"implied": "what their names and first bytes say, else JSON Lines"},
     )
     data_files: str | list[str] | None = Field(
         default=None,
@@ -78,8 +81,8 @@ class DatasetSource(Section):
     shards_idx: int | None = Field(
         default=None,
         ge=0,
-        description="Which of the `shards` is taken; the first, 0, by default.",
-        json_schema_extra={"needs": "`shards`"},
+        description="Which of the `shards` is taken, counted from 0.",
+        json_schema_extra={"needs": "`shards`", "implied": "`0`"},
     )
     weight: float = Field(
         default=1.0,
@@ -96,7 +99,9 @@ class DatasetSource(Section):
         default=None, description="Branch, tag or commit of the data set's hub repository."
     )
     field: str | None = Field(
-        default=None, description="Column with the text, for `type: completion`; `text` by default."
+        default=None,
+        description="Column with the text, for `type: completion`.",
+        json_schema_extra={"implied": "`text`"},
     )
     conversation: str | None = Field(
         default=None,
@@ -106,19 +111,23 @@ class DatasetSource(Section):
     )
     field_human: str | None = Field(
         default=None,
-        description="What marks the user's turns, for `type: sharegpt`; `human` by default.",
+        description="What marks the user's turns, for `type: sharegpt`.",
+        json_schema_extra={"implied": "`human`, or `prompter` for sharegpt.load_guanaco"},
     )
     field_model: str | None = Field(
         default=None,
-        description="What marks the model's turns, for `type: sharegpt`; `gpt` by default.",
+        description="What marks the model's turns, for `type: sharegpt`.",
+        json_schema_extra={"implied": "`gpt`, or `assistant` for sharegpt.load_guanaco"},
     )
     prompt_templates: PromptTemplates | None = Field(
         default=None,
-        description="Wording of this data set's prompts; by default that of the whole file.",
+        description="Wording of this data set's prompts.",
+        json_schema_extra={"implied": "that of the whole file"},
     )
     chat_template: str | None = Field(
         default=None,
-        description="Chat template of this data set; by default that of the whole file.",
+        description="Chat template of this data set.",
+        json_schema_extra={"implied": "that of the whole file"},
     )
     chat_template_jinja: str | None = Field(
         default=None,
@@ -126,13 +135,14 @@ class DatasetSource(Section):
     )
     field_messages: str | None = Field(
         default=None,
-        description="Column with the list of turns; by default `messages`, or `conversations` where "
-        "only that is there.",
+        description="Column with the list of turns.",
+        json_schema_extra={"implied": "`messages`, or `conversations` where only that is there"},
     )
     message_property_mappings: dict[str, str] | None = Field(
         default=None,
         description="What the template calls a property of a turn ← what the row calls it, such as "
         "`content: value`.",
+        json_schema_extra={"implied": "`role` and `content`, or `from` and `value`, as they are"},
     )
     message_field_role: str | None = Field(
         default=None,
@@ -144,20 +154,26 @@ class DatasetSource(Section):
     )
     roles: dict[str, list[str]] | None = Field(
         default=None,
-        description="Role of the template ← names that the rows have for it.",
+        description="Role of the template ← further names that the rows have for it.",
+        json_schema_extra={
+            "implied": "human and user, gpt and assistant, system and tool are known"
+        },
     )
     roles_to_train: list[str] | None = Field(
         default=None,
-        description="Roles whose turns are trained; `[assistant]` by default.",
+        description="Roles whose turns are trained.",
+        json_schema_extra={"implied": "`[assistant]`"},
     )
     train_on_eos: TrainedEnds | None = Field(
         default=None,
         description="Which end tokens are trained: those that end a trained turn, all, the last of the "
-        "conversation, none; `turn` by default.",
+        "conversation, none.",
+        json_schema_extra={"implied": "`turn`"},
     )
     train_on_eot: TrainedEnds | None = Field(
         default=None,
-        description="The same for the other tokens that end a turn; by default as `train_on_eos`.",
+        description="The same for the other tokens that end a turn.",
+        json_schema_extra={"implied": "as `train_on_eos`"},
     )
     message_field_training: str | None = Field(
         default=None,
@@ -169,24 +185,29 @@ class DatasetSource(Section):
     )
     field_tools: str | None = Field(
         default=None,
-        description="Column with the tools that the template is told of; `tools` by default.",
+        description="Column with the tools that the template is told of.",
+        json_schema_extra={"implied": "`tools`"},
     )
     field_thinking: str | None = Field(
         default=None,
-        description="Key of a turn that holds its reasoning; `reasoning_content` by default.",
+        description="Key of a turn that holds its reasoning.",
+        json_schema_extra={"implied": "`reasoning_content`"},
     )
     template_thinking_key: str | None = Field(
         default=None,
-        description="What the template calls the reasoning; `reasoning_content` by default.",
+        description="What the template calls the reasoning.",
+        json_schema_extra={"implied": "`reasoning_content`"},
     )
     split_thinking: bool | None = Field(
         default=None,
         description="Take reasoning between `<think>` and `</think>` out of the content and hand it to "
         "the template as such.",
+        json_schema_extra={"implied": "`false`"},
     )
     drop_system_message: bool | None = Field(
         default=None,
         description="Leave the system turn out.",
+        json_schema_extra={"implied": "`false`"},
     )
     field_system: str | None = Field(
         default=None,

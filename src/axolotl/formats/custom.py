@@ -7,7 +7,9 @@
       no_input_format: "[INST] {instruction} [/INST]"
 
 The templates know `{instruction}`, `{input}` and `{system}`, and nothing can be asked of these.
-Braces that are meant as such are doubled.
+Braces that are meant as such are doubled. Every row needs the columns of the instruction and of the
+answer: a row without one is a bad row, and no empty text takes its place; only the input and the
+system text may be missing.
 """
 
 from __future__ import annotations

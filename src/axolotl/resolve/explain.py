@@ -74,17 +74,20 @@ def explain(key: Key, asked: str, resolved: Resolved | None = None) -> Explanati
         description=info.description or "",
         needs=known.get("needs", ""),
         waits=waits,
-        rules=_rules(top),
+        rules=_rules(key),
         value=None if resolved is None else _value(resolved.as_dict(), asked),
         origin="" if resolved is None else resolved.origin(asked),
         findings=findings,
     )
 
 
-def _rules(option: str) -> dict[str, str]:
-    """Rules that look at an option, and what each is about."""
-    found = {r.id: (r.check.__doc__ or "").partition("\n")[0] for r in RULES if option in r.keys}
-    if reasons := idle_because(option):
+def _rules(key: Key) -> dict[str, str]:
+    """Rules that look at an option, and what each is about; for a key inside, those that name it."""
+    top = key.path.partition(".")[0]
+    found = {r.id: (r.check.__doc__ or "").partition("\n")[0] for r in RULES if top in r.keys}
+    if key.parent:
+        return {rule: about for rule, about in found.items() if f"`{key.name}`" in about}
+    if reasons := idle_because(top):
         found["no-effect"] = f"It may change nothing: {'; or '.join(reasons)}."
     return found
 
