@@ -15,7 +15,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from axolotl.formats import bind
+from axolotl.formats import CUSTOM, bind
 from axolotl.registry import available, load
 
 HERE = Path(__file__).resolve().parent
@@ -78,11 +78,12 @@ def _forms(name: str, module: Any) -> Iterator[str]:
     for variant in variants:
         kind = f"{name}.{variant}" if variant else name
         try:
-            fields = bind(kind).fields
+            fields = bind({} if kind == CUSTOM else kind).fields
         except (ValidationError, ValueError):
             continue
         if fields:
-            rows.append(f"`{kind}`: rows have {', '.join(f'`{f}`' for f in fields)}")
+            written = "a mapping" if kind == CUSTOM else f"`{kind}`"
+            rows.append(f"{written}: rows have {', '.join(f'`{f}`' for f in fields)}")
     styles = (
         get_args(module.Options.model_fields[module.SUFFIX].annotation) if module.SUFFIX else []
     )

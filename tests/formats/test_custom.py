@@ -2,6 +2,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from axolotl.config import load_config
 from axolotl.errors import ConfigError, DataError
@@ -90,6 +91,16 @@ def test_a_template_can_ask_for_nothing_else(key: str, template: str, message: s
     config = load_config({"base_model": "m", "datasets": [{"path": "d", "type": {key: template}}]})
     (found,) = examine(config, machine=Machine(gpu=False, bf16=False)).errors
     assert (found.rule, found.key) == ("dataset-types", f"datasets.0.type.{key}")
+
+
+def test_the_name_alone_is_no_mapping() -> None:
+    config = load_config({"base_model": "m", "datasets": [{"path": "d", "type": "custom"}]})
+    (found,) = examine(config, machine=Machine(gpu=False, bf16=False)).errors
+    assert (found.rule, found.key) == ("dataset-types", "datasets.0.type")
+    assert "`type: custom` says nothing of the prompts" in found.message
+    assert found.hint.startswith("write a mapping")
+    mapping = yaml.safe_load(found.hint.split("`")[1])["type"]
+    assert bind(mapping).segments({"q": "Why?", "a": "So."})[0].text == "Q: Why? A: "
 
 
 def test_a_misspelt_key_of_the_mapping_names_the_nearest() -> None:

@@ -167,7 +167,7 @@ def bind(
 
     Raises:
         UnknownName: no such format or style; names the nearest.
-        ConfigError: the format has no such setting.
+        ConfigError: the format has no such setting, or `custom` is written as a name.
     """
     given = {k: v for k, v in (settings or {}).items() if v is not None}
     own = not isinstance(source_type, str)
@@ -175,6 +175,14 @@ def bind(
         _check_once(given, source_type, key=key, where=where)
         given |= source_type
         source_type = CUSTOM
+    elif source_type == CUSTOM:
+        raise ConfigError(
+            key,
+            f"`type: {CUSTOM}` says nothing of the prompts",
+            where=where,
+            hint="write a mapping with own templates in its place, such as "
+            '`type: {field_instruction: q, field_output: a, no_input_format: "Q: {instruction} A: "}`',
+        )
     name, mark, part = split_name(source_type)
     module = cast(Format, load("axolotl.formats", name, where=where))
     _check_settings(module, source_type, given, key=key, where=where)
