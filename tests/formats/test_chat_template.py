@@ -84,6 +84,7 @@ TEXT_CALL = {"type": "function", "function": {"name": "f", "arguments": '{"x": 1
 CALLED = '{"name": "f", "arguments": {"x": 1}}</s>'
 GPT = turns(*[({"user": "human"}.get(r, "gpt"), t) for r, t in TALK], keys=("from", "value"))
 PEOPLE = turns(("person", "Hi."), ("machine", "Yes?"), keys=("who", "says"))
+WITH_SYSTEM = {"messages": turns(("system", "Be brief."), *TALK[:2])}
 DETAIL = [
     {"begin_offset": 0, "end_offset": 0, "train": False},
     {"begin_offset": 1, "end_offset": 2, "train": True},
@@ -145,7 +146,24 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("message_field_training_detail", with_key(1, detail=DETAIL), {"message_field_training_detail": "detail"}, ["es?</s>", "So.</s>"]),
     ("detail in a masked turn", with_key(0, detail=DETAIL[1:]), {"message_field_training_detail": "detail", "roles_to_train": []}, ["i.<|eot|>"]),
     ("detail to the end of a turn", with_key(1, detail=[{"begin_offset": 3, "end_offset": 3, "train": True}]), {"message_field_training_detail": "detail", "roles_to_train": []}, ["?</s>"]),
-    ("detail masks the end", with_key(1, detail=[{"begin_offset": 3, "end_offset": 3, "train": False}]), {"message_field_training_detail": "detail"}, ["Yes", "So.</s>"]),
+    ("detail does not mask the end", with_key(1, detail=[{"begin_offset": 3, "end_offset": 3, "train": False}]), {"message_field_training_detail": "detail"}, ["Yes", "</s>", "So.</s>"]),
+    ("detail masks a whole turn", with_key(1, detail=[{"begin_offset": 0, "end_offset": 3, "train": False}]), {"message_field_training_detail": "detail"}, ["</s>", "So.</s>"]),
+    ("detail at the begin of a masked turn", with_key(0, detail=[{"begin_offset": 0, "end_offset": 0, "train": True}]), {"message_field_training_detail": "detail", "roles_to_train": []}, ["H", "<|eot|>"]),
+    ("detail that trains nothing", with_key(0, detail=[{"begin_offset": 0, "end_offset": 0, "train": False}]), {"message_field_training_detail": "detail", "roles_to_train": []}, []),
+    ("detail in a text with the sign of a border", with_key(1, content="\U0010fffcYes?", detail=DETAIL[:1]), {"message_field_training_detail": "detail"}, ["Yes?</s>", "So.</s>"]),
+    ("parts of which the last is masked", with_key(1, content=[PARTS[1], PARTS[0]]), {}, ["Yes?", "</s>", "So.</s>"]),
+    ("a further role", talk(TALK[0], ("critic", "No.")), {"roles": {"critic": ["critic"]}, "roles_to_train": ["critic"]}, ["No.<|eot|>"]),
+    ("a further role in ChatML", talk(TALK[0], ("critic", "No.")), {"roles": {"critic": ["judge"]}, "roles_to_train": ["critic"], "chat_template": "chatml"}, ["No.<|im_end|>"]),
+    ("user behind a system text", WITH_SYSTEM, {"roles_to_train": ["user"], "chat_template": "gemma3"}, ["Hi.<end_of_turn>"]),
+    ("user who says a part of the system text", {"messages": turns(("system", "Hi. Be brief."), *TALK[:2])}, {"roles_to_train": ["user"], "chat_template": "mistral_v1"}, ["Hi. [/INST]"]),
+    ("user behind tools", {**talk(), "tools": [TOOL]}, {"roles_to_train": ["user"], "chat_template": "llama4"}, ["Hi.<|eot|>", "Why?<|eot|>"]),
+    ("answer behind a system text", {"messages": turns(("system", "Be brief."), TALK[1])}, {"chat_template": "gemma3"}, ["Yes?<end_of_turn>"]),
+    ("answer with the words of the system text", {"messages": turns(("system", "Yes"), *TALK[:2])}, {"chat_template": "gemma3"}, ["Yes?<end_of_turn>"]),
+    ("two results in one turn", {"messages": [TALK_TURN, {"role": "assistant", "tool_calls": [CALL]}, *turns(("tool", "1"), ("tool", "2"))]}, {"chat_template": "qwen3", "roles_to_train": ["tool"]}, ["1\n</tool_response>", "2\n</tool_response><|im_end|>"]),
+    ("older call", {"messages": [TALK_TURN, {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": '{"x": 1}'}}]}, {}, [CALLED]),
+    ("older call without content", {"messages": [TALK_TURN, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": {"x": 1}}}]}, {}, [CALLED]),
+    ("older call by another name", with_key(1, content=None, call={"name": "f", "arguments": {"x": 1}}), {"message_property_mappings": {"function_call": "call"}}, [CALLED, "So.</s>"]),
+    ("no older call", with_key(1, function_call=None), {}, ALL),
     ("parts", with_key(1, content=PARTS), {}, ["Yes?</s>", "So.</s>"]),
     ("parts of text", with_key(1, content=["Ye", {"text": "s?"}]), {}, ALL),
     ("part that is trained", with_key(0, content=[PARTS[1] | {"train": True}]), {"roles_to_train": []}, ["Yes?<|eot|>"]),
@@ -177,7 +195,6 @@ def text(row: dict[str, Any], **settings: Any) -> str:
     return "".join(part.text for part in bound(**settings).segments(row))
 
 
-WITH_SYSTEM = {"messages": turns(("system", "Be brief."), *TALK[:2])}
 PLAIN = "<s><user>Hi.<|eot|>\n<assistant>Yes?</s>\n"
 SYSTEM = "<s><system>Be brief.<|eot|>\n<user>Hi.<|eot|>\n<assistant>Yes?</s>\n"
 
@@ -282,6 +299,12 @@ BROKEN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({**talk(), "tools": {"a": 1}}, {}, "'tools' is an object, not a list of tools", "list"),
     (with_key(1, mood=DEEP), {}, "nested too deeply", "take the row out"),
     (with_key(1, tool_calls=[{"function": {"name": "f", "arguments": "[" * 5000}}]), {}, "text and no JSON", "JSON text"),
+    (with_key(1, function_call=5), {}, r"'function_call' of turn 2 is a number \(5\), not a call with a name", "tool_calls"),
+    (with_key(1, function_call={"arguments": {}}), {}, "'function_call' of turn 2 is an object, not a call with a name", "tool_calls"),
+    (with_key(1, function_call="{x"), {}, "'function_call' of turn 2 is text and no JSON", "JSON text"),
+    (with_key(1, function_call={"name": "f"}, tool_calls=[CALL]), {}, "turn 2 has calls of tools, and 'function_call' as well", "one of the two"),
+    ({"messages": GPT}, {"message_property_mappings": {"role": "frm"}}, "turn 1 has no 'frm'", r"`message_property_mappings: \{role: from\}`, or take `role` out of it"),
+    ({"messages": GPT}, {"message_property_mappings": {"content": "text"}}, "turn 1 has no 'text'", r"`message_property_mappings: \{content: value\}`"),
     ({**talk(), "tools": [5]}, {}, "'tools' has a number .* no tool", "function"),
     ({**talk(), "rule": 5}, {"field_system": "rule"}, "'rule' is a number", "in quotes"),
     ({"messages": turns(("system", "a"))}, {"drop_system_message": True}, "no turns but a system text", ""),
@@ -338,6 +361,17 @@ def test_a_question_is_asked_as_in_training() -> None:
     assert not asked.train
 
 
+def loop(turn: str) -> dict[str, Any]:
+    """A template that writes each turn so."""
+    return {"chat_template_jinja": "{% for m in messages %}" + turn + "</s>\n{% endfor %}"}
+
+
+NO_SYSTEM = "the template adds a system text of its own to rows without one: You are Qwen, created by Alibaba Cloud. You are a helpful as…"  # fmt: skip
+UNSTABLE = "the template writes an earlier turn otherwise once others follow"
+CHANGES = "the template leaves out or changes the text of {} turns"
+WITH_CALL = {"messages": [TALK_TURN, {"role": "assistant", "content": "I look.", "tool_calls": [CALL]}, {"role": "tool", "content": "Cold."}, {"role": "assistant", "content": "So."}]}  # fmt: skip
+TOLD_TOOL = {"function": {"name": "f", "description": 'Looks "up".\nSlowly.'}}
+THOUGHT = with_key(3, content="<think>Hm.</think>So.")
 REMARKS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     (talk(), {}, []),
     (talk(*TALK[:2], TALK[1]), {}, ["two turns of one side in a row"]),
@@ -354,6 +388,25 @@ REMARKS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     (with_key(1, tool_calls=[CALL]), {"chat_template_jinja": SEEN.replace("eos_token if m.role == 'assistant'", "'' if m.tool_calls else eos_token if m.role == 'assistant'")}, ["an answer ends without a token that ends it: the model may not learn to stop"]),
     (with_key(1, tool_calls=[CALL]), {"chat_template_jinja": "{% for m in messages %}{{ m.content }}</s>{% endfor %}"}, ["the template leaves out tool calls"]),
     ({**talk(), "tools": [TOOL]}, {"chat_template_jinja": "{% for m in messages %}{{ m.content }}</s>{% endfor %}"}, ["the template leaves out the tools"]),
+    (WITH_SYSTEM, loop("{% if m.role == 'system' %}{% continue %}{% endif %}{{ m.content }}"), [CHANGES.format("system")]),
+    (WITH_CALL, loop("{{ m.tool_calls | tojson if m.tool_calls else m.content }}"), [CHANGES.format("assistant")]),
+    (WITH_CALL, loop("{{ '' if m.role == 'tool' else m.content }}{{ m.tool_calls | tojson if m.tool_calls }}"), [CHANGES.format("tool")]),
+    (WITH_CALL, {"chat_template": "qwen_25", "facts": None}, [NO_SYSTEM]),
+    (talk(("user", "Good day."), ("assistant", "Good evening.")), loop("{{ m.content[:6] }}"), [CHANGES.format("user"), CHANGES.format("assistant")]),
+    (talk(), loop("{{ m.content | replace('So', 'No') }}"), [CHANGES.format("assistant")]),
+    (talk(("user", ' "a"\n'), ("assistant", '\u00e9 "b"\n')), loop("{{ m | tojson }}"), []),
+    (talk(("user", " a "), ("assistant", "\nb\n")), loop("{{ m.content | trim }}"), []),
+    (THOUGHT, loop("{{ m.content }}"), []),
+    (THOUGHT, loop("{{ m.content.split('</think>')[-1] }}"), ["the template leaves out reasoning"]),
+    (THOUGHT, loop("{{ m.content | replace('So.', '') }}"), [CHANGES.format("assistant")]),
+    (with_key(3, reasoning_content="Hm."), {"template_thinking_key": "why"}, ["the template leaves out reasoning"]),
+    ({**WITH_CALL, "tools": [TOOL]}, loop("{{ m.content }}{{ m.tool_calls | tojson if m.tool_calls }}"), ["the template leaves out the tools"]),
+    ({**talk(), "tools": [TOLD_TOOL]}, {}, []),
+    ({**talk(), "tools": [TOLD_TOOL]}, {"chat_template_jinja": "{{ tools[0].function.name if tools }}" + loop("{{ m.content }}")["chat_template_jinja"]}, ["the template leaves out the tools"]),
+    (talk(), {"chat_template": "vicuna"}, ["the template adds a system text of its own to rows without one: A chat between a curious user and an artificial intelligence…"]),
+    (WITH_SYSTEM, {"chat_template": "vicuna"}, []),
+    (talk(), loop("{{ 'system: Be kind.</s>user:' if loop.first else m.role + ':' }}{{ m.content }}"), ["the template adds a system text of its own to rows without one: Be kind."]),
+    (with_key(1, reasoning_content="Hm."), {"chat_template": "qwen3", "facts": None}, ["the template leaves out reasoning", UNSTABLE + "; `chat_template_kwargs: {preserve_thinking: true}` keeps it as it is"]),
     ({"messages": turns(("system", "a"), *TALK[:2])}, {"chat_template": "llama2", "roles_to_train": ["system", "assistant"]}, ["a system turn that is to be trained has no place of its own in the template"]),
 ]  # fmt: skip
 

@@ -156,7 +156,7 @@ class DatasetSource(Section):
         default=None,
         description="Role of the template ← further names that the rows have for it.",
         json_schema_extra={
-            "implied": "human and user, gpt and assistant, system and tool are known"
+            "implied": "human and user, gpt and assistant, system, tool and function are known"
         },
     )
     roles_to_train: list[str] | None = Field(

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
 
 from axolotl.errors import DataError
+from axolotl.formats._chat_ready import UNENDED, Ready
+from axolotl.formats._left_out import left_out
 from axolotl.formats._masks import EndRules, turn_ends
 from axolotl.formats._messages import REASONING, Chat
 from axolotl.formats._turns import EMPTY_TURN, MODEL_FIRST, TWO_IN_A_ROW
-from axolotl.records import TokenizerFacts
 from axolotl.templates.places import Rendered
-from axolotl.templates.render import ChatTemplate
 from axolotl.templates.shape import Shape
 
-UNSTABLE = "the template writes an earlier turn otherwise once others follow"
-UNENDED = "an answer ends without a token that ends it: the model may not learn to stop"
 LATE_SYSTEM = "a system turn behind others"
 NO_CALL = "a tool turn that answers no call"
-LEFT_OUT = "the template leaves out {}"
+ADDED = "the template adds a system text of its own to rows without one: {}"
 NO_PLACE = "a system turn that is to be trained has no place of its own in the template"
-
-
-class Ready(NamedTuple):
-    """What is found out of a template once for all rows.
-
-    Args:
-        template: The template.
-        variables: What it may read besides the conversation.
-        shape: What it puts around a turn.
-        ends: What ends a turn.
-    """
-
-    template: ChatTemplate
-    variables: Mapping[str, Any]
-    shape: Shape
-    ends: EndRules
 
 
 def oddities(chat: Chat) -> list[str]:
@@ -63,66 +43,28 @@ def oddities(chat: Chat) -> list[str]:
     return found
 
 
-def letters_for_tokens(facts: TokenizerFacts, shape: Shape) -> list[str]:
-    """What there is to say where the template ends an answer with a token that there is not."""
-    if facts.whole_tokens is None:
-        return []
-    known = facts.whole_tokens | facts.control_tokens | set(facts.special_tokens.values())
-    return [
-        f"{mark} of the template is no token of this tokenizer, its letters are trained"
-        for mark in shape.ends
-        if mark not in known
-    ]
-
-
-def of_text(chat: Chat, said: Rendered, ready: Ready) -> list[str]:
+def of_text(chat: Chat, said: Rendered, ready: Ready, thinking: str) -> list[str]:
     """What is odd about the text of a conversation.
 
     Args:
         chat: The conversation.
         said: Its text and where its turns stand.
         ready: The template.
+        thinking: What the template calls the reasoning.
     """
-    found = [LEFT_OUT.format(what) for what in _left_out(chat, said.text)]
-    if any(told and not span for told, span in zip(chat.trained, said.spans, strict=True)):
+    found = left_out(chat, said, thinking)
+    if None in said.spans and any(
+        told and not span for told, span in zip(chat.trained, said.spans, strict=True)
+    ):
         found.append(NO_PLACE)
-    if not ready.shape.unended and _unended(chat, said, ready.ends):
+    if ready.shape.added and not any(message["role"] == "system" for message in chat.messages):
+        found.append(ADDED.format(ready.shape.added))
+    ahead = ready.template.looks_ahead
+    if (ahead or not chat.plain) and not ready.shape.unended and _unended(chat, said, ready.ends):
         found.append(UNENDED)
-    if ready.template.looks_ahead and not _stable(chat, said, ready):
-        found.append(UNSTABLE)
+    if ahead and not _stable(chat, said, ready):
+        found.append(ready.unstable)
     return found
-
-
-def needs_text(chat: Chat) -> bool:
-    """Whether the text of a conversation may be odd where the template does not look ahead."""
-    plain = all(len(message) == 2 for message in chat.messages)
-    return not plain or bool(chat.tools) or (chat.trained[0] and _is_system(chat.messages[0]))
-
-
-def _is_system(message: Mapping[str, Any]) -> bool:
-    return message["role"] == "system"
-
-
-def _left_out(chat: Chat, text: str) -> Iterator[str]:
-    """What the template was given and did not write; some write the reasoning of the last turn alone."""
-    calls = [call for message in chat.messages for call in message.get("tool_calls", ())]
-    if any(name not in text for name in _names(calls)):
-        yield "tool calls"
-    if any(name not in text for name in _names(chat.tools or ())):
-        yield "the tools"
-    thoughts = [message.get(REASONING[0]) for message in chat.messages]
-    last = next((one for one in reversed(thoughts) if one), "")
-    if last.strip() not in text:
-        yield "reasoning"
-
-
-def _names(functions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in functions:
-        held = one.get("function", one)
-        function = cast("Mapping[str, Any]", held if isinstance(held, Mapping) else {})
-        name = function.get("name")
-        if isinstance(name, str):
-            yield name
 
 
 def check_silent_turns(chat: Chat, said: Rendered, shape: Shape) -> None:
@@ -136,6 +78,8 @@ def check_silent_turns(chat: Chat, said: Rendered, shape: Shape) -> None:
     Raises:
         DataError: one did.
     """
+    if chat.plain:
+        return
     for number, (message, span) in enumerate(zip(chat.messages, said.spans, strict=True), start=1):
         if message["content"] is None and span:
             head = shape.head(message["role"], said.text, span)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 from axolotl.errors import DataError
 from axolotl.formats._fields import kind_of
 
-_BORDER = "\U0010fffc"
-"""Stands where a part begins or ends in what is rendered; no text has it."""
+_BORDERS = range(0x10FFFC, 0x100000, -1)
+"""Signs that may stand where a part begins or ends in what is rendered; one that a text has not."""
 _EXAMPLE = '[{"begin_offset": 0, "end_offset": 4, "train": true}]'
 
 
@@ -94,14 +94,15 @@ def placed_parts(
     Raises:
         DataError: the template writes something else than the content.
     """
+    sign = next(sign for sign in map(chr, _BORDERS) if sign not in text)
     for strip in (False, True):
         marked = [
-            {**message, "content": _with_borders(message["content"], parts[n], strip=strip)}
+            {**message, "content": _with_borders(message["content"], parts[n], sign, strip=strip)}
             if n in parts
             else message
             for n, message in enumerate(messages)
         ]
-        pieces = render(marked).split(_BORDER)
+        pieces = render(marked).split(sign)
         borders = [2 * len(some) for some in parts.values()]
         if "".join(pieces) == text and len(pieces) == sum(borders) + 1:
             return _between(pieces, parts)
@@ -112,7 +113,7 @@ def placed_parts(
     )
 
 
-def _with_borders(content: str, parts: Sequence[Part], *, strip: bool) -> str:
+def _with_borders(content: str, parts: Sequence[Part], sign: str, *, strip: bool) -> str:
     """The content with a sign at each border; where spaces at its ends go, behind or before those."""
     least = len(content) - len(content.lstrip()) if strip else 0
     most = len(content.rstrip()) if strip else len(content)
@@ -121,7 +122,7 @@ def _with_borders(content: str, parts: Sequence[Part], *, strip: bool) -> str:
     for part in parts:
         for border in (part.begin, part.end):
             border = max(at, min(max(border, least), most))
-            made += [content[at:border], _BORDER]
+            made += [content[at:border], sign]
             at = border
     return "".join([*made, content[at:]])
 

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from axolotl.formats._details import Part
+from axolotl.formats._messages import Chat
 from axolotl.records import Segment
 from axolotl.templates.places import Rendered, Span
 from axolotl.templates.shape import Shape
 
 Ends = Literal["turn", "all", "last", "none"]
-
-
-class Told(NamedTuple):
-    """What is to be trained of a turn.
-
-    Args:
-        role: Whose turn it is.
-        trained: Whether it is trained.
-        parts: Parts of the rendered text with their own answer to that.
-    """
-
-    role: str
-    trained: bool
-    parts: Sequence[tuple[int, int, bool]] = ()
 
 
 class EndRules(NamedTuple):
@@ -35,12 +23,14 @@ class EndRules(NamedTuple):
         eos: The end token of the tokenizer among them.
         pattern: Finds those that end an answer.
         everywhere: Whether some are trained wherever they stand, or where they stand last.
+        tokens: All of them.
     """
 
     rules: Mapping[str, Ends]
     eos: str | None
     pattern: re.Pattern[str]
     everywhere: bool
+    tokens: tuple[str, ...]
 
     @classmethod
     def of(
@@ -57,32 +47,50 @@ class EndRules(NamedTuple):
             "|".join(map(re.escape, sorted(rules, key=len, reverse=True))) or r"(?!)"
         )
         everywhere = any(rule in ("all", "last") for rule in rules.values())
-        return cls({**(others or {}), **rules}, eos, pattern, everywhere)
+        known: dict[str, Ends] = {**(others or {}), **rules}
+        return cls(known, eos, pattern, everywhere, tuple(known))
 
 
 def chat_segments(
-    said: Rendered, turns: Sequence[Told], shape: Shape, ends: EndRules
+    chat: Chat,
+    said: Rendered,
+    shape: Shape,
+    ends: EndRules,
+    *,
+    parts: Mapping[int, Sequence[Part]] | None = None,
 ) -> list[Segment]:
     """The segments of a conversation: one text, cut where training begins and ends.
 
     Args:
+        chat: The conversation.
         said: Its text and where its turns stand.
-        turns: What is to be trained of each.
         shape: What the template puts around a turn.
         ends: What ends a turn.
+        parts: Number of a turn → parts of the text with their own answer to whether they are trained.
     """
-    text = said.text
+    text, spans = said
+    parts = parts or {}
     trained: list[Span] = []
-    last = max((n for n, span in enumerate(said.spans) if span), default=-1)
-    for number, (turn, span) in enumerate(zip(turns, said.spans, strict=True)):
-        if span is None or not (turn.trained or turn.parts):
+    last = len(spans) - 1
+    while last >= 0 and spans[last] is None:
+        last -= 1
+    folded = _folded(chat, said) if None in spans else None
+    for number, (span, through) in enumerate(zip(spans, chat.trained, strict=True)):
+        own = parts.get(number)
+        if span is None or not (through or own):
             continue
+        message = chat.messages[number]
         marks = turn_ends(text, span, ends, final=number == last)
-        begin = shape.head(turn.role, text, span)
-        stop = max(begin, marks[0][0]) if marks else span[1]
-        through = turn.trained
-        if turn.parts:
-            through = _train_parts(trained, turn, text, (begin, stop))
+        begin = shape.head(message["role"], text, span)
+        stop = marks[0][0] if marks else span[1]
+        if message["role"] != "assistant":
+            begin = _own_begin(text, (begin, stop), message, folded)
+        elif folded and not any(spans[:number]):
+            begin = _behind(text, (begin, stop), folded)
+        stop = max(begin, stop)
+        if own:
+            _train_parts(trained, own, (begin, stop), through=through)
+            through = through or any(part.train for part in own)
         else:
             trained.append((begin, stop))
         if through:
@@ -103,19 +111,15 @@ def turn_ends(text: str, span: Span, ends: EndRules, *, final: bool) -> list[Spa
     """
     begin, stop = span
     found: list[Span] = []
-    while True:
-        while stop > begin and text[stop - 1].isspace():
-            stop -= 1
-        for token in ends.rules:
-            if text.endswith(token, begin, stop):
-                break
-        else:
-            break
-        stop -= len(token)
-        found.append((stop, stop + len(token)))
+    turn = text[begin:stop].rstrip()
+    while turn.endswith(ends.tokens):
+        token = next(token for token in ends.tokens if turn.endswith(token))
+        stop = begin + len(turn)
+        turn = turn[: -len(token)].rstrip()
+        found.append((stop - len(token), stop))
     found.reverse()
     at = span[1]
-    while final or not found:
+    while (final or not found) and at < len(text):
         while at < len(text) and text[at].isspace():
             at += 1
         match = ends.pattern.match(text, at)
@@ -126,19 +130,61 @@ def turn_ends(text: str, span: Span, ends: EndRules, *, final: bool) -> list[Spa
     return found
 
 
-def _train_parts(trained: list[Span], turn: Told, text: str, span: Span) -> bool:
-    """Add what is trained of a turn with parts of its own; whether its end is, too."""
+def _folded(chat: Chat, said: Rendered) -> str | None:
+    """What a system turn says that has no place of its own and does not stand before all others."""
+    first = next((span[0] for span in said.spans if span), 0)
+    for message, span in zip(chat.messages, said.spans, strict=True):
+        if span is None and message["role"] == "system":
+            system = (message["content"] or "").strip()
+            if system and said.text.find(system, 0, first) < 0:
+                return system
+    return None
+
+
+def _behind(text: str, span: Span, system: str) -> int:
+    """Where a turn goes on behind a system text; its begin where there is none in it."""
+    begin, stop = span
+    at = text.find(system, begin, stop)
+    if at < 0:
+        return begin
+    at += len(system)
+    return stop - len(text[at:stop].lstrip())
+
+
+def _own_begin(text: str, span: Span, message: Mapping[str, Any], system: str | None) -> int:
+    """Where what a turn says begins, behind a system text or tools that the template put before it.
+
+    A space in front goes with it, as it does in most tokens.
+
+    Args:
+        text: The whole text.
+        span: Where the turn stands, without its head and its end.
+        message: The turn.
+        system: System text that may stand in it.
+    """
+    begin, stop = span
+    content = (message["content"] or "").strip()
+    if not content:
+        return begin
+    at = text.find(content, _behind(text, span, system), stop) if system else -1
+    if at < 0:
+        at = text.find(content, begin, stop)
+    while at > begin and text[at - 1] == " ":
+        at -= 1
+    return max(begin, at)
+
+
+def _train_parts(trained: list[Span], parts: Sequence[Part], span: Span, *, through: bool) -> None:
+    """Add what is trained of a turn with parts of its own."""
     at, stop = span
-    last = turn.trained
-    for begin, end, train in turn.parts:
-        if turn.trained and at < begin:
+    for begin, end, train in parts:
+        if through and at < begin:
             trained.append((at, begin))
         if train:
             trained.append((begin, end))
-        at, last = max(at, end), train
-    if turn.trained and at < stop:
+        at = max(at, end)
+    if through and at < stop:
         trained.append((at, stop))
-    return turn.trained if text[at:stop].strip() else last
 
 
 def _everywhere(text: str, ends: EndRules) -> list[Span]:

@@ -14,16 +14,17 @@ from axolotl.formats._content import Content, content_of_parts, split_thought
 from axolotl.formats._details import Part, details_of
 from axolotl.formats._fields import kind_of, missing_field, optional_text
 from axolotl.formats._fitting import fitting_types
-from axolotl.formats._tools import call_of, calls_of, plain, tools_of
+from axolotl.formats._tools import call_of, calls_of, older_call_of, plain, tools_of
 from axolotl.formats._turns import turn_objects, turn_text
 from axolotl.registry import nearest
 
 REASONING = ("reasoning_content", "thinking", "reasoning")
 """What templates call the reasoning; the first is the name of today."""
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _MEANT = {
     "function_call": "assistant",
     **dict.fromkeys(("chatgpt", "bot", "model"), "assistant"),
-    **dict.fromkeys(("observation", "function", "function_response", "ipython"), "tool"),
+    **dict.fromkeys(("observation", "function_response", "ipython"), "tool"),
     "prompter": "user",
 }
 
@@ -70,12 +71,14 @@ class Chat(NamedTuple):
         trained: Whether each is trained.
         parts: Number of a message → parts of its content with their own answer to that.
         tools: The tools; None for none.
+        plain: Whether the messages have nothing but a role and a text, and there are no tools.
     """
 
     messages: list[dict[str, Any]]
     trained: list[bool]
     parts: dict[int, list[Part]]
     tools: list[Any] | None
+    plain: bool = False
 
 
 def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
@@ -89,14 +92,27 @@ def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
         DataError: it has no turns, or one of an unknown role, without text or of the wrong shape, or
             tools or calls that are none.
     """
-    chat = Chat([], [], {}, tools_of(row, reading.tools))
+    tools = tools_of(row, reading.tools)
+    messages: list[dict[str, Any]] = []
+    trained: list[bool] = []
+    parts: dict[int, list[Part]] = {}
     system = optional_text(row, reading.system) if reading.system else ""
     if system:
-        chat.messages.append({"role": "system", "content": system})
-        chat.trained.append("system" in reading.trained)
+        messages.append({"role": "system", "content": system})
+        trained.append("system" in reading.trained)
     turns = _turns(row, reading)
+    plain_turns = tools is None
+    simple = not (reading.training or reading.detail or reading.split_thinking)
     for number, turn in enumerate(turns, start=1):
-        said = turn_text(turn, number, reading.role)
+        message = _simple_message(turn, reading) if simple and len(turn) == 2 else None
+        if message is not None:
+            role = message["role"]
+            if role == "system" and reading.drop_system:
+                continue
+            trained.append(role in reading.trained)
+            messages.append(message)
+            continue
+        said = _text_of(turn, number, reading.role, _ROLE_KEYS)
         role = reading.roles.get(said)
         if role is None:
             raise _unknown_role(said, number, turns, reading)
@@ -104,13 +120,39 @@ def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
             continue
         content = _content(turn, number, reading)
         message = _message(turn, number, role, content, reading)
+        plain_turns = plain_turns and len(message) == 2 and content.text is not None
         if content.parts:
-            chat.parts[len(chat.messages)] = list(content.parts)
-        chat.messages.append(message)
-        chat.trained.append(_trained(turn, number, role, reading))
-    if not chat.messages:
+            parts[len(messages)] = list(content.parts)
+        messages.append(message)
+        trained.append(_trained(turn, number, role, reading))
+    if not messages:
         raise DataError("the conversation has no turns but a system text, which is left out")
-    return chat
+    return Chat(messages, trained, parts, tools, plain_turns)
+
+
+def _simple_message(turn: Mapping[str, Any], reading: Reading) -> dict[str, Any] | None:
+    """The message of a turn of two keys, a role that is known and a text; None for any other."""
+    for key, value in zip(reading.role, reading.content, strict=False):
+        said, content = turn.get(key), turn.get(value)
+        if type(said) is str and type(content) is str:
+            role = reading.roles.get(said)
+            return None if role is None else {"role": role, "content": content}
+    return None
+
+
+def _text_of(
+    turn: Mapping[str, Any], number: int, keys: tuple[str, ...], usual: tuple[str, ...]
+) -> str:
+    """The text of a turn under one of some keys, that are or stand in for the usual ones."""
+    try:
+        return turn_text(turn, number, keys)
+    except DataError as error:
+        held = next((key for key in usual if turn.get(key) is not None), None)
+        if held is None or held in keys or keys[0] in turn:
+            raise
+        mapped = f"message_property_mappings: {{{usual[0]}: {held}}}"
+        hint = f"write `{mapped}`, or take `{usual[0]}` out of it: `{held}` needs no mapping"
+        raise DataError(error.what, hint=hint) from error
 
 
 def _turns(row: Mapping[str, Any], reading: Reading) -> Sequence[Mapping[str, Any]]:
@@ -175,12 +217,13 @@ def _content(turn: Mapping[str, Any], number: int, reading: Reading) -> Content:
             break
     else:
         silent = all(turn.get(key) is None for key in reading.content)
-        if silent and (_get(turn, "tool_calls", reading) or turn.get(reading.thinking[0])):
+        calls = _get(turn, "tool_calls", reading) or _get(turn, "function_call", reading)
+        if silent and (calls or turn.get(reading.thinking[0])):
             found = Content(None)
         else:
             paired = turn.get(reading.role[0]) is not None  # `value` goes with `from`
             keys = reading.content if paired else reading.content[::-1]
-            found = Content(turn_text(turn, number, keys))
+            found = Content(_text_of(turn, number, keys, _CONTENT_KEYS))
     detail = turn.get(reading.detail) if reading.detail else None
     if detail is not None:
         if found.parts:
@@ -217,6 +260,8 @@ def _message(
     if content.thought is not None:
         message[reading.thinking[1]] = content.thought
     calls = [*calls_of(message.get("tool_calls"), number), *content.calls]
+    if "function_call" in message:
+        calls.append(older_call_of(message.pop("function_call"), number, others=bool(calls)))
     if calls:
         message["tool_calls"] = [call_of(call, number) for call in calls]
     elif "tool_calls" in message:

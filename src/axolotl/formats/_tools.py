@@ -27,6 +27,32 @@ def calls_of(value: object, number: int) -> list[Any]:
     return cast("list[Any]", value)
 
 
+def older_call_of(value: object, number: int, *, others: bool) -> dict[str, Any]:
+    """The one call of a turn in OpenAI's older manner, `function_call`, in that of today.
+
+    Args:
+        value: What stands there: an object with `name` and `arguments`, or JSON text of one.
+        number: Number of the turn, for messages.
+        others: Whether the turn has calls in the manner of today, too.
+
+    Raises:
+        DataError: it is no such object, or there are others.
+    """
+    value = _parsed(value, f"'function_call' of turn {number}")
+    given = cast("Mapping[str, Any]", value if isinstance(value, Mapping) else {})
+    if not isinstance(given.get("name"), str):
+        raise DataError(
+            f"'function_call' of turn {number} is {kind_of(cast('object', value))}, not a call with a name",
+            hint='write it as {"name": "…", "arguments": {}}, or use tool_calls',
+        )
+    if others:
+        raise DataError(
+            f"turn {number} has calls of tools, and 'function_call' as well",
+            hint="keep one of the two",
+        )
+    return {"type": "function", "function": dict(given)}
+
+
 def call_of(call: object, number: int) -> dict[str, Any]:
     """A call, with its arguments as an object, wherever they are written.
 

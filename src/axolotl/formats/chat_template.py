@@ -2,12 +2,14 @@
 
 A row has a list of turns under `messages` or `conversations`, in the manner of OpenAI (`role`,
 `content`) or of ShareGPT (`from`, `value`); `field_messages` and `message_property_mappings` name
-others. The template writes all of the text: begin tokens, ends of turns and what stands between. What
+others. OpenAI's older `function_call` is read as one of `tool_calls`, and the role `function` as
+`tool`. The template writes all of the text: begin tokens, ends of turns and what stands between. What
 the assistant says is trained, with its reasoning and its calls of tools, up to and including the
 token that ends the turn; what stands in front of it and behind that token is masked.
 `roles_to_train`, `message_field_training` and `message_field_training_detail` choose otherwise, the
 last and a content in parts down to single characters; characters that are not spoken of go with their
-turn. Names in `roles` are known besides the usual ones.
+turn, and so does the token that ends it, which in a masked turn is trained if some of the characters
+are. Names in `roles` are known besides the usual ones.
 """
 
 from __future__ import annotations
@@ -20,24 +22,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from axolotl.errors import ConfigError
-from axolotl.formats._chat_remarks import (
-    UNENDED,
-    Ready,
-    check_silent_turns,
-    letters_for_tokens,
-    needs_text,
-    oddities,
-    of_text,
-)
+from axolotl.formats._chat_ready import Ready, end_tokens, make_ready
+from axolotl.formats._chat_remarks import check_silent_turns, oddities, of_text
 from axolotl.formats._details import placed_parts
-from axolotl.formats._masks import EndRules, Ends, Told, chat_segments
+from axolotl.formats._masks import Ends, chat_segments
 from axolotl.formats._messages import REASONING, Chat, Reading, read_chat
-from axolotl.formats._tools import plain
 from axolotl.records import Segment, TokenizerFacts
 from axolotl.registry import nearest
 from axolotl.templates.choice import chosen_template
+from axolotl.templates.places import Rendered
 from axolotl.templates.render import compile_template
-from axolotl.templates.shape import shape_of
 
 SUFFIX = None
 VARIANT = None
@@ -47,16 +41,17 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "user": ("human", "user"),
     "assistant": ("gpt", "assistant"),
     "system": ("system",),
-    "tool": ("tool",),
+    "tool": ("tool", "function"),
 }
 
 
 @dataclass
 class LastRead:
-    """A row, and the conversation that was read from it."""
+    """A row, the conversation that was read from it, and its text."""
 
     row: Mapping[str, Any] | None = None
     chat: Chat | None = None
+    said: Rendered | None = None
 
 
 _OF_THE_ROW = {"messages", "tools", "add_generation_prompt"}
@@ -156,7 +151,7 @@ class Options(BaseModel):
                 f"chat_template_kwargs.{name}: each row has its own",
                 hint=f"take `{name}` out",
             )
-        self._end_tokens()
+        end_tokens(self.tokenizer, self.eot_tokens or ())
         text = self.template_text
         if self.tokenizer is not None:
             self._ask_template()
@@ -230,39 +225,15 @@ class Options(BaseModel):
     @cached_property
     def ready(self) -> Ready:
         """The template and what it does, found out by asking it."""
-        text = self.template_text
-        if text is None:
-            raise ConfigError(
-                "chat_template", "the chat template is that of the tokenizer, and none is loaded"
-            )
-        facts = self.tokenizer or TokenizerFacts(None, {}, frozenset())
-        variables = {**facts.special_tokens, **plain(self.chat_template_kwargs or {})}
-        eos = facts.special_tokens.get("eos_token")
-        ends = self._end_tokens()
-        template = compile_template(text)
-        shape = shape_of(template, variables, tokens=facts.control_tokens, ends=ends)
-        eot: Ends = self.train_on_eot or self.train_on_eos
-        rules: dict[str, Ends] = {}
-        for token in (*ends, *shape.ends):
-            rules[token] = self.train_on_eos if token == eos else eot
-        local: Ends = "turn" if eot == "all" else eot
-        others: dict[str, Ends] = dict.fromkeys(shape.other_ends, local)
-        return Ready(template, variables, shape, EndRules.of(rules, eos, others=others))
-
-    def _end_tokens(self) -> list[str]:
-        """The end tokens that are known without the template."""
-        facts = self.tokenizer
-        eos = facts.special_tokens.get("eos_token") if facts else None
-        for number, token in enumerate(self.eot_tokens or ()):
-            whole = facts.whole_tokens if facts else None
-            if facts and whole is not None and token not in whole | facts.control_tokens:
-                raise ConfigError(
-                    "eot_tokens",
-                    f"eot_tokens.{number}: '{token}' is no token of the tokenizer",
-                    hint="name a token that it has, or add it with `tokens` or "
-                    "added_tokens_overrides",
-                )
-        return list(dict.fromkeys([*([eos] if eos else []), *(self.eot_tokens or ())]))
+        return make_ready(
+            template_of(self),
+            self.tokenizer,
+            kwargs=self.chat_template_kwargs or {},
+            eot_tokens=self.eot_tokens or (),
+            train_on_eos=self.train_on_eos,
+            train_on_eot=self.train_on_eot or self.train_on_eos,
+            roles=self.roles.keys() - ROLES.keys(),
+        )
 
 
 def template_of(options: Options) -> str:
@@ -295,24 +266,20 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
     >>> [part.text for part in segments({"messages": talk}, chatml) if part.train]
     ['Yes?<|im_end|>']
     """
-    ready, chat = options.ready, read_chat(row, options.reading)
-    options.last.row, options.last.chat = row, chat
+    ready, chat, last = options.ready, read_chat(row, options.reading), options.last
+    last.row = None
     said = ready.template.place(chat.messages, ready.variables, tools=chat.tools)
     check_silent_turns(chat, said, ready.shape)
-    told = [
-        Told(message["role"], trained)
-        for message, trained in zip(chat.messages, chat.trained, strict=True)
-    ]
+    last.row, last.chat, last.said = row, chat, said
+    parts = None
     if chat.parts:
-        placed = placed_parts(
+        parts = placed_parts(
             chat.messages,
             chat.parts,
             said.text,
             lambda messages: ready.template.render(messages, ready.variables, tools=chat.tools),
         )
-        for number, parts in placed.items():
-            told[number] = told[number]._replace(parts=parts)
-    return chat_segments(said, told, ready.shape, ready.ends)
+    return chat_segments(chat, said, ready.shape, ready.ends, parts=parts)
 
 
 def prompt(text: str, options: Options) -> list[Segment]:
@@ -325,14 +292,9 @@ def prompt(text: str, options: Options) -> list[Segment]:
 def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
     """What is odd about a row that is used as it is."""
     ready, last = options.ready, options.last
-    known = last.chat if last.row is row else None
-    chat = known or read_chat(row, options.reading)
-    found = oddities(chat)
-    if ready.shape.unended:
-        found.append(UNENDED)
-    if facts := options.tokenizer:
-        found += letters_for_tokens(facts, ready.shape)
-    if ready.template.looks_ahead or needs_text(chat):
+    chat, said = last.chat, last.said
+    if last.row is not row or chat is None or said is None:
+        chat = read_chat(row, options.reading)
         said = ready.template.place(chat.messages, ready.variables, tools=chat.tools)
-        found += of_text(chat, said, ready)
-    return found
+    found = [*oddities(chat), *ready.once]
+    return found + of_text(chat, said, ready, options.template_thinking_key)

@@ -15,6 +15,7 @@ _TOKEN_LIKE = re.compile(r"<[^<>\s]+>|\[\|\w+\|\]")
 """What looks like the text of a token."""
 _PIECE = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\w+|\s+|.")
 """What of a text is not cut in two."""
+_MOST_SHOWN = 60
 _WORDS = ("Wombat", "Quokka", "Numbat", "Bilby")
 _TALK: tuple[Message, ...] = tuple(
     {"role": role, "content": text}
@@ -42,12 +43,14 @@ class Shape:
         ends: What ends an answer.
         unended: Whether some answers have no such end.
         other_ends: What ends a turn of the user.
+        added: The system text that it writes where a conversation has none, or its beginning.
     """
 
     heads: Mapping[str, tuple[str, ...]]
     ends: tuple[str, ...]
     unended: bool = False
     other_ends: tuple[str, ...] = ()
+    added: str = ""
 
     def head(self, role: str, text: str, span: Span) -> int:
         """Where what stands in front of what a turn says ends.
@@ -86,6 +89,7 @@ def shape_of(
     *,
     tokens: Iterable[str] = (),
     ends: Sequence[str] = (),
+    roles: Iterable[str] = (),
 ) -> Shape:
     """Ask a template how it writes conversations.
 
@@ -94,6 +98,7 @@ def shape_of(
         variables: What it may read besides.
         tokens: The texts that are one token each.
         ends: The tokens that end a turn, as far as they are known.
+        roles: Roles that rows may have besides system, user, assistant and tool.
 
     Raises:
         ConfigError: it writes no plain conversation, or cannot be followed.
@@ -108,17 +113,22 @@ def shape_of(
         span = said.spans[number]
         assert span is not None, "it was followed"
         last = number == answers[-1]
-        mark = _end_mark(said.text[end:] if last else said.text[end : span[1]], known)
+        behind = said.text[end:] if last else said.text[end : span[1]]
+        mark = _end_mark(behind, known)
         if mark:
             found.append(mark)
+        elif behind.rstrip().endswith(known) or any(token in behind for token in ends):
+            pass  # something stands before the end
         elif last or not said.text[span[1] :].lstrip().startswith(tuple(ends) or ("\0",)):
             unended = True
     heads = {"user": tuple(_before(said, len(lead) + n, _WORDS[n]) for n in (0, 2))}
     heads["assistant"] = _answer_heads(template, variables, lead, said)
-    heads |= _other_heads(template, variables, lead)
+    heads |= _other_heads(template, variables, lead, roles)
     found += _end_of_calls(template, variables, lead, known)
     other = _end_of_questions(said, len(lead), known)
-    return Shape(heads, tuple(dict.fromkeys(found)), unended, other)
+    added = "" if lead else _added(said, heads["user"], str(variables.get("bos_token") or ""))
+    heads = {role: tuple(dict.fromkeys(some)) for role, some in heads.items()}
+    return Shape(heads, tuple(dict.fromkeys(found)), unended, other, added)
 
 
 def _plain_talk(
@@ -205,15 +215,33 @@ def _answer_heads(
     return tuple(_before(said, len(lead) + n, _WORDS[n]) for n in (1, 3))
 
 
+def _added(said: Rendered, heads: tuple[str, ...], bos: str) -> str:
+    """The system text that stands before the first question, cut; `heads` are those of questions."""
+    found = _find(said, 0, _WORDS[0])
+    before = said.text[: found[0]].removesuffix(heads[-1]) if found else ""
+    words = " ".join(_TOKEN_LIKE.sub(" ", before.replace(bos, "") if bos else before).split())
+    words = re.sub(r"^system\W+", "", words)
+    if not re.search(r"\w+\W+\w", words):
+        return ""
+    return words if len(words) <= _MOST_SHOWN else words[:_MOST_SHOWN].rstrip() + "…"
+
+
 def _other_heads(
-    template: ChatTemplate, variables: Mapping[str, Any], lead: Sequence[Message]
+    template: ChatTemplate,
+    variables: Mapping[str, Any],
+    lead: Sequence[Message],
+    roles: Iterable[str],
 ) -> dict[str, tuple[str, ...]]:
     heads: dict[str, tuple[str, ...]] = {}
     calling: Message = {"role": "assistant", "content": None, "tool_calls": _CALLS}
     for role, messages in (
         ("system", [_SYSTEM, *_TALK]),
         ("tool", [*lead, _TALK[0], calling, _RESULT, _TALK[3]]),
+        *((role, [*lead, *_TALK[:2], {"role": role, "content": _WORDS[2]}]) for role in roles),
+        *((role, [*lead, _TALK[0], {"role": role, "content": _WORDS[2]}]) for role in roles),
     ):
+        if role in heads:
+            continue
         number = next(n for n, one in enumerate(messages) if one["role"] == role)
         try:
             said = template.place(messages, variables)
