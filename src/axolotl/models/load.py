@@ -19,7 +19,7 @@ from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.models.quiet import no_library_bars
-from axolotl.models.sources import base_source, first_line, hub_token, local_source
+from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 
 
 def weight_dtype(precision: PrecisionSection) -> torch.dtype:
@@ -61,7 +61,7 @@ def open_model(
         _check_positions(config, sequence_len, source)
     loader = _loader(model.model_type)
     try:
-        with no_library_bars():
+        with no_library_bars(), asked_briefly(source):
             loaded = loader.from_pretrained(
                 source,
                 config=config,
@@ -111,12 +111,13 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
     place = local_source(other) if other else base_source(model)
     revision = None if other else model.model_revision
     try:
-        return AutoConfig.from_pretrained(
-            place,
-            revision=revision or "main",
-            trust_remote_code=model.trust_remote_code,
-            **hub_token(model),
-        )
+        with asked_briefly(place):
+            return AutoConfig.from_pretrained(
+                place,
+                revision=revision or "main",
+                trust_remote_code=model.trust_remote_code,
+                **hub_token(model),
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"no model configuration loads from '{place}': {first_line(error)}",

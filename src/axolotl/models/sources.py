@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from axolotl.config.model import ModelSection
 from axolotl.core.cache import cache_folder, made_once
 from axolotl.core.console import note, note_once
+from axolotl.core.hub_reach import hub_asked_briefly
 from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.models.gguf import converted
 
@@ -82,17 +84,23 @@ def hub_token(model: ModelSection) -> dict[str, Any]:
     return {} if model.hf_use_auth_token is None else {"token": model.hf_use_auth_token}
 
 
+def asked_briefly(source: str) -> AbstractContextManager[None]:
+    """While the body loads from there, nothing waits for a hub that is not there."""
+    return nullcontext() if Path(source).is_dir() else hub_asked_briefly()
+
+
 def _snapshot(model: ModelSection, patterns: str | list[str]) -> str:
     """The folder in the hub's cache with the files of the repository that match none of the patterns."""
     import huggingface_hub
 
     try:
-        return huggingface_hub.snapshot_download(
-            model.base_model,
-            revision=model.model_revision,
-            ignore_patterns=patterns,
-            **hub_token(model),
-        )
+        with hub_asked_briefly():
+            return huggingface_hub.snapshot_download(
+                model.base_model,
+                revision=model.model_revision,
+                ignore_patterns=patterns,
+                **hub_token(model),
+            )
     except (OSError, ValueError) as error:  # what the hub refuses is an OSError, too
         raise ModelError(
             f"'{model.base_model}' is not to be had from the hub: {first_line(error)}",

@@ -13,7 +13,7 @@ from axolotl.core.atomic import disk_faults
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
 from axolotl.models.reserved_tokens import rename_tokens
-from axolotl.models.sources import base_source, first_line, hub_token, local_source
+from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 
 
 def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
@@ -81,14 +81,15 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
     revision = None if model.tokenizer_config else model.model_revision
     legacy = {} if model.tokenizer_legacy is None else {"legacy": model.tokenizer_legacy}
     try:
-        tokenizer = _loader(model).from_pretrained(
-            source,
-            revision=revision or "main",
-            trust_remote_code=model.trust_remote_code,
-            use_fast=model.tokenizer_use_fast,
-            **legacy,
-            **hub_token(model),
-        )
+        with asked_briefly(source):
+            tokenizer = _loader(model).from_pretrained(
+                source,
+                revision=revision or "main",
+                trust_remote_code=model.trust_remote_code,
+                use_fast=model.tokenizer_use_fast,
+                **legacy,
+                **hub_token(model),
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"no tokenizer loads from '{source}': {first_line(error)}",
