@@ -89,13 +89,18 @@ def test_sources_of_one_name_are_told_apart(run: Prepare, write: Write) -> None:
     def called(*entries: dict[str, Any], **options: Any) -> list[str]:
         return list(titles(run(*entries, **options).summary.by_source).values())
 
-    assert called(plain, chat, other) == ["a.jsonl, alpaca", "a.jsonl, alpaca:chat", "b.jsonl"]
-    assert called(plain, chat, plain) == [f"a.jsonl, datasets.{i}" for i in range(3)]
+    assert called(plain, chat, other) == ["a.jsonl (alpaca)", "a.jsonl (alpaca:chat)", "b.jsonl"]
+    assert called(plain, chat, plain) == [f"a.jsonl (datasets.{i})" for i in range(3)]
     assert called(plain, test_datasets=[plain]) == ["a.jsonl", "a.jsonl (evaluated)"]
+    assert called(plain, test_datasets=[plain, chat]) == [
+        "a.jsonl",
+        "a.jsonl (alpaca, evaluated)",
+        "a.jsonl (alpaca:chat, evaluated)",
+    ]
     weighted = run(plain, chat | {"weight": 2}).summary.weighted
-    assert [str(source) for source in weighted] == ["a.jsonl, alpaca:chat 2 times: 8 of 4"]
+    assert [str(source) for source in weighted] == ["a.jsonl (alpaca:chat) 2 times: 8 of 4"]
     (warning,) = run(plain, chat, val_set_size=2, shuffle_merged_datasets=False).summary.warnings
-    assert "no held-out row is of a.jsonl, alpaca: " in warning
+    assert "no held-out row is of a.jsonl (alpaca): " in warning
 
 
 def test_what_a_format_remarks_is_counted_and_said(

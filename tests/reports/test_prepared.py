@@ -133,9 +133,9 @@ def test_a_source_without_rows_is_shown() -> None:
 def test_sources_of_one_file_are_told_apart() -> None:
     other = report("alpaca.jsonl", key="datasets.1", format="completion", dropped=FULL.dropped)
     lines = printed(PLAIN, other, width=80)
-    for name in ("alpaca.jsonl, alpaca ", "alpaca.jsonl, completion "):
+    for name in ("alpaca.jsonl (alpaca) ", "alpaca.jsonl (completion) "):
         assert sum(line.startswith(name) for line in lines) == 2
-    assert "alpaca.jsonl, completion" in lines, "above what was not kept of it"
+    assert "alpaca.jsonl (completion)" in lines, "above what was not kept of it"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

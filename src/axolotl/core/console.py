@@ -34,8 +34,9 @@ def console() -> Console:
 
 
 def note(text: str) -> None:
-    """One line of what is going on."""
-    console().print(text, markup=False)
+    """One line of what is going on; only a terminal breaks it where it is too long."""
+    to = console()
+    to.print(text, markup=False, soft_wrap=not to.is_terminal)
 
 
 _said: set[str] = set()

@@ -225,16 +225,16 @@ def titles(reports: Sequence[SourceReport]) -> dict[str, str]:
     Args:
         reports: The sources.
     """
-    named: dict[str, list[SourceReport]] = {}
+    alike: dict[tuple[str, bool], list[SourceReport]] = {}
     for report in reports:
-        title = report.name + (" (evaluated)" if report.evaluated else "")
-        named.setdefault(title, []).append(report)
+        alike.setdefault((report.name, report.evaluated), []).append(report)
     found: dict[str, str] = {}
-    for title, same in named.items():
+    for (name, evaluated), same in alike.items():
         typed = len({report.format for report in same}) == len(same)
         for report in same:
-            more = f", {report.format if typed else report.key}" if len(same) > 1 else ""
-            found[report.key] = title + more
+            marks = [report.format if typed else report.key] if len(same) > 1 else []
+            marks += ["evaluated"] if evaluated else []
+            found[report.key] = name + (f" ({', '.join(marks)})" if marks else "")
     return found
 
 
