@@ -89,6 +89,11 @@ TEMPLATES = {
     "twice": "{% for m in messages %}{{ m.role }}{% endfor %}" + LOOP,
     "changed": CHANGED,
     "tojson": "{% for m in messages %}{{ m | tojson(indent=2, sort_keys=true) }}</s>{% endfor %}",
+    "names of a dict": (
+        "{% for m in messages %}{{ m.keys is defined }}{{ m['keys'] is defined }}{{ m.no is defined }}"
+        "{{ m['no'] is defined }}{{ m.no }}{{ m['no'] or m[0] or '-' }}"
+        "{% for k, v in m.items() %}{{ k }}={{ v }}{% endfor %}</s>{% endfor %}"
+    ),
     "dict": "{{ dict(a=1) | tojson }}{{ dict.fromkeys('ab') | tojson }}" + LOOP,
 }
 

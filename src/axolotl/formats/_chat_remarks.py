@@ -23,17 +23,20 @@ def oddities(chat: Chat) -> list[str]:
     """What is odd about the turns of a conversation."""
     found: list[str] = []
     roles = [message["role"] for message in chat.messages]
-    speakers = [role for role in roles if role != "system"]
-    if speakers[:1] == ["assistant"]:
+    if next((role for role in roles if role != "system"), None) == "assistant":
         found.append(MODEL_FIRST)
     if "system" in roles[1:]:
         found.append(LATE_SYSTEM)
-    if any(a == b and a != "tool" for a, b in pairwise(roles)):
-        found.append(TWO_IN_A_ROW)
+    for a, b in pairwise(roles):
+        if a == b and a != "tool":
+            found.append(TWO_IN_A_ROW)
+            break
     for message, trained in zip(chat.messages, chat.trained, strict=True):
-        if trained and len(message) == 2 and not message["content"].strip():
+        if trained and len(message) == 2 and (not (text := message["content"]) or text.isspace()):
             found.append(EMPTY_TURN)
             break
+    if "tool" not in roles:
+        return found
     called = False
     for message in chat.messages:
         called = called or "tool_calls" in message
@@ -52,12 +55,12 @@ def of_text(chat: Chat, said: Rendered, ready: Ready, thinking: str) -> list[str
         ready: The template.
         thinking: What the template calls the reasoning.
     """
-    found = left_out(chat, said, thinking)
+    found = left_out(chat, said, ready.shape, thinking)
     if None in said.spans and any(
         told and not span for told, span in zip(chat.trained, said.spans, strict=True)
     ):
         found.append(NO_PLACE)
-    if ready.shape.added and not any(message["role"] == "system" for message in chat.messages):
+    if ready.shape.added and "system" not in [message["role"] for message in chat.messages]:
         found.append(ADDED.format(ready.shape.added))
     ahead = ready.template.looks_ahead
     if (ahead or not chat.plain) and not ready.shape.unended and _unended(chat, said, ready.ends):

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from axolotl.formats._messages import REASONING, Chat
 from axolotl.templates.places import Rendered
+from axolotl.templates.shape import Shape
 
 LEFT_OUT = "the template leaves out {}"
 CHANGED = "the template leaves out or changes the text of {} turns"
@@ -17,16 +18,17 @@ _LINE = re.compile(r'[^\n"\\]+')
 """What of a text is the same in JSON."""
 
 
-def left_out(chat: Chat, said: Rendered, thinking: str) -> list[str]:
+def left_out(chat: Chat, said: Rendered, shape: Shape, thinking: str) -> list[str]:
     """What there is to say of what a conversation has and its text has not.
 
     Args:
         chat: The conversation.
         said: Its text and where its turns stand.
+        shape: What the template puts around a turn.
         thinking: What the template calls the reasoning.
     """
-    found = [CHANGED.format(role) for role in _changed(chat, said)]
-    if chat.plain and not any("</think>" in message["content"] for message in chat.messages):
+    found = [CHANGED.format(role) for role in _changed(chat, said, shape)]
+    if chat.plain and not _may_think(chat):
         return found
     if not _calls_stand(chat, said):
         found.append(LEFT_OUT.format("tool calls"))
@@ -37,13 +39,25 @@ def left_out(chat: Chat, said: Rendered, thinking: str) -> list[str]:
     return found
 
 
-def _changed(chat: Chat, said: Rendered) -> list[str]:
+def _may_think(chat: Chat) -> bool:
+    """Whether an answer may have reasoning in what it says."""
+    for message in chat.messages:  # noqa: SIM110  for speed
+        if "</think>" in message["content"]:
+            return True
+    return False
+
+
+def _changed(chat: Chat, said: Rendered, shape: Shape) -> list[str]:
     """Roles of which a turn says what does not stand in its place."""
     text, roles = said.text, list[str]()
     for message, span in zip(chat.messages, said.spans, strict=True):
         content, role = message["content"], message["role"]
         if not content:
             continue
+        if span is not None:  # mostly it stands right behind the head: looked at without a search
+            heads = shape.heads.get(role)
+            if heads and text.startswith(content, span[0] + len(heads[0]), span[1]):
+                continue
         # a system text may stand anywhere
         begin, end = span if span is not None and role != "system" else (0, len(text))
         if text.find(content, begin, end) < 0 and role not in roles:

@@ -94,7 +94,9 @@ def chat_segments(
         else:
             trained.append((begin, stop))
         if through:
-            trained += [(a, b) for a, b in marks if ends.rules[text[a:b]] == "turn"]
+            for mark in marks:
+                if ends.rules[text[mark[0] : mark[1]]] == "turn":
+                    trained.append(mark)
     if ends.everywhere:
         trained += _everywhere(text, ends)
     return _cut(text, trained)
@@ -113,10 +115,12 @@ def turn_ends(text: str, span: Span, ends: EndRules, *, final: bool) -> list[Spa
     found: list[Span] = []
     turn = text[begin:stop].rstrip()
     while turn.endswith(ends.tokens):
-        token = next(token for token in ends.tokens if turn.endswith(token))
-        stop = begin + len(turn)
-        turn = turn[: -len(token)].rstrip()
-        found.append((stop - len(token), stop))
+        for token in ends.tokens:
+            if turn.endswith(token):
+                stop = begin + len(turn)
+                found.append((stop - len(token), stop))
+                turn = turn[: -len(token)].rstrip()
+                break
     found.reverse()
     at = span[1]
     while (final or not found) and at < len(text):
@@ -205,21 +209,24 @@ def _cut(text: str, trained: list[Span]) -> list[Segment]:
     at = 0
     for begin, end in _joined(trained):
         if at < begin:
-            segments.append(Segment(text[at:begin], False, joined=at > 0))
-        segments.append(Segment(text[begin:end], True, joined=begin > 0))
+            segments.append(Segment(text[at:begin], False, False, 0, at > 0))
+        segments.append(Segment(text[begin:end], True, False, 0, begin > 0))
         at = end
     if at < len(text) or not segments:
-        segments.append(Segment(text[at:], False, joined=at > 0))
+        segments.append(Segment(text[at:], False, False, 0, at > 0))
     return segments
 
 
 def _joined(spans: list[Span]) -> list[Span]:
     """Spans in order, without empty ones; those that touch are one."""
     joined: list[Span] = []
+    last = -1
     for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            if end > joined[-1][1]:
+        if begin <= last:
+            if end > last:
                 joined[-1] = (joined[-1][0], end)
+                last = end
         elif begin < end:
             joined.append((begin, end))
+            last = end
     return joined

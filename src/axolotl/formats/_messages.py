@@ -103,8 +103,9 @@ def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
     turns = _turns(row, reading)
     plain_turns = tools is None
     simple = not (reading.training or reading.detail or reading.split_thinking)
+    pairs = tuple(zip(reading.role, reading.content, strict=False))
     for number, turn in enumerate(turns, start=1):
-        message = _simple_message(turn, reading) if simple and len(turn) == 2 else None
+        message = _simple_message(turn, pairs, reading.roles) if simple else None
         if message is not None:
             role = message["role"]
             if role == "system" and reading.drop_system:
@@ -130,13 +131,15 @@ def read_chat(row: Mapping[str, Any], reading: Reading) -> Chat:
     return Chat(messages, trained, parts, tools, plain_turns)
 
 
-def _simple_message(turn: Mapping[str, Any], reading: Reading) -> dict[str, Any] | None:
+def _simple_message(
+    turn: Mapping[str, Any], pairs: Sequence[tuple[str, str]], roles: Mapping[str, str]
+) -> dict[str, Any] | None:
     """The message of a turn of two keys, a role that is known and a text; None for any other."""
-    for key, value in zip(reading.role, reading.content, strict=False):
-        said, content = turn.get(key), turn.get(value)
-        if type(said) is str and type(content) is str:
-            role = reading.roles.get(said)
-            return None if role is None else {"role": role, "content": content}
+    if len(turn) == 2:
+        for key, value in pairs:
+            said, content = turn.get(key), turn.get(value)
+            if type(content) is str and type(said) is str and said in roles:
+                return {"role": roles[said], "content": content}
     return None
 
 

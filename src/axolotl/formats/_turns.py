@@ -119,7 +119,7 @@ def turn_objects(
         )
     turns = cast("list[object]", value)
     for number, turn in enumerate(turns, start=1):
-        if not isinstance(turn, Mapping):
+        if type(turn) is not dict and not isinstance(turn, Mapping):
             raise DataError(
                 f"turn {number} of '{name}' is {kind_of(turn)}, not an object",
                 hint=f"write each turn as an object such as {_written(example)}",

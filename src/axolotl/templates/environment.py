@@ -28,6 +28,7 @@ MARKS = "_axolotl_marks"
 DAY = "_axolotl_day"
 TODAY = "2024-07-26"
 """What `strftime_now` says: the same file gives the same tokens on every day."""
+_OF_DICT = frozenset(dir(dict))
 _CAPTURES = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
 """What keeps text back, so that the template may change it before it comes out."""
 
@@ -52,8 +53,9 @@ class Marks:
         if number is None:
             return ""
         self._open.add(loop)
-        self.set.append((loop, number))
-        return f"{MARK}{len(self.set) - 1}{MARK}"
+        marks = self.set
+        marks.append((loop, number))
+        return f"{MARK}{len(marks) - 1}{MARK}"
 
     def end(self, loop: int) -> str:
         """Mark that a loop has ended, if it came to messages."""
@@ -141,9 +143,28 @@ def _end(context: Context, loop: int) -> str:
     return "" if marks is None else marks.end(loop)
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox that looks into plain objects of a row without a detour; it finds the same."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute not in _OF_DICT:
+            if attribute in obj:
+                return cast("Any", obj[attribute])
+            return self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if type(obj) is dict and type(argument) is str:
+            if argument in obj:
+                return cast("Any", obj[argument])
+            if argument not in _OF_DICT:
+                return self.undefined(obj=obj, name=argument)
+        return super().getitem(obj, argument)
+
+
 def chat_environment() -> ImmutableSandboxedEnvironment:
     """The environment that chat templates are compiled in."""
-    made: Any = ImmutableSandboxedEnvironment(
+    made: Any = _Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     made.filters.update(tojson=_tojson, _axolotl_begin=_begin, _axolotl_end=_end)

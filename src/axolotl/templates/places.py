@@ -49,6 +49,23 @@ def _says_something(message: Message) -> bool:
     return message["role"] == "assistant" and bool(told)
 
 
+def _one_behind_the_other(texts: Sequence[str]) -> list[Span | None]:
+    """Where messages stand that one loop has come to, each once and in order."""
+    spans: list[Span | None] = []
+    begin = len(texts[0])
+    for text in texts[1:-1]:
+        end = begin + len(text)
+        spans.append((begin, end))
+        begin = end
+    return spans
+
+
+@lru_cache(maxsize=1024)
+def _one_loop(loop: int, count: int) -> list[tuple[int, int]]:
+    """The marks of a loop that comes to each message once."""
+    return [*((loop, number) for number in range(count)), (loop, -1)]
+
+
 @lru_cache(maxsize=1024)
 def _numbers(count: int) -> list[str]:
     return [str(number) for number in range(count)]
@@ -67,6 +84,8 @@ def spans_by_marks(
         marks: Number of the loop of each mark and of the message; -1 for the end of the loop.
         messages: The messages.
     """
+    if marks and list(marks) == _one_loop(marks[0][0], len(messages)) and all(texts[1:-1]):
+        return _one_behind_the_other(texts)
     spans: list[Span | None] = [None] * len(messages)
     reached: set[int] = set()
     within: list[tuple[int, int]] = []

@@ -102,10 +102,11 @@ class ChatTemplate:
         pieces = marked.split(MARK)
         if not in_order(pieces, len(marks.set)):
             return None
-        spans = spans_by_marks(pieces[::2], marks.set, messages)
+        texts = pieces[::2]
+        spans = spans_by_marks(texts, marks.set, messages)
         if spans is None:
             return None
-        text = "".join(pieces[::2])
+        text = "".join(texts)
         if self._captured and any(loop in self._captured for loop, _ in marks.set):
             plain = self.render(messages, variables, tools=tools, prompt=prompt)
             if plain != text:

@@ -65,13 +65,13 @@ class Shape:
         begin, stop = span
         end = begin
         for head in self.heads.get(role, ()):
-            whole = text.startswith(head, begin, stop)
-            size = (
-                len(head)
-                if whole
-                else _common_words(text[begin : min(stop, begin + len(head))], head)
-            )
-            end = max(end, begin + size)
+            if begin + len(head) <= end:
+                continue
+            if text.startswith(head, begin, stop):
+                end = begin + len(head)
+            else:
+                common = _common_words(text[begin : min(stop, begin + len(head))], head)
+                end = max(end, begin + common)
         while end > begin and text[end - 1] == " ":
             end -= 1
         return end
