@@ -159,6 +159,30 @@ class Plan:
     streamed: StreamedRows | None = None
 
 
+def steps_of(
+    rows_per_epoch: int, rows: Rows, sections: Sections, *, num_epochs: float | None
+) -> Steps:
+    """The steps that a file asks for.
+
+    Args:
+        rows_per_epoch: Rows of each process.
+        rows: Their layout.
+        sections: The options; training, schedule and logging are read.
+        num_epochs: Passes over the data; None leaves it to `max_steps`.
+    """
+    schedule = sections.schedule
+    return count_steps(
+        rows_per_epoch,
+        accumulation=rows.accumulation,
+        num_epochs=num_epochs,
+        max_steps=sections.training.max_steps,
+        warmup_steps=schedule.warmup_steps,
+        warmup_ratio=schedule.warmup_ratio,
+        logging_steps=sections.logging.logging_steps,
+        default_warmup=default_warmup(schedule.lr_scheduler),
+    )
+
+
 def plan_training(
     prepared: Prepared,
     sections: Sections,
@@ -180,20 +204,12 @@ def plan_training(
         world_size: Number of processes.
         pad_token_id: Token for padding, if rows are padded.
     """
-    sequence, training, schedule = sections.sequence, sections.training, sections.schedule
+    sequence, training = sections.sequence, sections.training
     rows = train_rows(sequence, training, sections.rows, isolates=isolates)
     plan = planner(prepared.train.lengths, rows, seed=training.seed, world_size=world_size)
     first = plan(0)
-    steps = count_steps(
-        first.steps,
-        accumulation=rows.accumulation,
-        num_epochs=None if only_max_steps else training.num_epochs,
-        max_steps=training.max_steps,
-        warmup_steps=schedule.warmup_steps,
-        warmup_ratio=schedule.warmup_ratio,
-        logging_steps=sections.logging.logging_steps,
-        default_warmup=default_warmup(schedule.lr_scheduler),
-    )
+    num_epochs = None if only_max_steps else training.num_epochs
+    steps = steps_of(first.steps, rows, sections, num_epochs=num_epochs)
     train_loader = make_loader(
         prepared.train,
         PlanSampler(plan, rank=rank),

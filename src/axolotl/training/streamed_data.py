@@ -14,10 +14,8 @@ from axolotl.data.stream import Lane, Position, SampleStream, StreamCounts
 from axolotl.data.tokenize import Limits
 from axolotl.packing.loader import make_loader
 from axolotl.records import IGNORE_INDEX, TokenRow
-from axolotl.training.data import Plan, eval_rows, held_out_loader, planner, train_rows
+from axolotl.training.data import Plan, eval_rows, held_out_loader, planner, steps_of, train_rows
 from axolotl.training.run_data import packing_words
-from axolotl.training.schedule import default_warmup
-from axolotl.training.steps import count_steps
 from axolotl.training.streaming import BufferMark, RowNumbers, StreamedRows
 
 SHOWN = 20
@@ -136,20 +134,11 @@ def plan_streaming(
         pad_token_id: Token for padding, if rows are padded.
         start: Where to begin reading; at the beginning by default.
     """
-    training, schedule = sections.training, sections.schedule
+    training = sections.training
     rows = train_rows(sections.sequence, training, sections.rows, isolates=isolates)
     assert training.max_steps is not None, "a rule asks for max_steps"
     in_all = training.max_steps * rows.accumulation
-    steps = count_steps(
-        in_all,
-        accumulation=rows.accumulation,
-        num_epochs=None,
-        max_steps=training.max_steps,
-        warmup_steps=schedule.warmup_steps,
-        warmup_ratio=schedule.warmup_ratio,
-        logging_steps=sections.logging.logging_steps,
-        default_warmup=default_warmup(schedule.lr_scheduler),
-    )
+    steps = steps_of(in_all, rows, sections, num_epochs=None)
     streamed = StreamedRows(
         data.open,
         lambda lengths, number: planner(lengths, rows, seed=training.seed, world_size=world_size)(
