@@ -263,6 +263,7 @@ def test_a_template_that_is_no_jinja(template: str, message: str) -> None:
             "cannot be followed",
         ),
         ("{{ messages | length }}" + BY_INDEX, "cannot be followed"),
+        ("{{ raise_exception('no') if messages | length == 3 }}" + BY_INDEX, "cannot be followed"),
     ],
 )
 def test_a_template_that_writes_no_turn_behind_the_other(template: str, message: str) -> None:

@@ -48,6 +48,25 @@ def test_what_stands_around_an_answer(
     assert not found.unended
 
 
+def test_further_roles_have_heads_too() -> None:
+    assert shape(PLAIN, roles=["critic"]).heads["critic"] == ("<critic>",)
+
+
+@pytest.mark.parametrize(
+    ("first", "added"),
+    [
+        ("{{ bos_token }}<system>Be kind.</s>", "Be kind."),
+        ("<system>" + "Be kind. " * 9 + "</s>", "Be kind. " * 6 + "Be kin…"),
+        ("{{ bos_token }}<system></s>", ""),
+        ("{{ bos_token }}[INST] ", ""),
+    ],
+)
+def test_a_system_text_of_its_own(first: str, added: str) -> None:
+    assert shape(first + PLAIN).added == added
+    in_the_loop = PLAIN.replace("<{{", "{% if loop.first %}" + first + "{% endif %}<{{")
+    assert shape(in_the_loop).added == added
+
+
 def test_answers_that_call_tools_may_end_with_a_token_of_their_own() -> None:
     template = (
         "{% for m in messages %}<{{ m.role }}>{{ m.content or '' }}"
