@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -299,3 +300,19 @@ def test_large_stores_are_checked_at_their_ends_and_row_by_row(
     found[-1] ^= 1
     shard.write_bytes(found)
     assert not make().summary.from_cache
+
+
+def test_the_garbage_collector_is_as_before_when_a_store_is_made(
+    make: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+    original = text_batches.tokenize
+
+    def tokenize(batch: Any, encoder: Any) -> Any:
+        frozen.append(gc.get_freeze_count())
+        return original(batch, encoder)
+
+    monkeypatch.setattr(text_batches, "tokenize", tokenize)
+    make()
+    assert min(frozen) > 0
+    assert gc.get_freeze_count() == 0

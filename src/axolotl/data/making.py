@@ -5,6 +5,7 @@ A preparation that was interrupted goes on behind its last whole shard.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -175,7 +176,7 @@ def _build(
 ) -> None:
     began = time.perf_counter()
     work = _work_of(folder)
-    with _kept_when_cut_short(work), disk_faults(folder):
+    with _kept_when_cut_short(work), disk_faults(folder), _loaded_left_alone():
         borders = [batch.BATCH_ROWS, batch.BATCH_CHARACTERS, batch.BATCH_TOKENS]
         writer = StoreWriter(work, folder.name, borders)
         if writer.rows:
@@ -192,6 +193,20 @@ def _build(
         put_folder(writer.folder, folder)
         sync_folder(folder.parent)
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _loaded_left_alone() -> Iterator[None]:
+    """Have the garbage collector pass over all that is there already, libraries above all.
+
+    Millions of small objects come and go while rows are read, and each time it would look through
+    everything else too: about a twentieth of the time.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _facts(
