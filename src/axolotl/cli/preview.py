@@ -116,11 +116,10 @@ def _write_page(
 
     from axolotl import __version__
     from axolotl.core.atomic import write_atomic
-    from axolotl.data.lanes import streamed_by
     from axolotl.reports.preview_page import PageFacts, page
 
     sequence, training, order = resolved.sequence, resolved.training, resolved.rows
-    streamed = streamed_by(resolved) is not None
+    streamed = resolved.streaming.asked_by is not None
     packed = sequence.sample_packing and not streamed
     facts = PageFacts(
         config=resolved.origin("base_model").rpartition(":")[0] or "the command line",

@@ -41,3 +41,10 @@ class StreamingSection(Section):
         ge=1,
         description="How many samples are shuffled and packed at a time while reading.",
     )
+
+    @property
+    def asked_by(self) -> str | None:
+        """The option that has data read while training goes on; None where it is prepared first."""
+        if self.pretraining_dataset:
+            return "pretraining_dataset"
+        return "streaming" if self.streaming else None

@@ -42,13 +42,6 @@ def open_lanes(options: Sections, encoder: Encoder) -> list[Lane]:
     return _lanes(options, encoder, entries, skips, key="pretraining_dataset")
 
 
-def streamed_by(options: Sections) -> str | None:
-    """The option that has data read while training goes on; None where it is prepared first."""
-    if options.streaming.pretraining_dataset:
-        return "pretraining_dataset"
-    return "streaming" if options.streaming.streaming else None
-
-
 def pretraining_sources(options: Sections) -> list[PretrainingSource]:
     """The entries of `pretraining_dataset`; a name alone is an entry too."""
     given = options.streaming.pretraining_dataset

@@ -16,7 +16,6 @@ from axolotl.data.batches import Part
 from axolotl.data.counts import LISTED_ROWS, Rows
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
-from axolotl.data.lanes import streamed_by
 from axolotl.data.lock import check_lock, lock_entries, write_lock
 from axolotl.data.making import file_counts, find_or_build, store_key
 from axolotl.data.push import hub_exchange
@@ -67,7 +66,7 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         EnvironmentFault: the disk is full or not writable.
     """
     began = time.perf_counter()
-    if streaming := streamed_by(options):
+    if streaming := options.streaming.asked_by:
         raise ConfigError(
             streaming,
             f"{streaming} has the data read while training goes on: there is nothing to prepare",

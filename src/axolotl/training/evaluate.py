@@ -10,7 +10,6 @@ from accelerate import Accelerator
 
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
-from axolotl.data.lanes import streamed_by
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
@@ -41,7 +40,7 @@ def run_evaluation(
     tokenizer = load_tokenizer(model)
     held_out = (
         prepare(resolved, tokenizer=tokenizer).eval
-        if streamed_by(resolved) is None
+        if resolved.streaming.asked_by is None
         else prepare_tests(resolved, tokenizer=tokenizer)
     )
     if held_out is None:

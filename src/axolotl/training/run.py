@@ -18,7 +18,6 @@ from transformers import set_seed
 
 from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
-from axolotl.data.lanes import streamed_by
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
@@ -166,7 +165,7 @@ def run_training(
 
 def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedData:
     """The data, prepared, or opened to be read while the training goes on."""
-    if streamed_by(resolved) is None:
+    if resolved.streaming.asked_by is None:
         return PreparedData(prepare(resolved, tokenizer=tokenizer))
     held_out = prepare_tests(resolved, tokenizer=tokenizer)
     return open_streamed(resolved, tokenizer, held_out=held_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from axolotl.config import Config
 from axolotl.resolve.case import Case, Found, Table
 
 _ORDER = {
@@ -22,17 +21,10 @@ _WHOLE = {
 }
 
 
-def streams(config: Config) -> str | None:
-    """The option that has data read while training goes on; None where it is prepared first."""
-    if config.streaming.pretraining_dataset:
-        return "pretraining_dataset"
-    return "streaming" if config.streaming.streaming else None
-
-
 def streaming(case: Case) -> Iterator[Found]:
     """Data that is read while training goes on has no known length and no held-out rows."""
     config = case.config
-    key = streams(config)
+    key = config.streaming.asked_by
     if key is None:
         return
     if config.training.max_steps is None:
@@ -65,7 +57,7 @@ def streaming(case: Case) -> Iterator[Found]:
 
 def order_of_a_stream(case: Case) -> Iterator[Found]:
     """What orders prepared rows, or says how often they are trained, orders no stream."""
-    key = streams(case.config)
+    key = case.config.streaming.asked_by
     if key is None:
         return
     for name in case.asked(*_ORDER):
@@ -77,7 +69,7 @@ def order_of_a_stream(case: Case) -> Iterator[Found]:
 def buffer_of_a_stream(case: Case) -> Iterator[Found]:
     """Only a stream has a buffer."""
     name = "streaming_multipack_buffer_size"
-    if streams(case.config) is None and case.asked(name):
+    if case.config.streaming.asked_by is None and case.asked(name):
         yield Found(
             "warning",
             name,
