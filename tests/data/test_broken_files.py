@@ -162,3 +162,18 @@ def test_a_plain_text_line_that_is_not_utf8(
     name = write("a.txt", "één\ncaf".encode() + b"\xe9\nlast\n")
     with pytest.raises(DataError, match=r"a.txt row 2 \(line 2\): not UTF-8: byte 0xe9"):
         run({"path": name, "type": "completion"})
+
+
+@pytest.mark.slow
+def test_a_row_of_five_megabytes(write: Callable[[str, bytes], str], run: Prepare) -> None:
+    long = "Red. " * 1_000_000
+    content = json_lines([{"text": long}, {"text": "short"}])
+    name = write("a.jsonl.gz", gzip.compress(content))
+    prepared = run({"path": name, "type": "completion"}, sequence_len=4096)
+    assert prepared.summary.rows_split.places == ((name, 1),)
+    assert max(prepared.train.lengths) == 4096
+    whole = run({"path": name, "type": "completion"}, sequence_len=10_000_000)
+    assert prepared.train.tokens == whole.train.tokens > 1_000_000, "nothing of it is lost"
+    answer = write("b.jsonl", json_lines([GOOD[0] | {"output": long}, GOOD[1]]))
+    dropped = run({"path": answer, "type": "alpaca"}).summary.dropped_rows
+    assert dropped["longer than sequence_len"].places == ((answer, 1),)

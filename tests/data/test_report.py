@@ -181,6 +181,8 @@ def test_bins_of_lengths(
         (["d/a.jsonl", "d/e/b.jsonl"], "d (2 files)"),
         (["a.jsonl", "b.jsonl"], "a.jsonl … (2 files)"),
         (["/d/a.jsonl", "b.jsonl"], "/d/a.jsonl … (2 files)"),
+        (["gs://d/e/a.jsonl", "gs://d/e/b.jsonl"], "gs://d/e (2 files)"),
+        (["s3://d/a.jsonl", "gs://d/a.jsonl"], "s3://d/a.jsonl … (2 files)"),
     ],
 )
 def test_the_name_of_a_source(labels: list[str], expected: str) -> None:

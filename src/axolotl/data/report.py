@@ -238,6 +238,12 @@ def titles(reports: Sequence[SourceReport]) -> dict[str, str]:
     return found
 
 
+def _scheme_and_path(label: str) -> tuple[str, str]:
+    """An address as its beginning, such as `s3://`, and the rest; a path has no such beginning."""
+    before, mark, behind = label.rpartition("://")
+    return before + mark, behind
+
+
 def common_name(labels: Sequence[str]) -> str:
     """The file, or the folder of the files and their number.
 
@@ -247,7 +253,8 @@ def common_name(labels: Sequence[str]) -> str:
     if len(labels) == 1:
         return labels[0]
     try:
-        common = os.path.commonpath(labels)
+        schemes, paths = zip(*(_scheme_and_path(label) for label in labels), strict=True)
+        common = schemes[0] + os.path.commonpath(paths) if len(set(schemes)) == 1 else ""
     except ValueError:  # names of another kind
         common = ""
     return f"{common or labels[0] + ' …'} ({len(labels)} files)"
