@@ -22,6 +22,13 @@ SMALL: dict[str, Any] = {"base_model": "m", "datasets": [ENTRY]}
 VALUES: dict[str, Any] = {
     "rope_scaling": {"type": "linear", "factor": 2},
     "fsdp": ["full_shard"],
+    **dict.fromkeys(["adam_beta3", "cosine_constant_lr_ratio", "cosine_min_lr_ratio"], 0.5),
+    **{key: {"q_proj": 4} for key in ["lora_alpha_pattern", "lora_rank_pattern"]},
+    "lr_groups": [{"name": "head", "modules": ["lm_head"], "lr": 1e-5}],
+    "peft": {"loftq_config": {"loftq_bits": 4}},
+    "peft_layer_replication": [[0, 2]],
+    "peft_trainable_token_indices": [3],
+    "unfrozen_parameters": ["lm_head"],
     "excess_length_strategy": "raise",
     **dict.fromkeys(["train_on_eos", "train_on_eot"], "all"),
     "eot_tokens": ["x"],

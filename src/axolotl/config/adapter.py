@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -70,6 +70,65 @@ class AdapterSection(Section):
     lora_fan_in_fan_out: bool = Field(
         default=False,
         description="The adapted layers store their weights transposed, as GPT-2's Conv1D does.",
+    )
+    peft_use_dora: bool = Field(
+        default=False,
+        description="DoRA: learn the length of each weight column apart from its direction "
+        "(arXiv 2402.09353).",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    peft_use_rslora: bool = Field(
+        default=False,
+        description="Scale the adapter's output by `lora_alpha / sqrt(lora_r)` (arXiv 2312.03732).",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    peft_init_lora_weights: bool | str | None = Field(
+        default=None,
+        description="What the adapter begins with: `true` (B zero), `gaussian`, `pissa`, "
+        "`pissa_niter_N`, `olora`, `loftq`, `eva`, `corda`, `orthogonal`; as in peft.",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    peft_layers_to_transform: int | list[int] | None = Field(
+        default=None,
+        description="Numbers of the layers to adapt, from 0; by default all.",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    peft_layers_pattern: str | list[str] | None = Field(
+        default=None,
+        description="Name of the list that the layers are in, where it is not a usual one.",
+        json_schema_extra={"needs": "`peft_layers_to_transform`", "pending": True},
+    )
+    peft_layer_replication: list[list[int]] | None = Field(
+        default=None,
+        description="Ranges of layers, stacked one after the other to a larger model whose copies "
+        "share their weights and have adapters of their own, such as `[[0, 4], [2, 5]]`.",
+        json_schema_extra={"needs": "`adapter: lora`", "pending": True},
+    )
+    peft_trainable_token_indices: list[int] | dict[str, list[int]] | None = Field(
+        default=None,
+        description="Ids of tokens whose embeddings are trained beside the adapter, and only those.",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    lora_rank_pattern: dict[str, int] | None = Field(
+        default=None,
+        description="Names of layers, each with a rank of its own.",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    lora_alpha_pattern: dict[str, float] | None = Field(
+        default=None,
+        description="Names of layers, each with an alpha of its own.",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    peft: dict[str, Any] | None = Field(
+        default=None,
+        description="Further settings of peft; `loftq_config` is read.",
+        json_schema_extra={"needs": "`peft_init_lora_weights: loftq`", "pending": True},
+    )
+    unfrozen_parameters: list[str] | None = Field(
+        default=None,
+        description="Regular expressions: without an adapter, only the weights whose names they match "
+        "from the beginning are trained.",
+        json_schema_extra={"needs": "no `adapter`", "pending": True},
     )
     lora_out_dir: str | None = Field(
         default=None,

@@ -90,6 +90,12 @@ class DistributedSection(Section):
         description="Send the first process's buffers to all others before each forward pass.",
         json_schema_extra={"needs": "several processes", "pending": True},
     )
+    ddp_find_unused_parameters: bool | None = Field(
+        default=None,
+        description="Look for weights without a gradient in every step; slower, and only needed where "
+        "a step leaves some out.",
+        json_schema_extra={"needs": "several processes", "pending": True},
+    )
     local_rank: int | None = Field(
         default=None,
         ge=-1,

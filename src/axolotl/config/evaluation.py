@@ -17,6 +17,12 @@ class EvaluationSection(Section):
         gt=0,
         description="Optimizer steps between two evaluations, or a share of all steps below 1.",
     )
+    evals_per_epoch: int | None = Field(
+        default=None,
+        ge=1,
+        description="Evaluations in each pass over the data, evenly spaced.",
+        json_schema_extra={"pending": True},
+    )
     evaluation_strategy: Literal["no", "epoch", "steps"] | None = Field(
         default=None,
         description="When the held-out loss is computed; by default `no` without held-out rows, "
@@ -59,4 +65,16 @@ class EvaluationSection(Section):
         min_length=1,
         description="Questions to answer: `mmlu-zs`, `mmlu-fs`, or a file of a hub data set.",
         json_schema_extra={"needs": "`do_bench_eval: true`"},
+    )
+    eval_sample_prompts: list[str] | str | None = Field(
+        default=None,
+        description="Prompts that the model answers at each evaluation, or a text file with one in "
+        "each line; the answers are shown, and kept in `samples.jsonl`.",
+        json_schema_extra={"pending": True},
+    )
+    eval_sample_max_new_tokens: int = Field(
+        default=128,
+        ge=1,
+        description="Longest of these answers in tokens.",
+        json_schema_extra={"needs": "`eval_sample_prompts`"},
     )

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from axolotl.config.section import Section
+
+
+class RateGroup(Section):
+    """Weights with a learning rate of their own."""
+
+    name: str = Field(min_length=1, description="What logs call it.")
+    modules: list[str] = Field(
+        min_length=1, description="Parts of names; weights that have one of them in theirs belong."
+    )
+    lr: float = Field(gt=0, description="Their learning rate.")
+
 
 Trained = Literal[
     "adamw_torch",
@@ -61,6 +72,47 @@ class OptimizerSection(Section):
     )
     adam_epsilon: float = Field(
         default=1e-8, gt=0, description="Adam: added to the denominator, for numerical stability."
+    )
+    adam_beta3: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="AdEMAMix and CAME: decay of the third mean.",
+        json_schema_extra={"pending": True},
+    )
+    adam_epsilon2: float | None = Field(
+        default=None,
+        gt=0,
+        description="CAME and Adafactor: the second number for numerical stability.",
+        json_schema_extra={"pending": True},
+    )
+    optim_args: str | dict[str, Any] | None = Field(
+        default=None,
+        description="Further options of the optimizer, by their names.",
+        json_schema_extra={"pending": True},
+    )
+    optim_target_modules: str | list[str] | None = Field(
+        default=None,
+        description="Layers whose gradients are projected: names, or `all_linear`.",
+        json_schema_extra={"needs": "a GaLore or APOLLO optimizer", "pending": True},
+    )
+    loraplus_lr_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="LoRA+: the learning rate of the B matrices is so many times that of the others "
+        "(arXiv 2402.12354).",
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+    )
+    loraplus_lr_embedding: float = Field(
+        default=1e-6,
+        gt=0,
+        description="Learning rate of adapters on embeddings.",
+        json_schema_extra={"needs": "`loraplus_lr_ratio`"},
+    )
+    lr_groups: list[RateGroup] | None = Field(
+        default=None,
+        description="Weights with learning rates of their own.",
+        json_schema_extra={"pending": True},
     )
     max_grad_norm: float = Field(
         default=1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."

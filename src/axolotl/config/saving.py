@@ -28,6 +28,12 @@ class SavingSection(Section):
         gt=0,
         description="Optimizer steps between two checkpoints, or a share of all steps below 1.",
     )
+    saves_per_epoch: int | None = Field(
+        default=None,
+        ge=1,
+        description="Checkpoints in each pass over the data, evenly spaced.",
+        json_schema_extra={"pending": True},
+    )
     save_total_limit: int = Field(
         default=4, ge=0, description="Checkpoints to keep, the newest; 0 keeps all."
     )

@@ -45,6 +45,23 @@ class ScheduleSection(Section):
         description="Let the learning rate rise with the square of the steps in the warm-up.",
         json_schema_extra={"needs": "`lr_scheduler: cosine`"},
     )
+    cosine_min_lr_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Lowest learning rate, as a share of the highest.",
+        json_schema_extra={"needs": "`lr_scheduler: cosine` or `rex`", "pending": True},
+    )
+    cosine_constant_lr_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of all steps after which the learning rate stays at its lowest.",
+        json_schema_extra={
+            "needs": "`lr_scheduler: cosine` and `cosine_min_lr_ratio`",
+            "pending": True,
+        },
+    )
     lr_div_factor: float | None = Field(
         default=None,
         gt=1,

@@ -1,4 +1,4 @@
-"""Weights & Biases: following runs on a web page."""
+"""Trackers: following runs on a web page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROJECT = "`wandb_project`"
 
 
 class TrackingSection(Section):
-    """Weights & Biases: following runs on a web page."""
+    """Trackers: following runs on a web page."""
 
     wandb_project: str | None = Field(
         default=None,
@@ -32,6 +32,11 @@ class TrackingSection(Section):
     wandb_run_id: str | None = Field(
         default=None,
         description="Id and name of the run; the same id continues the same run.",
+        json_schema_extra={"needs": _PROJECT},
+    )
+    wandb_name: str | None = Field(
+        default=None,
+        description="Name of the run on the page, where it is not `wandb_run_id`.",
         json_schema_extra={"needs": _PROJECT},
     )
     wandb_watch: Literal["gradients", "parameters", "all", "false"] | bool | None = Field(
@@ -55,4 +60,34 @@ class TrackingSection(Section):
         ge=1,
         description="Longest of these predictions in tokens.",
         json_schema_extra={"needs": "`eval_table_size`"},
+    )
+    use_tensorboard: bool = Field(
+        default=False,
+        description="Write TensorBoard files into `output_dir/runs`.",
+        json_schema_extra={"needs": "the package tensorboard", "pending": True},
+    )
+    use_mlflow: bool = Field(
+        default=False,
+        description="Log the run to MLflow.",
+        json_schema_extra={"needs": "the package mlflow", "pending": True},
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        description="Server or folder of MLflow; by default MLflow's own choice.",
+        json_schema_extra={"needs": "`use_mlflow: true`"},
+    )
+    mlflow_experiment_name: str | None = Field(
+        default=None,
+        description="Experiment that the run belongs to.",
+        json_schema_extra={"needs": "`use_mlflow: true`"},
+    )
+    mlflow_run_name: str | None = Field(
+        default=None,
+        description="Name of the run.",
+        json_schema_extra={"needs": "`use_mlflow: true`"},
+    )
+    hf_mlflow_log_artifacts: bool = Field(
+        default=False,
+        description="Copy checkpoints and the result into MLflow's artifacts.",
+        json_schema_extra={"needs": "`use_mlflow: true`"},
     )

@@ -57,6 +57,18 @@ class TrainingSection(Section):
         "square root of tokens times width (arXiv 2310.05914).",
         json_schema_extra={"pending": True},
     )
+    loss_watchdog_threshold: float | None = Field(
+        default=None,
+        gt=0,
+        description="Stop when the loss of the steps stays above this.",
+        json_schema_extra={"pending": True},
+    )
+    loss_watchdog_patience: int = Field(
+        default=3,
+        ge=1,
+        description="Steps one after the other that it may be above.",
+        json_schema_extra={"needs": "`loss_watchdog_threshold`"},
+    )
     torch_compile: bool = Field(
         default=False,
         description="Compile the model with torch: slow to begin with, then faster.",
@@ -65,6 +77,11 @@ class TrainingSection(Section):
     torch_compile_backend: str | None = Field(
         default=None,
         description="Backend of the compilation; torch's own is `inductor`.",
+        json_schema_extra={"needs": "`torch_compile: true`"},
+    )
+    torch_compile_mode: str | None = Field(
+        default=None,
+        description="How hard torch tries: `default`, `reduce-overhead` or `max-autotune`.",
         json_schema_extra={"needs": "`torch_compile: true`"},
     )
     seed: int = Field(

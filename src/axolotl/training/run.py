@@ -27,25 +27,21 @@ from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import answer_ends, stop_at
-from axolotl.training.arguments import every, training_arguments
+from axolotl.training.assemble import build_trainer
 from axolotl.training.callbacks.best import BestCheckpoint
-from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.interrupt import StopOnSignal
-from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.chat import keep_template
-from axolotl.training.counters import RunCounters
-from axolotl.training.data import Plan, plan_training
+from axolotl.training.data import plan_training
 from axolotl.training.evaluation import EvalResult
-from axolotl.training.fingerprint import Fingerprint, check_resume, fingerprint
+from axolotl.training.fingerprint import check_resume, fingerprint
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
 from axolotl.training.run_data import PreparedData, RunData
-from axolotl.training.schedule import lr_factor
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
 from axolotl.training.streaming import BufferMark
 from axolotl.training.summary import print_summary
-from axolotl.training.trainer import Loaders, PackedTrainer
+from axolotl.training.trainer import PackedTrainer
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ def run_training(
     facts = print_summary(
         resolved, data, plan, model=model, attention=attention, route=route, device=device
     )
-    trainer, stop = _build_trainer(resolved, plan, model, tokenizer, marks, resume=resume)
+    trainer, stop = build_trainer(resolved, plan, model, tokenizer, marks, resume=resume)
     if resume is not None:
         note(f"resuming from {resume}")
     if trainer.args.should_save:
@@ -169,71 +165,6 @@ def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedDat
         return PreparedData(prepare(resolved, tokenizer=tokenizer))
     held_out = prepare_tests(resolved, tokenizer=tokenizer)
     return open_streamed(resolved, tokenizer, held_out=held_out)
-
-
-def _build_trainer(
-    resolved: Resolved,
-    plan: Plan,
-    model: Any,
-    tokenizer: Any,
-    marks: Fingerprint,
-    *,
-    resume: Path | None,
-) -> tuple[PackedTrainer, StopOnSignal]:
-    steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
-    counters = RunCounters()
-    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
-    output = Path(saving.output_dir)
-    callbacks: list[Any] = [
-        MetricsFile(output / "metrics.jsonl", counters, epochs=plan.streamed is None)
-    ]
-    if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
-        callbacks.append(EvaluateAfterFirstStep())
-    patience = evaluation.early_stopping_patience
-    best = None
-    if evaluation.load_best_model_at_end:
-        best = BestCheckpoint(output, resume=resume, patience=patience)
-    arguments = training_arguments(
-        training=resolved.training,
-        optimizer=resolved.optimizer,
-        precision=resolved.precision,
-        saving=saving,
-        save=every(saving.save_strategy or "epoch", saving.save_steps, steps.total),
-        evaluate=every(
-            (evaluation.evaluation_strategy or "epoch") if plan.eval_loader else "no",
-            evaluation.eval_steps,
-            steps.total,
-        ),
-        logging_steps=steps.logging,
-        total_steps=steps.total,
-        accumulation_steps=steps.accumulation,
-    )
-    trainer = PackedTrainer(
-        model=model,
-        args=arguments,
-        loaders=Loaders(plan.train_loader, plan.eval_loader),
-        lr_factor=lr_factor(
-            resolved.schedule,
-            learning_rate=resolved.optimizer.learning_rate,
-            total=steps.total,
-            warmup=steps.warmup,
-        ),
-        counters=counters,
-        tokenizer=tokenizer,
-        callbacks=[*callbacks, stop],
-        fingerprint=marks,
-        best=best,
-        also_save=_save_mark(plan),
-    )
-    return trainer, stop
-
-
-def _save_mark(plan: Plan) -> Callable[[Path, int], object] | None:
-    """Puts into a checkpoint where to read on."""
-    streamed, rows_per_step = plan.streamed, plan.steps.accumulation
-    if streamed is None:
-        return None
-    return lambda checkpoint, step: streamed.mark(step * rows_per_step).write(checkpoint)
 
 
 def _run(

@@ -11,10 +11,10 @@ What is replaced, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader
@@ -47,6 +47,18 @@ class Loaders:
     eval: DataLoader[Any] | None = None
 
 
+class CheckpointPart(Protocol):
+    """Something that a checkpoint keeps besides weights, optimizer and tokenizer."""
+
+    def save(self, checkpoint: Path, step: int) -> None:
+        """Put it into a checkpoint that is being written; only on the process that writes."""
+        ...
+
+    def load(self, checkpoint: Path) -> None:
+        """Take it up on a resume, after the weights and before the first step; on every process."""
+        ...
+
+
 class PackedTrainer(Trainer):
     """Trains on flattened rows.
 
@@ -60,7 +72,7 @@ class PackedTrainer(Trainer):
         callbacks: Further callbacks.
         fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
         best: Told of every checkpoint, and the one that it names is kept; None without a choice.
-        also_save: Puts more into a checkpoint; given its folder and the step.
+        parts: What a checkpoint keeps besides weights, optimizer and tokenizer.
     """
 
     def __init__(
@@ -75,9 +87,9 @@ class PackedTrainer(Trainer):
         callbacks: list[Any],
         fingerprint: Fingerprint,
         best: BestCheckpoint | None = None,
-        also_save: Callable[[Path, int], object] | None = None,
+        parts: Sequence[CheckpointPart] = (),
     ) -> None:
-        self.also_save = also_save
+        self.parts = parts
         self.fingerprint = fingerprint
         self.best = best
         self.loaders = loaders
@@ -211,8 +223,8 @@ class PackedTrainer(Trainer):
                 staging = checkpoints.staging_folder(run_folder)
                 name = f"checkpoint-{self.state.global_step}"
                 write_fingerprint(staging / name, self.fingerprint)
-                if self.also_save is not None:
-                    self.also_save(staging / name, self.state.global_step)
+                for part in self.parts:
+                    part.save(staging / name, self.state.global_step)
             self.accelerator.wait_for_everyone()
             finish(keep=self.args.save_total_limit, spare=self.best and self.best.folder)
 
@@ -238,6 +250,8 @@ class PackedTrainer(Trainer):
         ours = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
         with loading(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
+            for part in self.parts:
+                part.load(Path(checkpoint))
             factor = self.lr_factor(schedule.last_epoch)
         schedule.base_lrs = rates
         for group, options, rate in zip(optimizer.param_groups, ours, rates, strict=True):

@@ -1,0 +1,99 @@
+"""The trainer of a run, put together from the configuration: arguments, schedule, callbacks, parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axolotl.resolve import Resolved
+from axolotl.training.arguments import every, training_arguments
+from axolotl.training.callbacks.best import BestCheckpoint
+from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
+from axolotl.training.callbacks.interrupt import StopOnSignal
+from axolotl.training.callbacks.metrics import MetricsFile
+from axolotl.training.counters import RunCounters
+from axolotl.training.data import Plan
+from axolotl.training.fingerprint import Fingerprint
+from axolotl.training.schedule import lr_factor
+from axolotl.training.trainer import Loaders, PackedTrainer
+
+
+def build_trainer(
+    resolved: Resolved,
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    marks: Fingerprint,
+    *,
+    resume: Path | None,
+) -> tuple[PackedTrainer, StopOnSignal]:
+    """The trainer of a run, and what listens for signals.
+
+    Args:
+        resolved: The configuration.
+        plan: Rows and steps.
+        model: Model, with its adapter.
+        tokenizer: Saved with every checkpoint.
+        marks: What checkpoints say of the run.
+        resume: The checkpoint that the run goes on from.
+    """
+    steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
+    counters = RunCounters()
+    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
+    output = Path(saving.output_dir)
+    callbacks: list[Any] = [
+        MetricsFile(output / "metrics.jsonl", counters, epochs=plan.streamed is None)
+    ]
+    if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
+        callbacks.append(EvaluateAfterFirstStep())
+    patience = evaluation.early_stopping_patience
+    best = None
+    if evaluation.load_best_model_at_end:
+        best = BestCheckpoint(output, resume=resume, patience=patience)
+    arguments = training_arguments(
+        training=resolved.training,
+        optimizer=resolved.optimizer,
+        precision=resolved.precision,
+        saving=saving,
+        save=every(saving.save_strategy or "epoch", saving.save_steps, steps.total),
+        evaluate=every(
+            (evaluation.evaluation_strategy or "epoch") if plan.eval_loader else "no",
+            evaluation.eval_steps,
+            steps.total,
+        ),
+        logging_steps=steps.logging,
+        total_steps=steps.total,
+        accumulation_steps=steps.accumulation,
+    )
+    trainer = PackedTrainer(
+        model=model,
+        args=arguments,
+        loaders=Loaders(plan.train_loader, plan.eval_loader),
+        lr_factor=lr_factor(
+            resolved.schedule,
+            learning_rate=resolved.optimizer.learning_rate,
+            total=steps.total,
+            warmup=steps.warmup,
+        ),
+        counters=counters,
+        tokenizer=tokenizer,
+        callbacks=[*callbacks, stop],
+        fingerprint=marks,
+        best=best,
+        parts=[*([_StreamPlace(plan)] if plan.streamed else [])],
+    )
+    return trainer, stop
+
+
+class _StreamPlace:
+    """Where a stream is to be read on; the planning of a resume reads it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def save(self, checkpoint: Path, step: int) -> None:
+        assert self.plan.streamed is not None
+        self.plan.streamed.mark(step * self.plan.steps.accumulation).write(checkpoint)
+
+    def load(self, checkpoint: Path) -> None:
+        """Nothing: it was read when the rows were planned."""
