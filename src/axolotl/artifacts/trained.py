@@ -20,6 +20,7 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import attention_need
 from axolotl.models.load import model_config, open_model
+from axolotl.models.quantized import Quantized
 from axolotl.models.sources import first_line
 from axolotl.models.tokenizer import load_tokenizer
 
@@ -61,7 +62,13 @@ class Trained:
         """
         return load_tokenizer(self.model)
 
-    def open(self, *, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase) -> Any:
+    def open(
+        self,
+        *,
+        dtype: torch.dtype,
+        tokenizer: PreTrainedTokenizerBase,
+        quantized: Quantized | None = None,
+    ) -> Any:
         """Load the weights, with the adapter on them, in evaluation mode.
 
         Attention is the library's own, which works with and without a cache of keys and values.
@@ -69,6 +76,7 @@ class Trained:
         Args:
             dtype: dtype of the base weights.
             tokenizer: Decides the number of embeddings.
+            quantized: How the base weights are held; None for whole ones.
 
         Raises:
             ModelError: it does not load, or the adapter does not fit.
@@ -78,6 +86,7 @@ class Trained:
             dtype=dtype,
             attn_implementation=plain_attention(self.model),
             tokenizer=tokenizer,
+            quantized=quantized,
         )
         if self.adapter is not None:
             if (self.adapter / GENERATION_FILE).is_file():

@@ -18,6 +18,7 @@ from axolotl.config.attention import AttentionSection
 from axolotl.config.model import ModelSection
 from axolotl.models.isolation import why_not_isolated, why_not_served
 from axolotl.models.load import model_config, open_model
+from axolotl.models.quantized import Quantized
 
 
 def attention_need(config: PreTrainedConfig) -> Need:
@@ -46,6 +47,7 @@ def open_for_rows(
     dtype: torch.dtype,
     tokenizer: PreTrainedTokenizerBase,
     sequence_len: int,
+    quantized: Quantized | None = None,
 ) -> tuple[PreTrainedModel, Choice]:
     """Load the base model with an attention that was seen to fit it.
 
@@ -56,6 +58,7 @@ def open_for_rows(
         dtype: dtype of the weights.
         tokenizer: Decides how many embeddings are needed.
         sequence_len: Longest sequence in tokens.
+        quantized: How its frozen weights are held; None for whole ones.
 
     Returns:
         The model, and its attention: whether the documents of a row stay apart with it.
@@ -72,6 +75,7 @@ def open_for_rows(
         attn_implementation=tried.names[0],
         tokenizer=tokenizer,
         sequence_len=sequence_len,
+        quantized=quantized,
     )
     return loaded, settle_attention(loaded, tried)
 

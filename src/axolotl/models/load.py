@@ -18,6 +18,7 @@ from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
+from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 
@@ -42,6 +43,7 @@ def open_model(
     attn_implementation: str,
     tokenizer: PreTrainedTokenizerBase,
     sequence_len: int | None = None,
+    quantized: Quantized | None = None,
 ) -> PreTrainedModel:
     """Load the base model and make its embeddings large enough for the tokenizer.
 
@@ -51,6 +53,7 @@ def open_model(
         attn_implementation: Name of an attention function that transformers knows.
         tokenizer: Decides how many embeddings are needed.
         sequence_len: Longest sequence in tokens; a model with fewer learned positions is refused.
+        quantized: How its frozen weights are held; None for whole ones.
 
     Raises:
         ModelError: nothing loads from there.
@@ -59,6 +62,20 @@ def open_model(
     config = model_config(model)
     if sequence_len is not None:
         _check_positions(config, sequence_len, source)
+    if quantized is not None and quantized.kind == "gptq":
+        from axolotl.models.gptq import open_gptq
+
+        loaded = open_gptq(
+            model,
+            config,
+            quantized=quantized,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+        )
+        fit_embeddings(
+            loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1
+        )
+        return loaded
     loader = _loader(model.model_type)
     try:
         with no_library_bars(), asked_briefly(source):

@@ -16,6 +16,7 @@ from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import open_for_rows
 from axolotl.models.load import weight_dtype
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
+from axolotl.models.quantized import quantized_base
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
 from axolotl.training.data import eval_rows, held_out_loader
@@ -57,6 +58,7 @@ def run_evaluation(
         dtype=weight_dtype(resolved.precision),
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
+        quantized=quantized_base(resolved) if adapter is not None else None,
     )
     size = resolved.training.eval_batch_size or resolved.training.micro_batch_size
     rows = eval_rows(resolved.sequence, resolved.training, isolates=attention.isolates)

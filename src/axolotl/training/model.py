@@ -16,6 +16,7 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new, attach_saved, saved_modules
 from axolotl.models.backend import open_for_rows
 from axolotl.models.load import weight_dtype
+from axolotl.models.quantized import quantized_base
 from axolotl.models.tokenizer import new_tokens
 
 
@@ -44,6 +45,7 @@ def build_model(
         dtype=weight_dtype(sections.precision),
         tokenizer=tokenizer,
         sequence_len=sections.sequence.sequence_len,
+        quantized=quantized_base(sections),
     )
     if adapter.adapter is not None:
         if adapter.lora_model_dir:
