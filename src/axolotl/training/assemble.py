@@ -11,10 +11,12 @@ from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
+from axolotl.training.callbacks.per_epoch import PerEpoch
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
 from axolotl.training.schedule import lr_factor
+from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import Loaders, PackedTrainer
 
 
@@ -26,6 +28,7 @@ def build_trainer(
     marks: Fingerprint,
     *,
     resume: Path | None,
+    trackers: Trackers,
 ) -> tuple[PackedTrainer, StopOnSignal]:
     """The trainer of a run, and what listens for signals.
 
@@ -36,11 +39,17 @@ def build_trainer(
         tokenizer: Saved with every checkpoint.
         marks: What checkpoints say of the run.
         resume: The checkpoint that the run goes on from.
+        trackers: What follows the run; for callbacks that have something to show.
     """
     steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
     counters = RunCounters()
     stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
     output = Path(saving.output_dir)
+    per_epoch = PerEpoch(
+        steps.per_epoch,
+        saves=saving.saves_per_epoch,
+        evaluations=evaluation.evals_per_epoch if plan.eval_loader else None,
+    )
     callbacks: list[Any] = [
         MetricsFile(output / "metrics.jsonl", counters, epochs=plan.streamed is None)
     ]
@@ -55,11 +64,17 @@ def build_trainer(
         optimizer=resolved.optimizer,
         precision=resolved.precision,
         saving=saving,
-        save=every(saving.save_strategy or "epoch", saving.save_steps, steps.total),
+        save=every(
+            saving.save_strategy or "epoch",
+            saving.save_steps,
+            steps.total,
+            per_epoch=saving.saves_per_epoch,
+        ),
         evaluate=every(
             (evaluation.evaluation_strategy or "epoch") if plan.eval_loader else "no",
             evaluation.eval_steps,
             steps.total,
+            per_epoch=evaluation.evals_per_epoch,
         ),
         logging_steps=steps.logging,
         total_steps=steps.total,
@@ -77,7 +92,7 @@ def build_trainer(
         ),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[*callbacks, stop],
+        callbacks=[per_epoch, *([best] if best else []), *callbacks, stop],
         fingerprint=marks,
         best=best,
         parts=[*([_StreamPlace(plan)] if plan.streamed else [])],

@@ -41,6 +41,7 @@ from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
 from axolotl.training.streaming import BufferMark
 from axolotl.training.summary import print_summary
+from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import PackedTrainer
 
 
@@ -87,6 +88,7 @@ def run_training(
     *,
     on_start: Callable[[], object],
     on_prepared: Callable[[SampleStore, Any], object] | None = None,
+    trackers: Trackers | None = None,
 ) -> Trained:
     """Prepare, train, evaluate.
 
@@ -94,6 +96,7 @@ def run_training(
         resolved: The configuration.
         on_start: Called on the writing process when all is ready, before the first step.
         on_prepared: Called with samples and the tokenizer before the model is loaded.
+        trackers: What follows the run.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
@@ -137,7 +140,10 @@ def run_training(
     facts = print_summary(
         resolved, data, plan, model=model, attention=attention, route=route, device=device
     )
-    trainer, stop = build_trainer(resolved, plan, model, tokenizer, marks, resume=resume)
+    trackers = trackers or Trackers()
+    trainer, stop = build_trainer(
+        resolved, plan, model, tokenizer, marks, resume=resume, trackers=trackers
+    )
     if resume is not None:
         note(f"resuming from {resume}")
     if trainer.args.should_save:
