@@ -92,7 +92,7 @@ def build_trainer(
         ),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[per_epoch, *([best] if best else []), *callbacks, stop],
+        callbacks=[per_epoch, *([best] if best else []), *callbacks, trackers, stop],
         fingerprint=marks,
         best=best,
         parts=[*([_StreamPlace(plan)] if plan.streamed else [])],
