@@ -81,3 +81,10 @@ def test_it_agrees_with_torch() -> None:
         assert machine.torch_build() == "cpu"
     else:
         assert machine.torch_build() in ("cuda", "hip")
+
+
+def test_packages_that_are_not_there_are_known_without_importing_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "OPTIONAL_PACKAGES", ("click", "no_such_package"))
+    assert this_machine().missing == {"no_such_package"}

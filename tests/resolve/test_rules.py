@@ -12,12 +12,13 @@ from axolotl.errors import ConfigErrors
 from axolotl.registry import available
 from axolotl.resolve import Purpose, examine, resolve
 from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
-from axolotl.resolve.machine import Machine
+from axolotl.resolve.machine import OPTIONAL_PACKAGES, Machine
 from axolotl.resolve.rules import RULES
 
 CPU = Machine(gpu=False, bf16=False)
 OLD_GPU = Machine(gpu=True, bf16=False)
 GPU = Machine(gpu=True, bf16=True)
+BARE = Machine(gpu=False, bf16=False, missing=frozenset(OPTIONAL_PACKAGES))
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "type": "alpaca"}]}
 LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
@@ -94,6 +95,11 @@ ROWS = [
     E("quantised-for-qlora", {**QLORA, "load_in_4bit": False}, "adapter", "needs load_in_4bit", {"load_in_4bit": True}),
     E("quantised-without-adapter", {"load_in_8bit": True}, "load_in_8bit", "there is no adapter", LORA),
     E("quantised-without-adapter", {"load_in_4bit": True}, "load_in_4bit", "there is no adapter", LORA),
+    N("kind-of-four-bits", {**LORA, "load_in_4bit": True}, "load_in_4bit", "FP4", {"adapter": "qlora"}),
+    E("bitsandbytes-is-there", QLORA, "load_in_4bit", "bitsandbytes, which is not installed", {}, machine=BARE, quiet_machine=CPU),
+    E("bitsandbytes-is-there", {**LORA, "load_in_8bit": True}, "load_in_8bit", "bitsandbytes, which is not installed", {"load_in_8bit": False}, machine=BARE),
+    E("bitsandbytes-is-there", QLORA, "load_in_4bit", "bitsandbytes, which is not installed", {}, machine=BARE, quiet_machine=CPU, purpose="answer"),
+    W("bitsandbytes-is-there", QLORA, "load_in_4bit", "bitsandbytes, which is not installed", {}, machine=BARE, quiet_machine=CPU, purpose="prepare"),
     N("lora-in-8bit", {**LORA, "bf16": True}, "adapter", "half the memory", {"load_in_8bit": True}, machine=GPU),
     N("adapter-targets", {"adapter": "lora"}, "adapter", "all linear layers", {"lora_target_linear": True}),
     W("embeddings-of-new-tokens", {**LORA, "tokens": ["<a>"]}, "tokens", "random embeddings", {"lora_modules_to_save": ["embed_tokens", "lm_head"]}),
@@ -181,6 +187,15 @@ ROWS = [
     N("attention-in-its-place", {"flash_attention": True}, "flash_attention", "same result", {"flash_attention": False}),
     N("attention-in-its-place", {"xformers_attention": True, "sample_packing": True}, "xformers_attention", "same result", {"xformers_attention": False}),
     # the loop
+    E("one-strategy-for-saving", {"save_steps": 5, "saves_per_epoch": 2}, "saves_per_epoch", "exclude each other", {"save_steps": None}),
+    E("one-strategy-for-saving", {"save_strategy": "epoch", "saves_per_epoch": 2}, "saves_per_epoch", "exclude each other", {"save_strategy": "steps"}),
+    E("one-strategy-for-evaluation", {"eval_steps": 5, "evals_per_epoch": 2, **HELD}, "evals_per_epoch", "exclude each other", {"eval_steps": None}),
+    E("one-strategy-for-evaluation", {"evaluation_strategy": "no", "evals_per_epoch": 2, **HELD}, "evals_per_epoch", "exclude each other", {"evaluation_strategy": "steps"}),
+    E("epochs-of-a-stream", {**STREAM, "saves_per_epoch": 2}, "saves_per_epoch", "has no epochs", {"saves_per_epoch": None}),
+    E("epochs-of-a-stream", {**STREAM, "evals_per_epoch": 2}, "evals_per_epoch", "has no epochs", {"evals_per_epoch": None}),
+    E("best-checkpoint", {"early_stopping_patience": 2, "saves_per_epoch": 2, "evals_per_epoch": 3, **HELD}, "saves_per_epoch", "no multiple of 2", {"evals_per_epoch": 4}),
+    E("best-checkpoint", {"early_stopping_patience": 2, "saves_per_epoch": 2, "eval_steps": 3, **HELD}, "early_stopping_patience", "different times", {"eval_steps": None, "evals_per_epoch": 2}),
+    W("rows-to-evaluate-on", {"evals_per_epoch": 2}, "evals_per_epoch", "no rows are held out", HELD),
     E("one-strategy-for-saving", {"save_steps": 5, "save_strategy": "epoch"}, "save_steps", "exclude", {"save_strategy": "steps"}),
     E("one-strategy-for-saving", {"save_strategy": "steps"}, "save_strategy", "needs save_steps", {"save_steps": 5}),
     E("checkpointing-arguments", {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrent": False}}, "gradient_checkpointing_kwargs.use_reentrent", "no such argument", {"gradient_checkpointing_kwargs": {"use_reentrant": False}}),
@@ -309,6 +324,11 @@ def test_a_remark_has_a_way_out_or_says_what_was_chosen(row: Row) -> None:
 def test_every_rule_has_a_case_that_sets_it_off() -> None:
     assert {rule.id for rule in RULES} == {row.rule for row in ROWS}
     assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+def test_a_merge_needs_no_package_for_few_bits() -> None:
+    row = E("bitsandbytes-is-there", QLORA, "", "", {}, purpose="merge")
+    assert not seen(row, {}, BARE)
 
 
 def test_a_plug_in_that_is_there_is_not_called_a_later_one() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -13,6 +14,9 @@ from pathlib import Path
 
 _BF16_FROM = (8, 0)
 """Compute capability of the first GPUs with bfloat16 (Ampere)."""
+
+OPTIONAL_PACKAGES: Sequence[str] = ("bitsandbytes",)
+"""What only some options need, by the names to import; rules refuse such an option without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +26,26 @@ class Machine:
     Args:
         gpu: Whether torch will find a GPU.
         bf16: Whether every GPU computes in bfloat16; False without one.
+        missing: Those of `OPTIONAL_PACKAGES` that are not installed.
     """
 
     gpu: bool
     bf16: bool
+    missing: frozenset[str] = frozenset()
 
 
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
+    missing = frozenset(name for name in OPTIONAL_PACKAGES if find_spec(name) is None)
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
-        return Machine(gpu=False, bf16=False)
+        return Machine(gpu=False, bf16=False, missing=missing)
     built_for = torch_build()
     if built_for == "hip":
         there = Path("/dev/kfd").exists()
-        return Machine(gpu=there, bf16=there)
+        return Machine(gpu=there, bf16=there, missing=missing)
     found = cuda_capabilities() if built_for == "cuda" else []
-    return Machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM)
+    return Machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM, missing=missing)
 
 
 def torch_build() -> str:

@@ -20,6 +20,7 @@ from axolotl.resolve.rules import (
     no_effect,
     not_yet,
     precision,
+    quantization,
     relora,
     rows,
     schedule,
@@ -30,6 +31,7 @@ from axolotl.resolve.rules import (
 _FILES = (
     precision,
     model,
+    quantization,
     adapter,
     relora,
     data,

@@ -1,4 +1,4 @@
-"""Adapters, and base models held in fewer bits."""
+"""Adapters."""
 
 from __future__ import annotations
 
@@ -6,66 +6,6 @@ from collections.abc import Iterator
 
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
-
-_QUANTISED = ("load_in_8bit", "load_in_4bit", "gptq")
-
-
-def one_quantisation(case: Case) -> Iterator[Found]:
-    """A base model is quantised in one way."""
-    keys = case.asked(*_QUANTISED)
-    if len(keys) > 1 and case.config.adapter.adapter != "qlora":
-        yield Found(
-            "error",
-            keys[1],
-            f"{' and '.join(keys)}: the base model can be held in one of these forms only",
-            "remove all but one",
-        )
-
-
-def quantised_for_qlora(case: Case) -> Iterator[Found]:
-    """QLoRA is LoRA on 4 bits; a merge leaves them aside."""
-    if case.config.adapter.adapter != "qlora" or case.purpose == "merge":
-        return
-    for key in case.asked("load_in_8bit", "gptq"):
-        yield Found(
-            "error",
-            key,
-            f"{key}: not with `adapter: qlora`, which holds the base model in 4 bits",
-            f"remove {key}, or write `adapter: lora`",
-        )
-    if not case.config.quantization.load_in_4bit:
-        yield Found(
-            "error",
-            "adapter",
-            "adapter: qlora needs load_in_4bit",
-            "add `load_in_4bit: true`",
-            (Edit("set", "load_in_4bit", True),)
-            if "load_in_4bit" not in case.config.written
-            else (),
-        )
-
-
-def quantised_without_adapter(case: Case) -> Iterator[Found]:
-    """Weights in 8 or 4 bits cannot be trained themselves."""
-    keys = case.asked(*_QUANTISED)
-    if keys and case.config.adapter.adapter is None and case.trains:
-        yield Found(
-            "error",
-            keys[0],
-            f"{keys[0]}: quantised weights cannot be trained, and there is no adapter",
-            "write `adapter: lora` (with load_in_4bit: `adapter: qlora`), or remove it",
-        )
-
-
-def lora_in_8bit(case: Case) -> Iterator[Found]:
-    """Half the memory for the frozen weights, where a GPU is short of it."""
-    if case.config.adapter.adapter == "lora" and case.machine.gpu and not case.asked(*_QUANTISED):
-        yield Found(
-            "info",
-            "adapter",
-            "adapter: the frozen base model would take half the memory in 8 bits",
-            "add `load_in_8bit: true` if memory is short",
-        )
 
 
 def adapter_targets(case: Case) -> Iterator[Found]:
@@ -127,10 +67,6 @@ def folder_of_the_adapter(case: Case) -> Iterator[Found]:
 
 
 TABLE: Table = [
-    (one_quantisation, "load_in_8bit load_in_4bit gptq"),
-    (quantised_for_qlora, "adapter load_in_8bit load_in_4bit gptq"),
-    (quantised_without_adapter, "adapter load_in_8bit load_in_4bit gptq"),
-    (lora_in_8bit, "adapter load_in_8bit"),
     (adapter_targets, "adapter lora_target_modules lora_target_linear"),
     (embeddings_of_new_tokens, "tokens adapter lora_modules_to_save"),
     (folder_of_the_adapter, "lora_out_dir output_dir adapter"),
