@@ -20,20 +20,19 @@ class EvaluationSection(Section):
     evals_per_epoch: int | None = Field(
         default=None,
         ge=1,
-        description="Evaluations in each pass over the data, evenly spaced.",
-        json_schema_extra={"pending": True},
+        description="Evaluations in each pass over the data, evenly spaced; the last is at its end.",
     )
     evaluation_strategy: Literal["no", "epoch", "steps"] | None = Field(
         default=None,
         description="When the held-out loss is computed; by default `no` without held-out rows, "
-        "`steps` if `eval_steps` is set, else `epoch`.",
+        "`steps` if `eval_steps` or `evals_per_epoch` is set, else `epoch`.",
     )
     early_stopping_patience: int | None = Field(
         default=None,
         ge=1,
         description="Stop after so many evaluations without a better loss.",
         json_schema_extra={
-            "needs": "`val_set_size` or `test_datasets`, `save_steps` and `eval_steps`"
+            "needs": "`val_set_size` or `test_datasets`, `save_steps` and `eval_steps`, or both per epoch"
         },
     )
     load_best_model_at_end: bool | None = Field(
@@ -42,7 +41,7 @@ class EvaluationSection(Section):
         json_schema_extra={
             "needs": "evaluations and checkpoints at the same steps",
             "implied": "on with `early_stopping_patience`, and where `save_steps` is a multiple of "
-            "`eval_steps`; else off",
+            "`eval_steps`, or `evals_per_epoch` of `saves_per_epoch`; else off",
         },
     )
     metric_for_best_model: str | None = Field(

@@ -20,8 +20,8 @@ class SavingSection(Section):
     )
     save_strategy: Literal["no", "epoch", "steps"] | None = Field(
         default=None,
-        description="When checkpoints are written; by default `steps` if `save_steps` is set, else "
-        "`epoch`. The final result is always written.",
+        description="When checkpoints are written; by default `steps` if `save_steps` or "
+        "`saves_per_epoch` is set, else `epoch`. The final result is always written.",
     )
     save_steps: CountOrShare | None = Field(
         default=None,
@@ -31,8 +31,7 @@ class SavingSection(Section):
     saves_per_epoch: int | None = Field(
         default=None,
         ge=1,
-        description="Checkpoints in each pass over the data, evenly spaced.",
-        json_schema_extra={"pending": True},
+        description="Checkpoints in each pass over the data, evenly spaced; the last is at its end.",
     )
     save_total_limit: int = Field(
         default=4, ge=0, description="Checkpoints to keep, the newest; 0 keeps all."

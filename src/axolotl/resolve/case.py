@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,14 +95,33 @@ Table = Sequence[tuple[Callable[[Case], Iterator[Found]], str]]
 """Rules, each with the options that it looks at, separated by spaces."""
 
 
-def strategy(key: str, name: str | None, steps_key: str, steps: float | None) -> Iterator[Found]:
-    """Hold `save_strategy` against `save_steps`, or the two of evaluations."""
-    if steps is not None and name not in (None, "steps"):
+def strategy(
+    key: str, name: str | None, steps: Mapping[str, float | None], per_epoch: str
+) -> Iterator[Found]:
+    """Hold `save_strategy` against `save_steps` and `saves_per_epoch`, or those of evaluations.
+
+    Args:
+        key: The strategy's.
+        name: The strategy.
+        steps: The options that say how often, with their values.
+        per_epoch: The one of them that counts by epochs.
+    """
+    given = [option for option, value in steps.items() if value is not None]
+    for option in given:
+        if name not in (None, "steps"):
+            yield Found(
+                "error",
+                option,
+                f"{option}: {steps[option]} and `{key}: {name}` exclude each other",
+                f"remove {option}, or write `{key}: steps`",
+            )
+    if len(given) > 1:
         yield Found(
             "error",
-            steps_key,
-            f"{steps_key}: {steps} and `{key}: {name}` exclude each other",
-            f"remove {steps_key}, or write `{key}: steps`",
+            per_epoch,
+            f"{' and '.join(given)} exclude each other: both say how often",
+            "remove one of the two",
         )
-    if name == "steps" and steps is None:
+    if name == "steps" and not given:
+        steps_key = next(iter(steps))
         yield Found("error", key, f"{key}: steps needs {steps_key}", f"add `{steps_key}: 100`")

@@ -42,9 +42,16 @@ def _gradient_checkpointing_kwargs(config: Config, _: Machine) -> Implied | None
 
 
 def _save_strategy(config: Config, _: Machine) -> Implied | None:
-    if config.saving.save_strategy is not None:
+    saving = config.saving
+    if saving.save_strategy is not None:
         return None
-    return ("epoch", "") if config.saving.save_steps is None else ("steps", "save_steps")
+    return _strategy(save_steps=saving.save_steps, saves_per_epoch=saving.saves_per_epoch)
+
+
+def _strategy(**often: float | None) -> Implied:
+    """`steps` where one of the options says how often, else `epoch`."""
+    asked = next((key for key, value in often.items() if value is not None), None)
+    return ("steps", asked) if asked else ("epoch", "")
 
 
 def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
@@ -53,7 +60,7 @@ def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
         return None
     if not config.data.evaluates:
         return "no", "val_set_size"
-    return ("epoch", "") if evaluation.eval_steps is None else ("steps", "eval_steps")
+    return _strategy(eval_steps=evaluation.eval_steps, evals_per_epoch=evaluation.evals_per_epoch)
 
 
 def _bf16(config: Config, machine: Machine) -> Implied | None:
@@ -129,8 +136,13 @@ def _load_best_model_at_end(config: Config, _: Machine) -> Implied | None:
         return None
     if evaluation.early_stopping_patience:
         return True, "early_stopping_patience"
-    if config.data.evaluates and save_steps and evaluation.eval_steps:
+    if not config.data.evaluates:
+        return None
+    if save_steps and evaluation.eval_steps:
         return (True, "eval_steps") if divides(evaluation.eval_steps, save_steps) else None
+    saves, evaluations = config.saving.saves_per_epoch, evaluation.evals_per_epoch
+    if saves and evaluations and evaluations % saves == 0:
+        return True, "evals_per_epoch"
     return None
 
 

@@ -33,14 +33,19 @@ class Cadence:
     steps: int | None = None
 
 
-def every(strategy: str, steps: float | None, total_steps: int) -> Cadence:
+def every(
+    strategy: str, steps: float | None, total_steps: int, *, per_epoch: int | None = None
+) -> Cadence:
     """Resolve steps given as a share of the training.
 
     Args:
         strategy: `no`, `epoch` or `steps`.
         steps: A count, or a share of all steps if below 1.
         total_steps: Optimizer steps of the training.
+        per_epoch: So many times in each epoch instead, which is left to `PerEpoch`.
     """
+    if per_epoch is not None:
+        return Cadence("no")
     if strategy != "steps" or steps is None:
         return Cadence(strategy)
     return Cadence(strategy, max(1, int(steps * total_steps)) if steps < 1 else int(steps))

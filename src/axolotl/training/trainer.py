@@ -69,7 +69,7 @@ class PackedTrainer(Trainer):
         lr_factor: Maps a step (from 0) to the factor on the learning rate.
         counters: Counts tokens and loss over the whole training, resumes included.
         tokenizer: Saved with every checkpoint.
-        callbacks: Further callbacks.
+        callbacks: Further callbacks, `best` among them.
         fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
         best: Told of every checkpoint, and the one that it names is kept; None without a choice.
         parts: What a checkpoint keeps besides weights, optimizer and tokenizer.
@@ -103,7 +103,7 @@ class PackedTrainer(Trainer):
             train_dataset=loaders.train.dataset,
             eval_dataset=loaders.eval.dataset if loaders.eval else None,
             processing_class=tokenizer,
-            callbacks=[counters, *([best] if best else []), *callbacks],
+            callbacks=[counters, *callbacks],
         )
         # The library has set it to False; it is saved with the model, and a forward pass of the
         # training turns the cache off by itself.

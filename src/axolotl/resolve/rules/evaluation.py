@@ -6,24 +6,28 @@ from collections.abc import Iterator
 
 from axolotl.resolve.case import Case, Found, Table, strategy
 
+_OFTEN = ("eval_steps", "evals_per_epoch")
+
 
 def one_strategy_for_evaluation(case: Case) -> Iterator[Found]:
-    """`eval_steps` says `steps`, and `steps` needs to know how many."""
+    """`eval_steps` and `evals_per_epoch` say `steps`, and `steps` needs to know how many."""
     evaluation = case.config.evaluation
-    name, steps = evaluation.evaluation_strategy, evaluation.eval_steps
-    yield from strategy("evaluation_strategy", name, "eval_steps", steps)
+    steps = {"eval_steps": evaluation.eval_steps, "evals_per_epoch": evaluation.evals_per_epoch}
+    yield from strategy(
+        "evaluation_strategy", evaluation.evaluation_strategy, steps, "evals_per_epoch"
+    )
 
 
 def rows_to_evaluate_on(case: Case) -> Iterator[Found]:
     """Evaluations need held-out rows."""
     config = case.config
-    keys = case.asked("eval_steps", "early_stopping_patience", "load_best_model_at_end")
+    keys = case.asked(*_OFTEN, "early_stopping_patience", "load_best_model_at_end")
     if config.evaluation.evaluation_strategy not in (None, "no"):
         keys.append("evaluation_strategy")
     if not keys or config.data.evaluates or config.streaming.pretraining_dataset:
         return
     # Without evaluations a patience never runs out, so nothing would be as asked.
-    if "val_set_size" in config.written or keys[0] not in ("eval_steps", "evaluation_strategy"):
+    if "val_set_size" in config.written or keys[0] not in (*_OFTEN, "evaluation_strategy"):
         yield Found(
             "error",
             keys[0],
@@ -54,8 +58,11 @@ def best_checkpoint(case: Case) -> Iterator[Found]:
             "after the best checkpoint and saves that",
             "remove one of the two",
         )
-    steps = {"save_steps": saving.save_steps, "eval_steps": evaluation.eval_steps}
-    lacking = [key for key, value in steps.items() if value is None]
+    often = {
+        "save_steps": saving.save_steps or saving.saves_per_epoch,
+        "eval_steps": evaluation.eval_steps or evaluation.evals_per_epoch,
+    }
+    lacking = [key for key, value in often.items() if value is None]
     if patience and lacking:
         yield Found(
             "error",
@@ -66,24 +73,37 @@ def best_checkpoint(case: Case) -> Iterator[Found]:
         return
     yield from _same_times(
         keys[0],
-        saves=(saving.save_strategy, saving.save_steps),
-        evaluates=(evaluation.evaluation_strategy, evaluation.eval_steps),
+        saves=(saving.save_strategy, saving.save_steps, saving.saves_per_epoch),
+        evaluates=(
+            evaluation.evaluation_strategy,
+            evaluation.eval_steps,
+            evaluation.evals_per_epoch,
+        ),
     )
 
 
-_Times = tuple[str | None, float | None]
-"""Strategy and steps, as written."""
+_Times = tuple[str | None, float | None, int | None]
+"""Strategy, steps, and times per epoch, as written."""
 
 
 def _same_times(key: str, *, saves: _Times, evaluates: _Times) -> Iterator[Found]:
-    names = [name or ("epoch" if steps is None else "steps") for name, steps in (saves, evaluates)]
+    names = [_when(*times) for times in (saves, evaluates)]
     if names[0] == "no":
         what, hint = "there are no checkpoints to choose from", "remove `save_strategy: no`"
     elif names[1] == "no":
         what, hint = "there are no evaluations to choose by", "remove `evaluation_strategy: no`"
     elif names[0] != names[1]:
         what = "checkpoints and evaluations happen at different times"
-        hint = "set both save_steps and eval_steps, or neither"
+        hint = "set both save_steps and eval_steps, or saves_per_epoch and evals_per_epoch, or none"
+    elif saves[2] and evaluates[2] and evaluates[2] % saves[2]:
+        yield Found(
+            "error",
+            "saves_per_epoch",
+            f"saves_per_epoch: evals_per_epoch, {evaluates[2]}, is no multiple of {saves[2]}, so a "
+            f"checkpoint has no evaluation, which {key} needs",
+            "make evals_per_epoch a multiple of saves_per_epoch",
+        )
+        return
     elif saves[1] and evaluates[1] and not divides(evaluates[1], saves[1]):
         yield Found(
             "error",
@@ -96,6 +116,13 @@ def _same_times(key: str, *, saves: _Times, evaluates: _Times) -> Iterator[Found
     else:
         return
     yield Found("error", key, f"{key}: {what}", hint)
+
+
+def _when(name: str | None, steps: float | None, per_epoch: int | None) -> str:
+    """What tells two ways of counting apart."""
+    if per_epoch is not None:
+        return "per epoch"
+    return name or ("epoch" if steps is None else "steps")
 
 
 def divides(part: float, whole: float) -> bool:
@@ -127,15 +154,16 @@ def metric_of_the_best(case: Case) -> Iterator[Found]:
 
 
 TABLE: Table = [
-    (one_strategy_for_evaluation, "evaluation_strategy eval_steps"),
+    (one_strategy_for_evaluation, "evaluation_strategy eval_steps evals_per_epoch"),
     (
         rows_to_evaluate_on,
-        "val_set_size test_datasets eval_steps evaluation_strategy early_stopping_patience",
+        "val_set_size test_datasets eval_steps evals_per_epoch evaluation_strategy "
+        "early_stopping_patience",
     ),
     (
         best_checkpoint,
         "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "
-        "evaluation_strategy",
+        "evaluation_strategy saves_per_epoch evals_per_epoch",
     ),
     (metric_of_the_best, "metric_for_best_model greater_is_better"),
 ]

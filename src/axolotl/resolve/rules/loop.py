@@ -14,9 +14,24 @@ OLD_OPTIMIZERS = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fu
 
 
 def one_strategy_for_saving(case: Case) -> Iterator[Found]:
-    """`save_steps` says `steps`, and `steps` needs to know how many."""
+    """`save_steps` and `saves_per_epoch` say `steps`, and `steps` needs to know how many."""
     saving = case.config.saving
-    yield from strategy("save_strategy", saving.save_strategy, "save_steps", saving.save_steps)
+    steps = {"save_steps": saving.save_steps, "saves_per_epoch": saving.saves_per_epoch}
+    yield from strategy("save_strategy", saving.save_strategy, steps, "saves_per_epoch")
+
+
+def epochs_of_a_stream(case: Case) -> Iterator[Found]:
+    """A stream has no epochs in which something could happen so often."""
+    if not case.config.streaming.asked_by:
+        return
+    for key, instead in (("saves_per_epoch", "save_steps"), ("evals_per_epoch", "eval_steps")):
+        if case.asked(key):
+            yield Found(
+                "error",
+                key,
+                f"{key}: data that is read while training goes on has no epochs",
+                f"write `{instead}: 100` instead",
+            )
 
 
 def checkpointing_arguments(case: Case) -> Iterator[Found]:
@@ -47,7 +62,8 @@ def old_optimizer_names(case: Case) -> Iterator[Found]:
 
 
 TABLE: Table = [
-    (one_strategy_for_saving, "save_strategy save_steps"),
+    (one_strategy_for_saving, "save_strategy save_steps saves_per_epoch"),
+    (epochs_of_a_stream, "saves_per_epoch evals_per_epoch pretraining_dataset"),
     (checkpointing_arguments, "gradient_checkpointing_kwargs"),
     (old_optimizer_names, "optimizer"),
 ]

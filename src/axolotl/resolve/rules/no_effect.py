@@ -152,7 +152,12 @@ _IDLE: Sequence[_Idle] = [
     (
         ["metric_for_best_model"],
         lambda case: (
-            not case.asked("load_best_model_at_end", "early_stopping_patience", "eval_steps")
+            not case.asked(
+                "load_best_model_at_end",
+                "early_stopping_patience",
+                "eval_steps",
+                "evals_per_epoch",
+            )
         ),
         "the last state is saved, not the best one",
         "add `load_best_model_at_end: true`",

@@ -1,0 +1,66 @@
+"""Options of the training loop: what each does to a whole training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axolotl import api
+from axolotl.training.callbacks.metrics import read_metrics
+
+Options = Callable[..., dict[str, Any]]
+LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
+ROWS = {"sample_packing": False, "micro_batch_size": 4, "val_set_size": 8}
+"""40 rows in 10 batches an epoch."""
+
+
+def evaluated(folder: Path) -> list[int]:
+    lines = read_metrics(folder / "metrics.jsonl")
+    return [line["step"] for line in lines if "eval_loss" in line]
+
+
+def saved(folder: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "saves", "evaluations"),
+    [
+        ({"saves_per_epoch": 2, "evals_per_epoch": 2}, [5, 10, 15, 20], [5, 10, 15, 20]),
+        ({"saves_per_epoch": 3, "num_epochs": 1.5}, [3, 6, 10, 13, 15], [10, 15]),
+        ({"evals_per_epoch": 3}, [10, 20], [3, 6, 10, 13, 16, 20]),
+        (
+            # Ten rows in steps of three: the fourth step of an epoch has one.
+            {"saves_per_epoch": 2, "evals_per_epoch": 4, "gradient_accumulation_steps": 3},
+            [2, 4, 6, 8],
+            [1, 2, 3, 4, 5, 6, 7, 8],
+        ),
+        ({"saves_per_epoch": 1, "max_steps": 13}, [10, 13], [10, 13]),
+        ({"saves_per_epoch": 50, "num_epochs": 0.3, "evals_per_epoch": 1}, [1, 2, 3], [3]),
+        ({"saves_per_epoch": 2, "save_total_limit": 1}, [20], [10, 20]),
+        ({"saves_per_epoch": 5, "save_total_limit": 0}, [*range(2, 21, 2)], [10, 20]),
+        ({"save_steps": 0.25, "eval_steps": 0.5}, [5, 10, 15, 20], [1, 10, 20]),
+        ({"save_strategy": "no", "evaluation_strategy": "no"}, [], [20]),
+    ],
+)
+def test_when_checkpoints_and_evaluations_happen(
+    tiny_options: Options, changes: dict[str, Any], saves: list[int], evaluations: list[int]
+) -> None:
+    options = {**ROWS, "save_total_limit": 10, "load_best_model_at_end": False}
+    folder = api.train(tiny_options(**options | changes)).output_dir
+    assert saved(folder) == saves
+    assert evaluated(folder) == evaluations
+
+
+def test_a_patience_counts_evaluations_of_an_epoch(tiny_options: Options) -> None:
+    options = {**ROWS, "saves_per_epoch": 2, "evals_per_epoch": 2, "num_epochs": 5}
+    result = api.train(
+        tiny_options(**options, early_stopping_patience=2, learning_rate=0.5, warmup_steps=0)
+    )
+    assert result.steps < 50
+    best = result.metrics["checkpoint"]
+    assert best in saved(result.output_dir)
+    assert result.steps == best + 10
