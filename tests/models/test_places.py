@@ -220,12 +220,18 @@ def test_float16_holds_the_weights_in_half_precision() -> None:
     assert weight_dtype(PrecisionSection(fp16=True)) == torch.float32
 
 
-def test_layers_that_are_stored_transposed() -> None:
-    def layers(**options: Any) -> list[Any]:
-        base = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=64))
-        adapter = AdapterSection(adapter="lora", lora_target_modules=["c_attn"], **options)
-        return [m for m in attach_new(base, adapter).modules() if isinstance(m, LoraLayer)]
+def test_layers_that_are_stored_transposed(capsys: pytest.CaptureFixture[str]) -> None:
+    def flags(base: Any, target: str, **options: Any) -> list[Any]:
+        adapter = AdapterSection(adapter="lora", lora_target_modules=[target], **options)
+        layers = [m for m in attach_new(base, adapter).modules() if isinstance(m, LoraLayer)]
+        return [layer.fan_in_fan_out for layer in layers]
 
-    assert [x.fan_in_fan_out for x in layers(lora_fan_in_fan_out=True)] == [True]
-    with pytest.warns(UserWarning, match="Setting fan_in_fan_out to True"):
-        layers()
+    def gpt2() -> Any:
+        ends = {"bos_token_id": 1, "eos_token_id": 2}
+        return GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=64, **ends))
+
+    assert flags(gpt2(), "c_attn", lora_fan_in_fan_out=True) == [True]
+    assert flags(gpt2(), "c_attn") == [True], "the model knows it by itself"
+    assert "lora_fan_in_fan_out" not in capsys.readouterr().err
+    assert flags(build_llama(), "q_proj", lora_fan_in_fan_out=True) == [False, False]
+    assert "lora_fan_in_fan_out: no layer of this model stores" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_file
 from axolotl.errors import ModelError
-from axolotl.models.adapters import attach_saved
+from axolotl.models.adapters import attach_saved, with_own_base
 from axolotl.models.backend import attention_need
 from axolotl.models.load import model_config, open_model
 from axolotl.models.quantized import Quantized
@@ -140,7 +140,7 @@ def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Pa
             f"the adapter is that of lora_model_dir, '{folder}'; '{output_dir}' holds another one: "
             f"--lora_model_dir {output_dir} takes that"
         )
-    return Trained(_with_tokenizer_of(folder, model), folder, run)
+    return Trained(_with_tokenizer_of(folder, with_own_base(model, folder)), folder, run)
 
 
 def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> Trained:

@@ -12,6 +12,7 @@ RENAMED: Mapping[str, str] = {
     "jagged_restart_steps": "relora_steps",
     "jagged_restart_warmup_steps": "relora_warmup_steps",
     "dataset_num_proc": "dataset_processes",
+    "lora_layers_to_transform": "peft_layers_to_transform",
 }
 """Name of another release → the option that means the same."""
 

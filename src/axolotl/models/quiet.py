@@ -1,7 +1,8 @@
-"""Keep the libraries' own progress bars off the screen; ours stand there."""
+"""Keep off the screen what libraries say and users can do nothing about: bars, and some warnings."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,3 +19,21 @@ def no_library_bars() -> Iterator[None]:
     finally:
         if was_on:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without what peft warns of while adapters are put on, saved or loaded.
+
+    It still reads a name that transformers has renamed, finds out by itself how each layer stores
+    its weights, and saves embeddings where it has to.
+    """
+    with warnings.catch_warnings():
+        for said in (
+            "`is_gradient_checkpointing` is deprecated",
+            "fan_in_fan_out is set to",
+            "Using Rank-Stabilized LoRA with rank_pattern",
+            "Setting `save_embedding_layers` to",
+        ):
+            warnings.filterwarnings("ignore", said)
+        yield

@@ -22,6 +22,12 @@ _ADAPTER = (
     *("adapter", "lora_r", "lora_alpha", "lora_target_modules", "lora_target_linear"),
     *("lora_modules_to_save", "lora_fan_in_fan_out"),
 )
+_ADAPTER_IF_SET = (
+    *("peft_adapter", "peft_use_dora", "peft_use_rslora", "peft_init_lora_weights", "peft"),
+    *("peft_layers_to_transform", "peft_layers_pattern", "peft_layer_replication"),
+    *("peft_trainable_token_indices", "lora_rank_pattern", "lora_alpha_pattern"),
+)
+"""Named only where they are written: checkpoints of runs without them stay as they are."""
 Fingerprint = Mapping[str, Any]
 
 
@@ -43,6 +49,10 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         shape = {"adapter": adapter.adapter, "lora_model_dir": _place(adapter.lora_model_dir)}
     elif adapter.adapter:
         shape = {key: getattr(adapter, key) for key in _ADAPTER}
+        given = adapter.model_dump(include=set(_ADAPTER_IF_SET))
+        shape |= {key: value for key, value in given.items() if value}
+    elif adapter.unfrozen_parameters:
+        shape = {"unfrozen_parameters": adapter.unfrozen_parameters}
     fixed = {
         "base_model": _place(model.base_model),
         "model_revision": model.model_revision,

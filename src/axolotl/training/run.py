@@ -20,6 +20,7 @@ from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
+from axolotl.models.adapters import keep_base
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.tokenizer import load_tokenizer, pad_id, save_early
 from axolotl.packing.loader import SampleStore
@@ -150,6 +151,7 @@ def run_training(
         on_start()
         checkpoints.set_aside(output, resume=resume)
         save_early(tokenizer, output)
+        keep_base(model, output, tokenizer)
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     for line in data.closing():

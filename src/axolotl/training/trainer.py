@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
+from axolotl.models.adapters import save_adapter, take_weights
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
@@ -234,7 +236,9 @@ class PackedTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with loading(resume_from_checkpoint):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            unwrapped: Any = self.accelerator.unwrap_model(model or self.model)
+            if not take_weights(unwrapped, Path(resume_from_checkpoint)):
+                super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with loading(checkpoint):
@@ -282,7 +286,10 @@ class PackedTrainer(Trainer):
         target = output_dir or str(self.args.output_dir)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
         with no_library_bars():
-            unwrapped.save_pretrained(target, state_dict=state_dict)
+            if isinstance(unwrapped, PeftModel):
+                save_adapter(unwrapped, Path(target), state_dict=state_dict)
+            else:
+                unwrapped.save_pretrained(target, state_dict=state_dict)
         write_stops(unwrapped, Path(target))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(target)

@@ -1,0 +1,190 @@
+"""New adapters on a base model: LoRA with all its variants, and prompts in the last layers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from peft import AdaptionPromptConfig, LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from axolotl.config.adapter import AdapterSection, PeftAdapter
+from axolotl.core.console import note
+from axolotl.errors import ModelError
+from axolotl.models.adapters import starts
+from axolotl.models.adapters.targets import (
+    check_layers,
+    check_module_names,
+    check_token_indices,
+    chosen_targets,
+    linear_names,
+    near,
+    no_place,
+    touches_tied_weights,
+)
+from axolotl.models.quiet import quiet_peft
+from axolotl.models.sources import first_line
+
+
+def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
+    """Put a fresh adapter on `model` and freeze everything else.
+
+    Targets are `lora_target_modules` together with all linear layers if `lora_target_linear`; with
+    neither, all linear layers. The output head is never a target by itself. By default B starts at
+    zero, so the first forward pass equals the base model (Hu et al. 2021, arXiv 2106.09685); with
+    starts that move a part of the weights into the adapter it equals it up to rounding.
+
+    Raises:
+        ModelError: the model has nothing of one of the names, or no place for such an adapter.
+    """
+    if adapter.adapter == "llama-adapter":
+        return _attach_prompts(model, adapter)
+    check_module_names(model, adapter.lora_modules_to_save or (), key="lora_modules_to_save")
+    check_token_indices(model, adapter)
+    check_layers(model, adapter)
+    config = _lora_config(model, adapter)
+    try:
+        with quiet_peft():
+            adapted: PeftModel = get_peft_model(model, config)
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        raise _why_not(model, adapter, error) from error
+    _check_patterns(adapted, adapter)
+    fit_layer_types(adapted)
+    starts.begin(adapted, adapter)
+    return adapted
+
+
+def _lora_config(model: PreTrainedModel, adapter: AdapterSection) -> LoraConfig:
+    start = adapter.peft_init_lora_weights
+    return LoraConfig(
+        r=adapter.lora_r,
+        lora_alpha=adapter.lora_alpha,
+        lora_dropout=adapter.lora_dropout,
+        target_modules=chosen_targets(model, adapter),
+        modules_to_save=list(adapter.lora_modules_to_save or []) or None,
+        fan_in_fan_out=_transposed(model, adapter),
+        use_dora=adapter.peft_use_dora,
+        use_rslora=adapter.peft_use_rslora,
+        init_lora_weights=True if start in (None, "loftq") else cast(Any, start),
+        layers_to_transform=adapter.peft_layers_to_transform,
+        layers_pattern=adapter.peft_layers_pattern,
+        layer_replication=cast(Any, adapter.peft_layer_replication),
+        trainable_token_indices=adapter.peft_trainable_token_indices,
+        rank_pattern=dict(adapter.lora_rank_pattern or {}),
+        alpha_pattern=dict(adapter.lora_alpha_pattern or {}),
+        ensure_weight_tying=touches_tied_weights(model, adapter),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _transposed(model: PreTrainedModel, adapter: AdapterSection) -> bool:
+    """Whether the adapted layers store their weights transposed: the model knows, not the file."""
+    has = any(isinstance(module, Conv1D) for module in model.modules())
+    if adapter.lora_fan_in_fan_out and not has:
+        note(
+            "lora_fan_in_fan_out: no layer of this model stores its weights transposed, so it is "
+            "taken as false"
+        )
+    return has
+
+
+def _why_not(model: PreTrainedModel, adapter: AdapterSection, error: Exception) -> ModelError:
+    """What peft refused, under the option that asked for it."""
+    said = first_line(error)
+    if "layer_replication" in said or "locate the layers" in said:
+        return ModelError(
+            f"the layers of this model cannot be stacked: {said}",
+            where="peft_layer_replication",
+            hint="remove peft_layer_replication",
+        )
+    missing = "not found in the base model" in said or "No modules were targeted" in said
+    start = adapter.peft_init_lora_weights
+    if start not in (None, True, False) and not missing:
+        return ModelError(
+            f"the adapter cannot begin with '{start}' on this model: {said}",
+            where="peft_init_lora_weights",
+            hint="name other layers in lora_target_modules, or remove peft_init_lora_weights",
+        )
+    if adapter.peft_use_dora and not missing:
+        return ModelError(
+            f"DoRA does not fit this model: {said}",
+            where="peft_use_dora",
+            hint=f"DoRA is for linear layers, which are {', '.join(linear_names(model))}",
+        )
+    return no_place(model, adapter, said)
+
+
+def _check_patterns(adapted: PeftModel, adapter: AdapterSection) -> None:
+    """Refuse a pattern that no adapted layer has: its rank or alpha would be without effect.
+
+    Raises:
+        ModelError: names near layers.
+    """
+    prefix = "base_model.model."
+    names = [
+        name.removeprefix(prefix)
+        for name, module in adapted.named_modules()
+        if isinstance(module, LoraLayer)
+    ]
+    for key in ("lora_rank_pattern", "lora_alpha_pattern"):
+        for pattern in getattr(adapter, key) or {}:
+            try:
+                matched = any(re.match(rf"(.*\.)?({pattern})$", name) for name in names)
+            except re.error as error:
+                raise ModelError(
+                    f"'{pattern}' is no regular expression: {error}",
+                    where=key,
+                    hint="write the end of a layer's name, such as q_proj",
+                ) from error
+            if not matched:
+                ends = sorted({name.rpartition(".")[2] for name in names})
+                raise ModelError(
+                    f"no adapted layer is called '{pattern}'",
+                    where=key,
+                    hint=f"{near(pattern, ends)}the adapted layers are {', '.join(ends)}",
+                )
+
+
+def fit_layer_types(adapted: PeftModel) -> None:
+    """Let the configuration of a model with stacked layers say of each copy what kind it is."""
+    config: Any = adapted.config
+    pairs = getattr(adapted.peft_config["default"], "layer_replication", None)
+    kinds = getattr(config, "layer_types", None)
+    if pairs and kinds:
+        config.layer_types = [kinds[i] for start, end in pairs for i in range(start, end)]
+
+
+def _attach_prompts(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
+    """Trained prompts in the attention of the last layers (Zhang et al. 2023, arXiv 2303.16199)."""
+    asked = adapter.peft_adapter or PeftAdapter()
+    config: Any = model.config
+    if config.model_type not in _PROMPTED or not _has_known_heads(config):
+        raise ModelError(
+            f"peft has no such prompts for this model ('{config.model_type}')",
+            where="adapter",
+            hint=f"they fit models of the kinds {' and '.join(_PROMPTED)}; write `adapter: lora`",
+        )
+    have = config.num_hidden_layers
+    if asked.layers > have and "layers" in asked.model_fields_set:
+        raise ModelError(
+            f"the model has {have} layers, not {asked.layers}",
+            where="peft_adapter.layers",
+            hint=f"write `layers: {have}` or less",
+        )
+    settings = AdaptionPromptConfig(
+        adapter_len=asked.len, adapter_layers=min(asked.layers, have), task_type="CAUSAL_LM"
+    )
+    with quiet_peft():
+        return get_peft_model(model, settings)
+
+
+_PROMPTED = ("llama", "mistral")
+
+
+def _has_known_heads(config: Any) -> bool:
+    """Whether the heads share the hidden width among them, as peft takes it."""
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return width * config.num_attention_heads == config.hidden_size

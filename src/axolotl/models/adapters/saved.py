@@ -1,0 +1,159 @@
+"""Saved adapters: put on a model, written, taken up again on a resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from safetensors import SafetensorError
+from torch import nn
+from transformers import PreTrainedModel
+
+from axolotl.config.model import ModelSection
+from axolotl.core.console import note
+from axolotl.errors import ModelError, located
+from axolotl.models.adapters import starts
+from axolotl.models.adapters.new import fit_layer_types
+from axolotl.models.quiet import quiet_peft
+from axolotl.models.sources import first_line
+
+
+def attach_saved(
+    model: PreTrainedModel, folder: Path, *, trainable: bool, where: str | None = None
+) -> PeftModel:
+    """Put the adapter saved in `folder` on `model`.
+
+    Args:
+        model: The base model, with embeddings as large as when the adapter was trained.
+        folder: Holds `adapter_config.json` and `adapter_model.safetensors`.
+        trainable: Whether its weights are to be trained on.
+        where: The option that names the folder, for messages.
+
+    Raises:
+        ModelError: no adapter there, or one that is damaged or does not fit this base.
+    """
+    if where is not None:
+        with located(where):
+            return attach_saved(model, folder, trainable=trainable)
+    settings = _read_settings(folder)
+    _check_start(folder, settings)
+    try:
+        with quiet_peft():
+            loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except SafetensorError as error:
+        raise ModelError(
+            f"'{folder / 'adapter_model.safetensors'}' is damaged: {first_line(error)}",
+            hint="copy it again, or use one of the run's checkpoint folders",
+        ) from error
+    except (ValueError, RuntimeError, KeyError) as error:
+        base = settings.get("base_model_name_or_path") or "another base model"
+        raise ModelError(
+            f"the adapter in '{folder}' does not fit the base model: {_mismatch(error)}",
+            hint=f"it was trained on '{base}'; let base_model name that one",
+        ) from error
+    fit_layer_types(loaded)
+    return loaded
+
+
+def _check_start(folder: Path, settings: dict[str, object]) -> None:
+    """Refuse what another program saved without the start that its weights belong to."""
+    start = str(settings.get("init_lora_weights"))
+    if start.startswith("pissa_niter") or start in ("loftq", "corda", "eva", "lora_ga"):
+        raise ModelError(
+            f"the adapter in '{folder}' began with '{start}', and that cannot be found again",
+            hint="let the program that made it save it as an ordinary LoRA adapter",
+        )
+
+
+def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | None = None) -> None:
+    """Write the adapter so that it is right on the unchanged base model, in any program.
+
+    Args:
+        adapted: The model, with its adapter.
+        folder: Where to.
+        state_dict: All weights of the model, where they are not its own.
+    """
+    with quiet_peft():
+        adapted.save_pretrained(str(folder), state_dict=state_dict)
+    start = starts.start_of(adapted)
+    if start is None:
+        return
+    if start.factors:
+        starts.write_converted(start, folder)
+    elif start.base is not None:
+        starts.name_own_base(folder, start.base)
+
+
+def take_weights(adapted: nn.Module, folder: Path) -> bool:
+    """Take up the adapter in a folder of this run, where the library cannot; whether it was done."""
+    start = starts.start_of(adapted)
+    if start is None or not start.factors:
+        return False
+    assert isinstance(adapted, PeftModel)
+    starts.take_up(adapted, start, folder)
+    return True
+
+
+def own_base(folder: Path) -> Path | None:
+    """The base model that was kept for the adapter in `folder`; None for the one of the file.
+
+    Raises:
+        ModelError: it is gone.
+    """
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        return None
+    named = str(_read_settings(folder).get("base_model_name_or_path") or "")
+    if Path(named).name != starts.OWN_BASE:
+        return None
+    for place in (folder / starts.OWN_BASE, folder.parent / starts.OWN_BASE, Path(named)):
+        if (place / "config.json").is_file():
+            return place
+    raise ModelError(
+        f"the adapter in '{folder}' belongs to the base model '{named}', which is gone",
+        hint="LoftQ trains beside quantised weights, which only that folder holds: put it back, or "
+        "train again",
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, object]:
+    if not folder.is_dir():
+        raise ModelError(f"no adapter folder '{folder}'", hint="train first, or set lora_model_dir")
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        raise ModelError(
+            f"'{folder}' holds no adapter_config.json, so it is no adapter",
+            hint="lora_model_dir (or output_dir) must name the folder of a trained adapter",
+        )
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"'{folder}' holds no adapter_model.safetensors",
+            hint="the run that wrote it did not finish; use one of its checkpoint folders",
+        )
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(
+            f"'{file}' is not JSON: {error}", hint="train the adapter again"
+        ) from error
+
+
+def _mismatch(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    sizes = [line for line in lines if "size mismatch" in line]
+    if sizes:
+        more = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
+        return f"{sizes[0]}{more}"
+    return first_line(error)
+
+
+def with_own_base(model: ModelSection, folder: Path) -> ModelSection:
+    """The base model that an adapter was trained beside, where its run has kept one of its own."""
+    kept = own_base(folder)
+    if kept is None:
+        return model
+    note(f"the base model is {kept}, which the adapter in '{folder}' was trained beside")
+    there = {"base_model": str(kept), "base_model_config": None, "model_revision": None}
+    return model.model_copy(update=there)
