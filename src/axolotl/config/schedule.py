@@ -15,16 +15,28 @@ class ScheduleSection(Section):
     lr_scheduler: str = Field(
         default="cosine",
         min_length=1,
-        description="Course of the learning rate after the warm-up: `cosine`, `linear`, `constant`, "
-        "`constant_with_warmup`, `one_cycle` or `log_sweep`.",
+        description="Course of the learning rate after the warm-up: `cosine`, `cosine_with_restarts`, "
+        "`cosine_with_min_lr`, `cosine_warmup_with_min_lr`, `linear`, `polynomial`, `inverse_sqrt`, "
+        "`rex`, `constant`, `constant_with_warmup`, `warmup_stable_decay`, `one_cycle` or `log_sweep`; "
+        "`reduce_lr_on_plateau` follows the held-out loss, and `greedy` that or the loss of the log "
+        "lines.",
         json_schema_extra={
             "choices": [
                 "cosine",
+                "cosine_with_restarts",
+                "cosine_with_min_lr",
+                "cosine_warmup_with_min_lr",
                 "linear",
+                "polynomial",
+                "inverse_sqrt",
+                "rex",
                 "constant",
                 "constant_with_warmup",
+                "warmup_stable_decay",
                 "one_cycle",
                 "log_sweep",
+                "reduce_lr_on_plateau",
+                "greedy",
             ]
         },
     )
@@ -35,7 +47,8 @@ class ScheduleSection(Section):
         default=None,
         ge=0,
         description="Optimizer steps in which the learning rate rises from 0; by default 3 % of all "
-        "steps, at most 100; 30 % with `one_cycle`, none with `constant` and `log_sweep`.",
+        "steps, at most 100; 30 % with `one_cycle`, none with `constant`, `log_sweep` "
+        "and what follows a loss.",
     )
     warmup_ratio: float | None = Field(
         default=None, ge=0, le=1, description="The same as a share of all steps."
@@ -50,17 +63,14 @@ class ScheduleSection(Section):
         ge=0,
         le=1,
         description="Lowest learning rate, as a share of the highest.",
-        json_schema_extra={"needs": "`lr_scheduler: cosine` or `rex`", "pending": True},
+        json_schema_extra={"needs": "`lr_scheduler: cosine` or `rex`"},
     )
     cosine_constant_lr_ratio: float | None = Field(
         default=None,
         gt=0,
         le=1,
         description="Share of all steps after which the learning rate stays at its lowest.",
-        json_schema_extra={
-            "needs": "`lr_scheduler: cosine` and `cosine_min_lr_ratio`",
-            "pending": True,
-        },
+        json_schema_extra={"needs": "`lr_scheduler: cosine`, and `cosine_min_lr_ratio`"},
     )
     lr_div_factor: float | None = Field(
         default=None,

@@ -12,19 +12,7 @@ LATER_TYPES = frozenset(
         "stepwise_supervised",
     ]
 )
-LATER_SCHEDULES = frozenset(
-    [
-        "cosine_with_min_lr",
-        "cosine_with_restarts",
-        "cosine_warmup_with_min_lr",
-        "greedy",
-        "inverse_sqrt",
-        "polynomial",
-        "reduce_lr_on_plateau",
-        "rex",
-        "warmup_stable_decay",
-    ]
-)
+LATER_SCHEDULES = frozenset[str]()
 LATER_ATTENTION = frozenset(
     [
         "flash_attention_2",

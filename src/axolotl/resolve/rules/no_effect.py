@@ -132,6 +132,18 @@ _IDLE: Sequence[_Idle] = [
         "write `lr_scheduler: cosine`",
     ),
     (
+        ["cosine_min_lr_ratio"],
+        _scheduled_by("cosine", "rex"),
+        "another schedule is chosen",
+        "write `lr_scheduler: cosine`",
+    ),
+    (
+        ["cosine_constant_lr_ratio"],
+        _scheduled_by("cosine"),
+        "another schedule is chosen",
+        "write `lr_scheduler: cosine`",
+    ),
+    (
         ["lr_div_factor"],
         _scheduled_by("one_cycle"),
         "another schedule is chosen",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from axolotl.errors import ConfigErrors, UnknownName
+from axolotl.errors import ConfigError, ConfigErrors, UnknownName
 from axolotl.registry import load
 from axolotl.resolve.case import Case, Found, Table
 from axolotl.resolve.later import LATER_SCHEDULES, is_later
-from axolotl.schedules import Schedule, fill_options
+from axolotl.schedules import Schedule, as_following, fill_options, followed_loss
 
 _SCHEDULES = "axolotl.schedules"
 
@@ -46,7 +46,63 @@ def schedule_name(case: Case) -> Iterator[Found]:
             yield Found("error", error.key, error.what, error.hint or "")
 
 
+def constant_part(case: Case) -> Iterator[Found]:
+    """A cosine that ends before the training ends somewhere."""
+    schedule = case.config.schedule
+    share = schedule.cosine_constant_lr_ratio
+    if share and schedule.lr_scheduler == "cosine" and not schedule.cosine_min_lr_ratio:
+        yield Found(
+            "error",
+            "cosine_constant_lr_ratio",
+            f"cosine_constant_lr_ratio: {share} needs cosine_min_lr_ratio: without a floor the "
+            "learning rate is 0 for the rest of the training",
+            "add `cosine_min_lr_ratio: 0.1`",
+        )
+
+
+def followed(case: Case) -> Iterator[Found]:
+    """A schedule that follows a loss has one to follow, and every checkpoint knows it."""
+    config = case.config
+    name, evaluation = config.schedule.lr_scheduler, config.evaluation
+    strategy = evaluation.evaluation_strategy
+    try:
+        plug_in = cast(Schedule, load(_SCHEDULES, name))
+        loss = followed_loss(plug_in, evaluates=config.data.evaluates and strategy != "no")
+    except UnknownName:
+        return  # said by another rule
+    except ConfigError as error:
+        yield Found("error", error.key, error.what, error.hint or "")
+        return
+    if as_following(plug_in) and config.relora.relora_steps:
+        yield Found(
+            "error",
+            "lr_scheduler",
+            f"lr_scheduler: {name} does not go with ReLoRA, which bends the learning rate itself",
+            "choose `lr_scheduler: cosine`",
+        )
+    if loss == "eval_loss" and _evaluates_late(case):
+        yield Found(
+            "error",
+            "evaluation_strategy",
+            f"evaluation_strategy: a checkpoint by steps at the end of an epoch is written before the "
+            f"evaluation, and {name} could not go on from it",
+            "evaluate by `eval_steps`, or write `save_strategy: epoch`",
+        )
+
+
+def _evaluates_late(case: Case) -> bool:
+    """Whether evaluations come at the end of epochs, and checkpoints by steps."""
+    evaluation, saving = case.config.evaluation, case.config.saving
+    by_steps = evaluation.eval_steps or evaluation.evals_per_epoch
+    return not by_steps and bool(saving.save_steps or saving.saves_per_epoch)
+
+
 TABLE: Table = [
     (one_warmup, "warmup_steps warmup_ratio"),
     (schedule_name, "lr_scheduler lr_scheduler_kwargs log_sweep_min_lr log_sweep_max_lr"),
+    (constant_part, "cosine_constant_lr_ratio cosine_min_lr_ratio lr_scheduler"),
+    (
+        followed,
+        "lr_scheduler val_set_size evaluation_strategy eval_steps save_steps relora_steps",
+    ),
 ]
