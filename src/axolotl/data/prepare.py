@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from axolotl.config import Sections
+from axolotl.config.sources import DatasetSource
 from axolotl.core.hashing import hash_bytes
 from axolotl.data.batches import Part
 from axolotl.data.counts import LISTED_ROWS, Rows
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
+from axolotl.data.eval_sets import eval_sets
 from axolotl.data.lock import check_lock, lock_entries, write_lock
 from axolotl.data.making import file_counts, find_or_build, store_key
 from axolotl.data.push import hub_exchange
@@ -84,10 +86,10 @@ def prepare(options: Sections, *, tokenizer: Any) -> Prepared:
         write_lock(options.folder, options.file_name, locked)
     choices = Choices.of(options)
     selection = select_rows(choices, made.files, made.sets, tests=test.files if test else None)
-    held_out = (test or made).files.folder
+    entries = options.data.test_datasets if test else options.data.datasets
     prepared = (
         TokenStore(made.files.folder, selection.train),
-        TokenStore(held_out, selection.held_out) if selection.held_out.size else None,
+        _held_out(test or made, selection.held_out, entries),
     )
     summary = _summary(
         made, test, prepared, selection, choices, seconds=time.perf_counter() - began
@@ -110,8 +112,8 @@ def prepare_tests(options: Sections, *, tokenizer: Any) -> TokenStore | None:
     if not options.data.test_datasets:
         return None
     encoder = Encoder(tokenizer)
-    files = _make(_open_tests(options, encoder), options, encoder).files
-    return TokenStore(files.folder, np.arange(len(files.rows)))
+    tests = _make(_open_tests(options, encoder), options, encoder)
+    return _held_out(tests, np.arange(len(tests.files.rows)), options.data.test_datasets)
 
 
 def _open_tests(options: Sections, encoder: Encoder) -> list[Part]:
@@ -145,6 +147,15 @@ class _Made:
             numbers.size,
             tuple((self.parts[row["source"]].source.label, int(row["row"])) for row in found),
         )
+
+
+def _held_out(
+    made: _Made, numbers: np.ndarray, entries: Sequence[DatasetSource]
+) -> TokenStore | None:
+    """The rows to evaluate on, which know their sets; None without any."""
+    if not numbers.size:
+        return None
+    return TokenStore(made.files.folder, numbers, sets=eval_sets(entries, made.sets[numbers]))
 
 
 def _make(parts: Sequence[Part], options: Sections, encoder: Encoder) -> _Made:

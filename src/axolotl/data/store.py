@@ -17,6 +17,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from axolotl.data.columns import as_numpy
+from axolotl.data.eval_sets import EvalSets
 from axolotl.data.tokenize import TokenRows
 from axolotl.errors import DataError
 from axolotl.records import TokenRow
@@ -108,11 +110,15 @@ class TokenStore:
     Args:
         folder: The store's folder.
         indices: int64: which rows of the folder, in which order.
+        sets: Which of several sets each of these rows is of, where that matters.
     """
 
-    def __init__(self, folder: Path, indices: np.ndarray) -> None:
+    def __init__(
+        self, folder: Path, indices: np.ndarray, *, sets: EvalSets | None = None
+    ) -> None:
         self.folder = folder
         self.indices = indices
+        self.sets = sets
         facts = json.loads((folder / "store.json").read_text("utf-8"))
         rows = np.load(folder / "rows.npy", mmap_mode="r", allow_pickle=False)[indices]
         self.lengths: np.ndarray = np.ascontiguousarray(rows["tokens"], np.int32)
@@ -149,8 +155,9 @@ class TokenStore:
             )
         return found
 
-    def __reduce__(self) -> tuple[type[TokenStore], tuple[Path, np.ndarray]]:
-        return TokenStore, (self.folder, self.indices)  # a worker process maps the files itself
+    def __reduce__(self) -> tuple[partial[TokenStore], tuple[Path, np.ndarray]]:
+        # A worker process maps the files itself.
+        return partial(TokenStore, sets=self.sets), (self.folder, self.indices)
 
 
 def _batches(shard: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

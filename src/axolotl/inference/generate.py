@@ -17,12 +17,14 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from axolotl.artifacts.trained import MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
+from axolotl.data.prompts import prompt_ids
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.inference.options import GenerationOptions
-from axolotl.inference.prompt import choose_format, prompt_ids
+from axolotl.inference.prompt import choose_format
 from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import weight_dtype
+from axolotl.training.generation import end_tokens
 
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
@@ -57,7 +59,7 @@ class Generator:
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._encoder = Encoder(tokenizer)
-        self._eos = _end_tokens(model, tokenizer)
+        self._eos = end_tokens(model, tokenizer)
         self._pad = next((i for i in (tokenizer.pad_token_id, *self._eos) if isinstance(i, int)), 0)
         self._answers = 0
         # What the model's folder suggests must not mix with what was asked for.
@@ -216,10 +218,3 @@ def open_generator(
     if torch.cuda.is_available():
         model = model.to("cuda")
     return Generator(model, tokenizer, bound=bound, options=how)
-
-
-def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokenizer's end token, and those that the model's folder names besides."""
-    named = model.generation_config.eos_token_id if model.generation_config else None
-    listed = named if isinstance(named, list) else [named]
-    return list(dict.fromkeys(i for i in (tokenizer.eos_token_id, *listed) if isinstance(i, int)))

@@ -1,46 +1,19 @@
-"""From a question to the tokens that stood before an answer in training.
-
-The prompt goes through the same format and the same tokenizing code as the training rows, so its
-ids are those of the beginning of a row.
-"""
+"""The format that questions are asked in: that of the training, or another that the user names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 from axolotl.config import Sections
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import of_first_entry
-from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.formats import BoundFormat, Shared, bind, shared_settings
-from axolotl.records import Segment
 
 RAW = ("none", "None", "")
 """What `--prompter` calls the text without any format around it."""
 _TEMPLATE = ("chat_template", "chat_template_jinja")
-
-
-def prompt_ids(
-    texts: Sequence[str], *, bound: BoundFormat | None, encoder: Encoder
-) -> list[list[int]]:
-    """Token ids of every prompt.
-
-    Args:
-        texts: The questions.
-        bound: Format to ask them in; None for the text as it is.
-        encoder: The tokenizer.
-
-    Raises:
-        DataError: the format cannot ask this question.
-    """
-    batch = SegmentBatch()
-    for text in texts:
-        batch.add(bound.prompt(text) if bound else [Segment(text, False, bos=True)])
-    rows, _ = tokenize(batch, encoder)
-    return [rows.input_ids[start:end].tolist() for start, end in pairwise(rows.offsets.tolist())]
 
 
 def choose_format(

@@ -55,15 +55,57 @@ def fused_loss(head: nn.Module, positions: Tensor, targets: Tensor) -> Iterator[
         targets: The same.
     """
     logits_of: Callable[[Tensor], Tensor] = head.forward
+
+    def loss(hidden: Tensor) -> Tensor:
+        return summed_cross_entropy(logits_of, head, hidden, targets).reshape(1, 1, 1)
+
+    with _instead_of_logits(head, positions, loss):
+        yield
+
+
+@contextmanager
+def values_of_logits(
+    head: nn.Module, positions: Tensor, values: Callable[[Tensor, slice], Tensor]
+) -> Iterator[None]:
+    """Let `head` return some values of each position, shape (1, P, R), instead of logits.
+
+    Without gradients, and like the loss never with more than `MAX_LOGITS` logits at a time.
+
+    Args:
+        head: The output embeddings of the model; its forward is put back on exit.
+        positions: Where logits are looked at, int64, (P,).
+        values: Maps logits, (n, V), and which of the positions they are of, to (n, R).
+    """
+    logits_of: Callable[[Tensor], Tensor] = head.forward
+
+    def found(hidden: Tensor) -> Tensor:
+        size = max(1, MAX_LOGITS // _vocabulary(head))
+        return in_chunks(hidden, size, lambda rows, span: values(logits_of(rows), span))[None]
+
+    with torch.no_grad(), _instead_of_logits(head, positions, found):
+        yield
+
+
+def in_chunks(rows: Tensor, size: int, values: Callable[[Tensor, slice], Tensor]) -> Tensor:
+    """What `values` makes of `size` rows at a time and their places, one after the other."""
+    starts = range(0, max(1, rows.shape[0]), size)  # once where there is none: it gives the shape
+    return torch.cat([values(rows[i : i + size], slice(i, i + size)) for i in starts])
+
+
+@contextmanager
+def _instead_of_logits(
+    head: nn.Module, positions: Tensor, result: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Let `head` return what `result` makes of the hidden states at some positions, (P, C)."""
     own = head.__dict__.get("forward")
 
-    def loss(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+    def forward(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         flat = hidden.reshape(-1, hidden.shape[-1])
         if flat.shape[0] != positions.shape[0]:
             flat = flat[positions]
-        return summed_cross_entropy(logits_of, head, flat, targets).reshape(1, 1, 1)
+        return result(flat)
 
-    head.forward = loss
+    head.forward = forward
     try:
         yield
     finally:

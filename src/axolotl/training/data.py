@@ -16,7 +16,7 @@ from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
-from axolotl.packing.loader import make_loader
+from axolotl.packing.loader import RowLoader, SampleStore, make_loader
 from axolotl.packing.plan import PackPlan, plan_packed, plan_rows, plan_sequential
 from axolotl.packing.sampler import PlanSampler
 from axolotl.training.schedule import default_warmup
@@ -225,7 +225,7 @@ def plan_training(
 
 def held_out_loader(
     store: TokenStore, rows: Rows, *, rank: int = 0, world_size: int = 1
-) -> DataLoader[Any]:
+) -> RowLoader:
     """Rows of the held-out samples, always in the same order.
 
     Args:
@@ -234,5 +234,20 @@ def held_out_loader(
         rank: Number of this process.
         world_size: Number of processes.
     """
-    plan = planner(store.lengths, rows, seed=0, world_size=world_size, shuffle=False)
-    return make_loader(store, PlanSampler(plan, rank=rank), pad_to_tokens=None, pad_token_id=0)
+    return sample_loader(store, store.lengths, rows, rank=rank, world_size=world_size)
+
+
+def sample_loader(
+    samples: SampleStore, lengths: np.ndarray, rows: Rows, *, rank: int = 0, world_size: int = 1
+) -> RowLoader:
+    """Rows of samples that are not trained, always in the same order and without padding.
+
+    Args:
+        samples: The samples.
+        lengths: Tokens of each.
+        rows: Their layout.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+    plan = planner(lengths, rows, seed=0, world_size=world_size, shuffle=False)
+    return make_loader(samples, PlanSampler(plan, rank=rank), pad_to_tokens=None, pad_token_id=0)

@@ -1,37 +1,82 @@
-"""The loss on held-out rows: one number, the same however the rows are batched."""
+"""The loss on held-out rows: one number, the same however the rows are batched, and one per set."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from axolotl.training.loss import RowLoss, label_count
+from axolotl.data.eval_sets import EvalSets
+from axolotl.packing.loader import RowLoader
+from axolotl.records import IGNORE_INDEX
+from axolotl.training.loss import RowLoss
 
 
 @dataclass(frozen=True)
-class EvalResult:
-    """Result of an evaluation.
+class MeanLoss:
+    """A loss over some tokens.
 
     Args:
         loss: Mean over trained tokens, nats per token.
         trained_tokens: How many tokens that was.
-        seconds: Wall clock time.
     """
 
     loss: float
     trained_tokens: int
-    seconds: float
 
     @property
     def perplexity(self) -> float:
         """E to the loss; infinite where that is beyond a float."""
         return math.exp(self.loss) if self.loss < 700 else math.inf
+
+
+@dataclass(frozen=True)
+class EvalResult(MeanLoss):
+    """Result of an evaluation.
+
+    Args:
+        seconds: Wall clock time.
+        sets: The same for each set, where there are several, by name.
+        bench: Accuracies and loss on multiple-choice questions, where some are asked.
+    """
+
+    seconds: float
+    sets: Mapping[str, MeanLoss] = field(default_factory=dict)
+    bench: Mapping[str, float] = field(default_factory=dict)
+
+    def metrics(self, prefix: str = "eval") -> dict[str, float]:
+        """All figures under the names that they have in `metrics.jsonl`.
+
+        The loss over all rows is `eval_loss`; that of a set, `eval_<set>_loss`.
+        """
+        found: dict[str, float] = {}
+        for name, part in {
+            prefix: self,
+            **{f"{prefix}_{n}": p for n, p in self.sets.items()},
+        }.items():
+            found[f"{name}_loss"] = part.loss
+            found[f"{name}_perplexity"] = part.perplexity
+            found[f"{name}_tokens"] = part.trained_tokens
+        return {**found, **self.bench, f"{prefix}_seconds": self.seconds}
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Dropout and the like off while the body runs; each part then has the mode that it had."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
 
 
 def evaluate_loss(
@@ -42,26 +87,66 @@ def evaluate_loss(
     device: torch.device,
     sum_over_ranks: Callable[[Tensor], Tensor] = lambda total: total,
 ) -> EvalResult:
-    """Sum the loss over all rows; dropout off, the model left in the mode it had.
+    """Sum the loss over all rows, in one pass for all sets; the model is left in the mode it had.
+
+    The loss of a row is had label by label, because its documents may be of several sets.
 
     Args:
         model: The model, possibly wrapped.
-        batches: Flattened rows of this process.
+        batches: Flattened rows of this process. Where they are a loader of rows that know their
+            sets, the result has a loss for each set.
         row_loss: The loss of one row.
         device: Where the model is.
         sum_over_ranks: Adds a tensor up over all processes.
     """
     start = time.perf_counter()
-    was_training = model.training
-    model.eval()
-    total = torch.zeros(2, dtype=torch.float64, device=device)
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                inputs = {name: value.to(device) for name, value in batch.items()}
-                total[0] += row_loss(model, inputs).double()
-                total[1] += label_count(inputs)
-    finally:
-        model.train(was_training)
-    loss, tokens = sum_over_ranks(total).tolist()
-    return EvalResult(loss / max(1.0, tokens), int(tokens), time.perf_counter() - start)
+    sets: EvalSets | None = getattr(getattr(batches, "dataset", None), "sets", None)
+    names = sets.names if sets else ("",)
+    sums = np.zeros((2, len(names)))
+    with evaluating(model):
+        for batch, of_documents in _with_sets(batches, sets):
+            inputs = {name: value.to(device) for name, value in batch.items()}
+            losses = row_loss.of_labels(model, inputs).double().cpu().numpy()
+            of_labels = np.zeros(losses.size, np.int64)
+            if sets is not None:
+                of_labels = of_documents[_documents_of_labels(batch)]
+            sums[0] += np.bincount(of_labels, losses, len(names))
+            sums[1] += np.bincount(of_labels, minlength=len(names))
+    found = sum_over_ranks(torch.from_numpy(sums).to(device)).cpu()
+    means = [_mean(*column) for column in found.T.tolist()]
+    whole = _mean(*found.sum(dim=1).tolist())
+    return EvalResult(
+        whole.loss,
+        whole.trained_tokens,
+        time.perf_counter() - start,
+        dict(zip(names, means, strict=True)) if sets else {},
+    )
+
+
+def _mean(total: float, tokens: float) -> MeanLoss:
+    return MeanLoss(total / max(1.0, tokens), int(tokens))
+
+
+def _with_sets(
+    batches: Iterable[dict[str, Any]], sets: EvalSets | None
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Rows, and the number of the set of each of their documents."""
+    nothing = np.empty(0, np.int64)
+    if sets is None:
+        yield from ((batch, nothing) for batch in batches)
+        return
+    assert isinstance(batches, RowLoader), "only a loader knows which samples a row holds"
+    for samples, batch in zip(batches.batch_sampler, batches, strict=True):
+        yield batch, sets.numbers[samples] if samples else nothing
+
+
+def _documents_of_labels(batch: Mapping[str, Tensor]) -> np.ndarray:
+    """For each label of a row the number of its document in the row; a document begins at position 0.
+
+    >>> positions = torch.tensor([[0, 1, 2, 0, 1]])
+    >>> labels = torch.tensor([[-100, -100, 12, -100, 22]])
+    >>> _documents_of_labels({"position_ids": positions, "labels": labels})
+    array([0, 1])
+    """
+    documents = (batch["position_ids"][0] == 0).cumsum(0) - 1
+    return documents[1:][batch["labels"][0, 1:] != IGNORE_INDEX].numpy()

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from axolotl.core.console import note_once
 from axolotl.models.isolation import row_arguments
-from axolotl.models.loss_head import check_head, fused_loss, labelled_positions, output_head
+from axolotl.models.loss_head import (
+    MAX_LOGITS,
+    check_head,
+    fused_loss,
+    in_chunks,
+    labelled_positions,
+    output_head,
+    values_of_logits,
+)
 from axolotl.records import IGNORE_INDEX
 
 
@@ -46,9 +54,7 @@ class RowLoss:
             inputs: `input_ids`, `position_ids`, `labels`: int64, (1, T).
         """
         positions, targets = labelled_positions(inputs["labels"])
-        arguments = row_arguments(self.base, inputs["input_ids"], inputs["position_ids"])
-        if self.keeps_logits:
-            arguments["logits_to_keep"] = positions
+        arguments = self._arguments(inputs, positions)
         with self.autocast():
             if self.why_not_fused is None and self.head is not None:
                 with fused_loss(self.head, positions, targets):
@@ -56,6 +62,53 @@ class RowLoss:
             logits = model(**arguments).logits[0]
             logits = logits if self.keeps_logits else logits[positions]
             return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+    def of_labels(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Cross entropy of each label, fp32, shape (P,), without gradients.
+
+        Args:
+            model: As in a call.
+            inputs: The same.
+        """
+        positions, targets = labelled_positions(inputs["labels"])
+
+        def values(logits: Tensor, span: slice) -> Tensor:
+            return cross_entropies(logits, targets[span])[:, None]
+
+        return self.at(model, inputs, positions, values)[:, 0]
+
+    def at(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        positions: Tensor,
+        values: Callable[[Tensor, slice], Tensor],
+    ) -> Tensor:
+        """Some values of the logits at each of some positions, shape (P, R), without gradients.
+
+        Args:
+            model: As in a call.
+            inputs: The same; labels are not looked at.
+            positions: int64, (P,).
+            values: Maps logits, (n, V), and which of the positions they are of, to (n, R).
+        """
+        arguments = self._arguments(inputs, positions)
+        with torch.no_grad(), self.autocast():
+            if self.why_not_fused is None and self.head is not None:
+                with values_of_logits(self.head, positions, values):
+                    return model(**arguments).logits[0]
+            logits = model(**arguments).logits[0]
+            logits = logits if self.keeps_logits else logits[positions]
+            return in_chunks(logits, max(1, MAX_LOGITS // logits.shape[-1]), values)
+
+    def _arguments(self, inputs: dict[str, Any], positions: Tensor) -> dict[str, Any]:
+        arguments = row_arguments(self.base, inputs["input_ids"], inputs["position_ids"])
+        return arguments | ({"logits_to_keep": positions} if self.keeps_logits else {})
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy of each target, fp32, shape (P,)."""
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def label_count(inputs: dict[str, Any]) -> int:
