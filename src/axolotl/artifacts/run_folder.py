@@ -30,7 +30,7 @@ MOVING_FILE = ".incomplete"
 """Stands in the folder while a result is moved into place: without `run.json`, two are mixed."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "tokenizers")
 _LOCK_FILE = ".lock"
-_LEFTOVERS = (".final.*", ".saving", ".checkpoint-*.removed", f".{RUN_FILE}.*")
+_LEFTOVERS = (".final.*", ".saving", ".relora", ".checkpoint-*.removed", f".{RUN_FILE}.*")
 _OF_A_RESULT = (
     *(
         "config.json",

@@ -116,7 +116,7 @@ def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Pa
     """What a training with these options left behind.
 
     An adapter lies in `lora_model_dir`, or in `output_dir` where that is not set; a model that was
-    trained in full, in `output_dir`.
+    trained in full, or that ReLoRA merged its adapter into, in `output_dir`.
 
     Args:
         model: The base model.
@@ -129,12 +129,19 @@ def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Pa
     if adapter.adapter is None and adapter.lora_model_dir is None:
         return find_full(model, output_dir)
     folder = Path(adapter.lora_model_dir or output_dir)
+    if adapter.lora_model_dir is None and _is_merged(folder):
+        return find_full(model, folder)
     if not (folder / _ADAPTER).is_file():
         key = "lora_model_dir" if adapter.lora_model_dir else "output_dir"
         raise ModelError(f"no adapter in '{folder}'", where=key, hint=_instead(folder, model))
     run = read_run(folder)
     if adapter.lora_model_dir is None:
         _say_if_unfinished(folder, run)
+    elif _is_merged(output_dir):
+        note_once(
+            f"the adapter is that of lora_model_dir, '{folder}'; '{output_dir}' holds the model that "
+            "ReLoRA made of it: without lora_model_dir that is taken"
+        )
     elif not _same(folder, output_dir) and (output_dir / _ADAPTER).is_file():
         note_once(
             f"the adapter is that of lora_model_dir, '{folder}'; '{output_dir}' holds another one: "
@@ -195,6 +202,14 @@ def _refuse_old_merge(folder: Path, key: str) -> None:
             where=key,
             hint="run axolotl merge-lora again",
         )
+
+
+def _is_merged(folder: Path) -> bool:
+    """Whether a run with ReLoRA left a whole model there, into which its adapter is merged."""
+    if not (folder / _FULL).is_file() or (folder / _ADAPTER).is_file():
+        return False
+    run = read_run(folder) or {}
+    return bool(run.get("config", {}).get("resolved", {}).get("relora_steps"))
 
 
 def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:

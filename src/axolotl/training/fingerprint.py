@@ -53,6 +53,8 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         shape |= {key: value for key, value in given.items() if value}
     elif adapter.unfrozen_parameters:
         shape = {"unfrozen_parameters": adapter.unfrozen_parameters}
+    if relora_steps := resolved.relora.relora_steps:
+        shape["relora_steps"] = relora_steps
     fixed = {
         "base_model": _place(model.base_model),
         "model_revision": model.model_revision,
@@ -75,6 +77,7 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         **resolved.schedule.model_dump(exclude={"warmup_steps", "warmup_ratio"}),
         **resolved.optimizer.model_dump(exclude={"optimizer"}),
         **resolved.precision.model_dump(),
+        **(resolved.relora.model_dump(exclude={"relora_steps"}) if relora_steps else {}),
         **({"lora_dropout": adapter.lora_dropout} if adapter.adapter else {}),
     }
     content = {"version": FINGERPRINT_VERSION, "fixed": fixed, "may_change": may_change}

@@ -160,7 +160,7 @@ def run_training(
         result=result,
         resolved=resolved,
         data=data,
-        save=lambda folder: trainer.save_model(str(folder)),
+        save=trainer.save_result,
         is_writer=trainer.args.should_save,
         model=model,
         facts=facts,

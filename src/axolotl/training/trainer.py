@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from peft import PeftModel
@@ -58,6 +58,19 @@ class CheckpointPart(Protocol):
 
     def load(self, checkpoint: Path) -> None:
         """Take it up on a resume, after the weights and before the first step; on every process."""
+        ...
+
+
+@runtime_checkable
+class WeightsPart(CheckpointPart, Protocol):
+    """One that keeps weights, and writes the result of the run."""
+
+    def take(self, checkpoint: Path) -> None:
+        """Go back to the weights of a checkpoint of this run; on every process."""
+        ...
+
+    def save_result(self, folder: Path) -> None:
+        """Write what was trained, and the tokenizer; only on the process that writes."""
         ...
 
 
@@ -233,6 +246,17 @@ class PackedTrainer(Trainer):
     def take_weights(self, checkpoint: Path) -> None:
         """Go back to the weights of a checkpoint of this run."""
         self._load_from_checkpoint(str(checkpoint))
+        for part in self.parts:
+            if isinstance(part, WeightsPart):
+                part.take(checkpoint)
+
+    def save_result(self, folder: Path) -> None:
+        """Write model or adapter, and the tokenizer."""
+        for part in self.parts:
+            if isinstance(part, WeightsPart):
+                part.save_result(folder)
+                return
+        self.save_model(str(folder))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with loading(resume_from_checkpoint):

@@ -19,6 +19,9 @@ from axolotl.models.adapters.new import fit_layer_types
 from axolotl.models.quiet import quiet_peft
 from axolotl.models.sources import first_line
 
+RELORA_BASE = "relora"
+"""Folder in a checkpoint of ReLoRA with the base model that its adapter stands on."""
+
 
 def attach_saved(
     model: PreTrainedModel, folder: Path, *, trainable: bool, where: str | None = None
@@ -106,6 +109,8 @@ def own_base(folder: Path) -> Path | None:
     if not file.is_file():
         return None
     named = str(_read_settings(folder).get("base_model_name_or_path") or "")
+    if (folder / RELORA_BASE / "config.json").is_file():
+        return folder / RELORA_BASE
     if Path(named).name != starts.OWN_BASE:
         return None
     for place in (folder / starts.OWN_BASE, folder.parent / starts.OWN_BASE, Path(named)):

@@ -14,7 +14,10 @@ from axolotl.core.atomic import disk_faults, write_atomic
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
 
-_KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_perplexity", "eval_tokens")
+_KEPT = (
+    *("loss", "grad_norm", "learning_rate", "num_lora_restarts"),
+    *("eval_loss", "eval_perplexity", "eval_tokens"),
+)
 
 
 class MetricsFile(TrainerCallback):
