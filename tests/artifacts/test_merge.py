@@ -219,7 +219,7 @@ def test_a_merge_that_came_out_wrong_is_not_written(
     options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The base without the adapter: what a merge that did nothing would give.
-    monkeypatch.setattr(merging, "_fold", lambda adapted: adapted.unload().eval())
+    monkeypatch.setattr(merging, "fold", lambda adapted: adapted.unload().eval())
     with pytest.raises(ModelError, match=r"float32, in memory\) differs"):
         api.merge(options(), dtype="bfloat16")
     assert not (adapter / "merged").exists()

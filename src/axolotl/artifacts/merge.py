@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from axolotl.artifacts.fold import fold
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
 from axolotl.artifacts.run_folder import versions
@@ -160,7 +160,7 @@ def merge(
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
     model = found.open(dtype=torch.float32, tokenizer=tokenizer)
     reference = logits_of(model, probe.rows)
-    model = _fold(model)
+    model = fold(model)
     in_memory = compare(reference, logits_of(model, probe.rows))
     _refuse(in_memory, torch.float32, "in memory")
     room_for(model, dtype, out)
@@ -205,31 +205,6 @@ def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
     )
     rows = probe_rows([store[i].input_ids.tolist() for i in range(min(len(store), 4))])
     return Probe(rows, f"{len(rows)} {name}")
-
-
-def _fold(adapted: Any) -> Any:
-    """Add the adapter into the weights, in place, and take it off."""
-    if not hasattr(adapted.base_model, "merge_and_unload"):
-        kind = adapted.peft_config[adapted.active_adapter].peft_type.value
-        raise ModelError(
-            f"an adapter of the kind {kind} cannot be merged",
-            hint="it changes the model's inputs, not its weights; use it beside the base model",
-        )
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            merged = adapted.merge_and_unload(safe_merge=True)
-        except ValueError as error:
-            raise ModelError(
-                f"the adapter cannot be merged: {str(error).splitlines()[0]}",
-                hint="if it holds numbers that are none, the training diverged: lower learning_rate",
-            ) from error
-    for warning in said:
-        if "no longer tied" in str(warning.message):
-            note("embeddings and output head were trained apart; the merged model keeps both")
-        else:
-            note(f"while merging: {warning.message}")
-    return merged.eval()
 
 
 def _save(model: Any, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, folder: Path) -> None:

@@ -44,10 +44,9 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     check_module_names(model, adapter.lora_modules_to_save or (), key="lora_modules_to_save")
     check_token_indices(model, adapter)
     check_layers(model, adapter)
-    config = _lora_config(model, adapter)
     try:
         with quiet_peft():
-            adapted: PeftModel = get_peft_model(model, config)
+            adapted: PeftModel = get_peft_model(model, _lora_config(model, adapter))
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
         raise _why_not(model, adapter, error) from error
     _check_patterns(adapted, adapter)

@@ -1,0 +1,183 @@
+"""Every kind of adapter: trained, resumed, opened by plain peft, merged, trained further."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from axolotl import api
+from axolotl.errors import ModelError
+from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.run import run_training
+from tests.flows.conftest import write_rows
+
+IDS = torch.arange(3, 43)[None]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "dora": {"peft_use_dora": True},
+    "rslora": {"peft_use_rslora": True, "lora_rank_pattern": {"q_proj": 2}},
+    "gaussian": {"peft_init_lora_weights": "gaussian"},
+    "orthogonal": {"peft_init_lora_weights": "orthogonal"},
+    "random": {"peft_init_lora_weights": False},
+    "mica": {"peft_init_lora_weights": "mica"},
+    "pissa": {"peft_init_lora_weights": "pissa"},
+    "pissa, fast": {"peft_init_lora_weights": "pissa_niter_4"},
+    "pissa and dora": {"peft_init_lora_weights": "pissa", "peft_use_dora": True},
+    "pissa, rslora, patterns": {
+        "peft_init_lora_weights": "pissa",
+        "peft_use_rslora": True,
+        "lora_rank_pattern": {"q_proj": 2, "v_proj": 8},
+        "lora_alpha_pattern": {"k_proj": 5.0},
+    },
+    "olora": {"peft_init_lora_weights": "olora", "lora_modules_to_save": ["lm_head"]},
+    "loftq": {
+        "peft_init_lora_weights": "loftq",
+        "peft": {"loftq_config": {"loftq_bits": 4, "loftq_iter": 2}},
+    },
+    "loftq, 8 bits": {
+        "peft_init_lora_weights": "loftq",
+        "peft": {"loftq_config": {"loftq_bits": 8}},
+        "peft_trainable_token_indices": [5],
+    },
+    "some layers": {"peft_layers_to_transform": [1], "peft_layers_pattern": "layers"},
+    "stacked layers": {"peft_layer_replication": [[0, 2], [1, 2]]},
+    "tokens": {"peft_trainable_token_indices": [5, 6, 7]},
+    "tokens of a module": {"peft_trainable_token_indices": {"embed_tokens": [5, 300]}},
+    "prompts": {"adapter": "llama-adapter", "peft_adapter": {"layers": 1, "len": 4}},
+}
+OWN_BASE = {name for name in VARIANTS if name.startswith("loftq")}
+
+
+@dataclass
+class Run:
+    """A training that ended, and its model as it was then."""
+
+    name: str
+    options: dict[str, Any]
+    folder: Path
+    base: Path
+    model: Any
+
+    def again(self, folder: Path, **changes: Any) -> Run:
+        """The same options with changes, trained into another folder."""
+        options = self.options | {"output_dir": str(folder)} | changes
+        return train(self.name, options, self.base)
+
+
+def train(name: str, options: dict[str, Any], base: Path) -> Run:
+    trained = run_training(api.resolved(options, purpose="train"), on_start=lambda: None)
+    folder = Path(options["output_dir"])
+    trained.save(folder)
+    return Run(name, options, folder, base, trained.model.eval())
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+def plain_peft(base: Path, adapter: Path) -> Any:
+    """As any other program would load it."""
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(adapter))
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def run(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    lora = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
+    variant = VARIANTS[request.param]
+    if variant.get("adapter") == "llama-adapter":
+        lora = {}
+    options = {
+        "base_model": str(tiny_model),
+        "datasets": [{"path": str(write_rows(folder / "rows.jsonl", 24)), "type": "alpaca"}],
+        "dataset_prepared_path": str(folder / "store"),
+        "val_set_size": 4,
+        "sequence_len": 128,
+        "sample_packing": True,
+        "micro_batch_size": 2,
+        "max_steps": 4,
+        "learning_rate": 0.02,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "output_dir": str(folder / "out"),
+        **lora,
+        **variant,
+    }
+    return train(request.param, options, tiny_model)
+
+
+def test_plain_peft_gives_the_logits_of_the_training(run: Run) -> None:
+    settings = json.loads((run.folder / "adapter_config.json").read_text())
+    base = Path(settings["base_model_name_or_path"])
+    assert (base != run.base) == (run.name in OWN_BASE)
+    got = logits(plain_peft(base, run.folder))
+    assert apart(got, logits(run.model)) < 1e-5
+    assert apart(logits(AutoModelForCausalLM.from_pretrained(run.base)), got) > 1e-3
+    step_2 = logits(plain_peft(base, run.folder / "checkpoint-2"))
+    assert apart(step_2, got) > 1e-4, "a checkpoint is that of its step"
+
+
+def test_a_resumed_training_ends_with_equal_bits(run: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(run.folder, tmp_path / "out")
+    for later in ("checkpoint-4", "adapter_model.safetensors", "loftq_base"):
+        path = folder / later
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+    resumed = run.again(folder, resume_from_checkpoint=True)
+    for place in (".", "checkpoint-4"):
+        one = load_file(run.folder / place / "adapter_model.safetensors")
+        other = load_file(resumed.folder / place / "adapter_model.safetensors")
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(logits(run.model), logits(resumed.model)), "the base too"
+    for file in (run.folder, resumed.folder):
+        assert [line["step"] for line in read_metrics(file / "metrics.jsonl") if "loss" in line]
+
+
+def test_it_is_reopened_from_the_run_and_from_a_checkpoint(run: Run) -> None:
+    model = api.load_model(run.options | {"lora_model_dir": str(run.folder)})
+    assert apart(logits(model), logits(run.model)) < 1e-5
+    checkpoint = str(run.folder / "checkpoint-4")
+    evaluated = api.evaluate(run.options | {"lora_model_dir": checkpoint}).loss
+    assert evaluated == pytest.approx(api.evaluate(run.options).loss, rel=1e-5)
+
+
+def test_it_is_trained_further(run: Run, tmp_path: Path) -> None:
+    further = run.again(tmp_path / "further", lora_model_dir=str(run.folder), max_steps=1)
+    base = Path(
+        json.loads((further.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    )
+    got = logits(plain_peft(base, further.folder))
+    assert apart(got, logits(further.model)) < 1e-5
+    assert apart(got, logits(run.model)) > 1e-4
+
+
+def test_it_is_merged_into_one_plain_model(run: Run, tmp_path: Path) -> None:
+    if run.name == "prompts":
+        with pytest.raises(ModelError, match="cannot be merged"):
+            api.merge(run.options, out=tmp_path / "merged")
+        return
+    report = api.merge(run.options, out=tmp_path / "merged")
+    merged = AutoModelForCausalLM.from_pretrained(report.folder)
+    assert apart(logits(merged), logits(run.model)) < 1e-4
+    assert merged.config.num_hidden_layers == (3 if run.name == "stacked layers" else 2)
