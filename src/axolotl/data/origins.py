@@ -1,0 +1,24 @@
+"""Where the rows of a store come from, in the words of its user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from axolotl.data.rows import row_place
+from axolotl.data.store import TokenStore
+
+
+def row_origins(store: TokenStore, numbers: Iterable[int], files: Sequence[str]) -> list[str]:
+    """Source rows of some rows of a store, such as `data.jsonl row 17`.
+
+    Args:
+        store: The rows.
+        numbers: Which of them.
+        files: What the source files are called, in the order in which the store was made.
+    """
+    # Read when it is asked for, which is when something has gone wrong.
+    rows = np.load(store.folder / "rows.npy", mmap_mode="r", allow_pickle=False)
+    found = rows[store.indices[list(numbers)]][["source", "row"]].tolist()
+    return [row_place(files[source], row) for source, row in found]
