@@ -60,18 +60,23 @@ def train(config: Source) -> RunResult:
     from axolotl.artifacts.run_folder import begin_run, only_run, write_run
     from axolotl.core.atomic import ensure_folder
     from axolotl.training.run import run_training
+    from axolotl.training.trackers import following
 
     settings = resolved(config, purpose="train")
     output = ensure_folder(Path(settings.saving.output_dir))
     # Of the processes of one run, only the first writes.
-    with only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext():
+    alone = only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext()
+    with alone, following(settings.tracking) as trackers:
         trained = run_training(
             settings,
             on_start=lambda: begin_run(output),
             on_prepared=_print_samples(settings),
+            trackers=trackers,
         )
+        trackers.interrupted = trained.result.interrupted
         if trained.is_writer:
-            write_run(output, save=trained.save, record=trained.record())
+            written = write_run(output, save=trained.save, record=trained.record())
+            trackers.log_result([output / name for name in written["files"]])
     return trained.result
 
 

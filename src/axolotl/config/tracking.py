@@ -18,7 +18,7 @@ class TrackingSection(Section):
         default=None,
         min_length=1,
         description="Project that the run is logged to; setting it turns the tracker on.",
-        json_schema_extra={"needs": "the package wandb", "pending": True},
+        json_schema_extra={"needs": "the package wandb"},
     )
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
         default=None,
@@ -52,8 +52,9 @@ class TrackingSection(Section):
     eval_table_size: int = Field(
         default=0,
         ge=0,
-        description="About how many predictions are logged as a table at each evaluation.",
-        json_schema_extra={"needs": _PROJECT},
+        description="How many rows to evaluate on are shown beside what the model makes of them, at "
+        "each evaluation: in `predictions.jsonl`, and as a table in the trackers.",
+        json_schema_extra={"needs": "`val_set_size` or `test_datasets`"},
     )
     eval_table_max_new_tokens: int = Field(
         default=128,
@@ -64,12 +65,12 @@ class TrackingSection(Section):
     use_tensorboard: bool = Field(
         default=False,
         description="Write TensorBoard files into `output_dir/runs`.",
-        json_schema_extra={"needs": "the package tensorboard", "pending": True},
+        json_schema_extra={"needs": "the package tensorboard"},
     )
     use_mlflow: bool = Field(
         default=False,
         description="Log the run to MLflow.",
-        json_schema_extra={"needs": "the package mlflow", "pending": True},
+        json_schema_extra={"needs": "the package mlflow"},
     )
     mlflow_tracking_uri: str | None = Field(
         default=None,

@@ -17,7 +17,8 @@ from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
 from axolotl.training.relora.build import build_relora
 from axolotl.training.relora.rate import with_restarts
-from axolotl.training.schedule import lr_factor
+from axolotl.training.optimizer import OptimizerMaker
+from axolotl.training.schedule import learning_rate
 from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import Loaders, PackedTrainer
 
@@ -45,7 +46,16 @@ def build_trainer(
     """
     steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
     counters = RunCounters()
-    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end))
+    evaluates = plan.eval_loader is not None and evaluation.evaluation_strategy != "no"
+    rate = learning_rate(
+        resolved.schedule,
+        learning_rate=resolved.optimizer.learning_rate,
+        total=steps.total,
+        warmup=steps.warmup,
+        evaluates=evaluates,
+    )
+    following = [rate.follow] if rate.follow else []
+    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end or following))
     output = Path(saving.output_dir)
     per_epoch = PerEpoch(
         steps.per_epoch,
@@ -53,7 +63,9 @@ def build_trainer(
         evaluations=evaluation.evals_per_epoch if plan.eval_loader else None,
     )
     callbacks: list[Any] = [
-        MetricsFile(output / "metrics.jsonl", counters, epochs=plan.streamed is None)
+        MetricsFile(
+            output / "metrics.jsonl", counters, epochs=plan.streamed is None, trackers=trackers
+        )
     ]
     if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
         callbacks.append(EvaluateAfterFirstStep())
@@ -88,23 +100,25 @@ def build_trainer(
         model=model,
         args=arguments,
         loaders=Loaders(plan.train_loader, plan.eval_loader),
-        lr_factor=with_restarts(
-            lr_factor(
-                resolved.schedule,
-                learning_rate=resolved.optimizer.learning_rate,
-                total=steps.total,
-                warmup=steps.warmup,
-            ),
-            resolved.relora,
-            total=steps.total,
-        ),
+        make_optimizer=OptimizerMaker(resolved.optimizer),
+        lr_factor=with_restarts(rate.factor, resolved.relora, total=steps.total),
         counters=counters,
         tokenizer=tokenizer,
-        callbacks=[*merging, per_epoch, *([best] if best else []), *callbacks, trackers, stop],
+        callbacks=[
+            *merging,
+            *following,
+            per_epoch,
+            *([best] if best else []),
+            *callbacks,
+            trackers,
+            stop,
+        ],
         fingerprint=marks,
         best=best,
-        parts=[*merging, *([_StreamPlace(plan)] if plan.streamed else [])],
+        parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
     )
+    if rate.follow:
+        rate.follow.apply = trainer.apply_rate
     return trainer, stop
 
 

@@ -34,7 +34,8 @@ from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.chat import keep_template
 from axolotl.training.data import plan_training
-from axolotl.training.evaluation import EvalResult
+from axolotl.training.eval_extras import EvalExtras
+from axolotl.training.evaluation import EvalResult, recorded
 from axolotl.training.fingerprint import check_resume, fingerprint
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
@@ -43,6 +44,7 @@ from axolotl.training.streamed_data import StreamedData, open_streamed, plan_str
 from axolotl.training.streaming import BufferMark
 from axolotl.training.summary import print_summary
 from axolotl.training.trackers import Trackers
+from axolotl.training.tracking import tracked_run
 from axolotl.training.trainer import PackedTrainer
 
 
@@ -116,6 +118,7 @@ def run_training(
     keep_template(tokenizer, resolved)
     if on_prepared is not None:
         on_prepared(data.shown, tokenizer)
+    extras = EvalExtras.read(resolved, tokenizer)
     device = state.device or torch.device("cpu")
     set_seed(resolved.training.seed)
     with located(model_place):
@@ -145,6 +148,8 @@ def run_training(
     trainer, stop = build_trainer(
         resolved, plan, model, tokenizer, marks, resume=resume, trackers=trackers
     )
+    extras.attach(trainer, resolved, tokenizer, isolates=attention.isolates, trackers=trackers)
+    facts |= extras.facts(resolved)
     if resume is not None:
         note(f"resuming from {resume}")
     if trainer.args.should_save:
@@ -152,6 +157,7 @@ def run_training(
         checkpoints.set_aside(output, resume=resume)
         save_early(tokenizer, output)
         keep_base(model, output, tokenizer)
+        trackers.start(tracked_run(resolved, facts, resume=resume))
     with use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     for line in data.closing():
@@ -195,6 +201,7 @@ def _run(
     if not stop.interrupted and (best := _take_best(trainer)) is not None:
         chosen, eval_loss = {"checkpoint": best.step}, best.loss
     counters = trainer.counters
+    evaluated = _evaluated_at(trainer, chosen.get("checkpoint", trainer.state.global_step))
     return RunResult(
         output_dir=output,
         steps=trainer.state.global_step,
@@ -209,6 +216,7 @@ def _run(
             "tokens_per_second": round(counters.tokens_per_second, 2),
             "peak_memory_bytes": peak_bytes(trainer.args.device),
             **chosen,
+            **recorded(evaluated or {}, trainer.sets),
         },
     )
 
@@ -228,7 +236,12 @@ def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:
 
 def _last_eval(trainer: PackedTrainer) -> float | None:
     """The held-out loss of the last step, if it was computed there."""
-    for line in reversed(trainer.state.log_history):
-        if "eval_loss" in line:
-            return line["eval_loss"] if line["step"] == trainer.state.global_step else None
-    return None
+    line = _evaluated_at(trainer, trainer.state.global_step)
+    return None if line is None else line["eval_loss"]
+
+
+def _evaluated_at(trainer: PackedTrainer, step: int) -> dict[str, float] | None:
+    """The figures of the last evaluation at a step; None without one there."""
+    lines: list[dict[str, float]] = trainer.state.log_history
+    found = (line for line in reversed(lines) if "eval_loss" in line and line["step"] == step)
+    return next(found, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from transformers import TrainerCallback
 from axolotl.core.atomic import disk_faults, write_atomic
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
+from axolotl.training.trackers import Trackers
 
 _KEPT = (
     *("loss", "grad_norm", "learning_rate", "num_lora_restarts"),
     *("eval_loss", "eval_perplexity", "eval_tokens"),
 )
+_OF_PARTS = re.compile(r"eval_.+_(loss|perplexity|tokens)|bench_.+")
+"""Figures of one of several sets, and of multiple-choice questions."""
 
 
 class MetricsFile(TrainerCallback):
@@ -27,12 +31,21 @@ class MetricsFile(TrainerCallback):
         file: Path of the file.
         counters: Source of the token counts.
         epochs: Whether lines say how many passes over the data are done; a stream has none.
+        trackers: Get every line, too.
     """
 
-    def __init__(self, file: Path, counters: RunCounters, *, epochs: bool = True) -> None:
+    def __init__(
+        self,
+        file: Path,
+        counters: RunCounters,
+        *,
+        epochs: bool = True,
+        trackers: Trackers | None = None,
+    ) -> None:
         self.file = file
         self.counters = counters
         self.epochs = epochs
+        self.trackers = trackers or Trackers()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keep the lines up to the step that the run begins with."""
@@ -53,7 +66,8 @@ class MetricsFile(TrainerCallback):
             raise diverged(f"the loss is {logs['loss']}", step=state.global_step)
 
     def _write(self, state: Any, logs: Mapping[str, Any]) -> None:
-        values = {name: _finite(logs[name]) for name in _KEPT if name in logs}
+        parts = [name for name in logs if name not in _KEPT and _OF_PARTS.fullmatch(name)]
+        values = {name: _finite(logs[name]) for name in (*_KEPT, *parts) if name in logs}
         if not values:
             return
         passes = {"epoch": state.epoch or 0.0} if self.epochs else {}
@@ -63,6 +77,7 @@ class MetricsFile(TrainerCallback):
             line["tokens_per_second"] = round(self.counters.tokens_per_second, 2)
         with disk_faults(self.file), self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
+        self.trackers.log_line(line)
 
 
 def _finite(value: float) -> float | None:
