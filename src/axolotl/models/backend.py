@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -77,10 +78,24 @@ def open_for_rows(
         sequence_len=sequence_len,
         quantized=quantized,
     )
-    return loaded, settle_attention(loaded, tried)
+    if quantized is None:
+        return loaded, settle_attention(loaded, tried)
+    with _by_attention_alone(loaded, quantized):
+        return loaded, settle_attention(loaded, tried, computes_in=quantized.rounds_to)
 
 
-def settle_attention(model: Any, tried: Candidates) -> Choice:
+def _by_attention_alone(model: Any, form: Quantized) -> AbstractContextManager[None]:
+    """While the body runs, quantised layers do not let one token touch another."""
+    if form.kind != "int8":
+        return nullcontext()
+    from axolotl.models.bnb import without_outliers
+
+    return without_outliers(model)
+
+
+def settle_attention(
+    model: Any, tried: Candidates, *, computes_in: torch.dtype = torch.float32
+) -> Choice:
     """Set the first attention with which documents may share a row.
 
     Where there is none: the first that computes one document a row as the model's own code does,
@@ -89,15 +104,16 @@ def settle_attention(model: Any, tried: Candidates) -> Choice:
     Args:
         model: A loaded model without adapter, with the first of the candidates set.
         tried: The candidates.
+        computes_in: The coarsest number format inside it, where that is not one of its weights'.
     """
     reasons = list(tried.reasons)
     second_best: Choice | None = None
     for name in tried.names:
         if not _set(model, name):
             continue
-        reason = why_not_served(model)
+        reason = why_not_served(model, computes_in=computes_in)
         if reason is None:
-            reason = why_not_isolated(model)
+            reason = why_not_isolated(model, computes_in=computes_in)
             if reason is None:
                 return Choice(name, None, "; ".join(reasons))
             second_best = second_best or Choice(name, reason, "; ".join(reasons))

@@ -34,7 +34,7 @@ _FAULTS = (
 """What a forward pass raises that an attention function does not fit into."""
 
 
-def why_not_served(model: Any) -> str | None:
+def why_not_served(model: Any, *, computes_in: torch.dtype = torch.float32) -> str | None:
     """Why the attention now set on `model` does not compute what the model's own eager code does.
 
     Tried with one document in a row. Where the code of the model has no other attention to compare
@@ -42,6 +42,7 @@ def why_not_served(model: Any) -> str | None:
 
     Args:
         model: A loaded model without adapter; its mode and attention are put back.
+        computes_in: The coarsest number format inside it, where that is not one of its weights'.
     """
     with _quietly(model):
         ids = _documents(model)[1]
@@ -50,16 +51,17 @@ def why_not_served(model: Any) -> str | None:
         except _FAULTS as error:
             return f"its forward pass fails: {_first_line(error)}"
         want = _eager_logits(model, ids)
-    if want is not None and not _close(got, want, _tolerance(got.dtype)):
+    if want is not None and not _close(got, want, _tolerance(got.dtype, computes_in)):
         return f"logits differ from eager attention's by {_difference(got, want):.1%}"
     return None
 
 
-def why_not_isolated(model: Any) -> str | None:
+def why_not_isolated(model: Any, *, computes_in: torch.dtype = torch.float32) -> str | None:
     """Why documents may not share a row of `model` with the attention now set; None if they may.
 
     Args:
         model: A loaded model without adapter; its mode is put back.
+        computes_in: As in `why_not_served`.
     """
     with _quietly(model):
         first, second = _documents(model)
@@ -71,10 +73,12 @@ def why_not_isolated(model: Any) -> str | None:
             alone = torch.cat([_logits(model, ids, [len(ids)]) for ids in (first, second)])
         except _FAULTS as error:
             return f"its forward pass fails: {_first_line(error)}"
-    if not _close(changed[border:], together[border:], _tolerance(together.dtype) / 10):
+    if not _close(
+        changed[border:], together[border:], _tolerance(together.dtype, computes_in) / 10
+    ):
         share = _difference(changed[border:], together[border:])
         return f"documents of a row see each other (logits change by {share:.2%})"
-    if not _close(together, alone, _tolerance(together.dtype)):
+    if not _close(together, alone, _tolerance(together.dtype, computes_in)):
         share = _difference(together, alone)
         return f"documents of a row differ from documents alone (logits by {share:.2%})"
     return None
@@ -139,9 +143,9 @@ def _usable(model: Any) -> list[int]:
     return list(range(start, min(max(start + 2, vocabulary * 3 // 4), start + 1000)))
 
 
-def _tolerance(dtype: torch.dtype) -> float:
-    """What rounding may change, as a share of the logits' range."""
-    return 1e-4 if dtype in (torch.float32, torch.float64) else 0.05
+def _tolerance(*dtypes: torch.dtype) -> float:
+    """What rounding to the coarsest of these may change, as a share of the logits' range."""
+    return 1e-4 if {torch.float32, torch.float64}.issuperset(dtypes) else 0.05
 
 
 def _close(got: Tensor, want: Tensor, tolerance: float) -> bool:

@@ -62,30 +62,37 @@ def open_model(
     config = model_config(model)
     if sequence_len is not None:
         _check_positions(config, sequence_len, source)
+    arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attn_implementation}
     if quantized is not None and quantized.kind == "gptq":
         from axolotl.models.gptq import open_gptq
 
-        loaded = open_gptq(
-            model,
-            config,
-            quantized=quantized,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
+        loaded = open_gptq(model, config, quantized=quantized, load=_from_pretrained, **arguments)
+    elif quantized is not None:
+        from axolotl.models import bnb
+
+        loaded = _from_pretrained(
+            model, source, config, **arguments, **bnb.loading_arguments(quantized)
         )
-        fit_embeddings(
-            loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1
-        )
-        return loaded
+        bnb.settle(loaded, quantized)
+    else:
+        loaded = _from_pretrained(model, source, config, **arguments)
+    fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
+    return loaded
+
+
+def _from_pretrained(
+    model: ModelSection, source: str, config: PreTrainedConfig, **arguments: Any
+) -> PreTrainedModel:
+    """Load by the model's class, and refuse what is no language model."""
     loader = _loader(model.model_type)
     try:
         with no_library_bars(), asked_briefly(source):
             loaded = loader.from_pretrained(
                 source,
                 config=config,
-                dtype=dtype,
-                attn_implementation=attn_implementation,
                 revision=model.model_revision or "main",
                 trust_remote_code=model.trust_remote_code,
+                **arguments,
                 **hub_token(model),
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
@@ -94,7 +101,6 @@ def open_model(
         ) from error
     if loader is not AutoModelForCausalLM and loaded.get_output_embeddings() is None:
         raise _no_language_model(model.model_type, "has no output head over the vocabulary")
-    fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
     return loaded
 
 

@@ -25,6 +25,7 @@ class Quantized:
         asked_by: The option that asks for it, for messages.
         gptq_groupsize: What the file says of a GPTQ checkpoint; the checkpoint knows better.
         gptq_model_v1: The same.
+        whole: Whether a GPTQ checkpoint becomes ordinary layers while it is loaded, to merge into.
     """
 
     kind: Kind
@@ -33,6 +34,14 @@ class Quantized:
     asked_by: str = "load_in_4bit"
     gptq_groupsize: int | None = None
     gptq_model_v1: bool | None = None
+    whole: bool = False
+
+    @property
+    def rounds_to(self) -> torch.dtype:
+        """The coarsest number format that a forward pass goes through."""
+        if self.kind != "int8":
+            return self.compute_dtype
+        return torch.float16 if torch.cuda.is_available() else torch.float32
 
 
 def quantized_base(sections: Sections) -> Quantized | None:
