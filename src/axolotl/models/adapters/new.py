@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from axolotl.config.adapter import AdapterSection, PeftAdapter
 from axolotl.core.console import note
 from axolotl.errors import ModelError
-from axolotl.models.adapters import starts
+from axolotl.models.adapters.starts import begin
 from axolotl.models.adapters.targets import (
     check_layers,
     check_module_names,
@@ -51,7 +51,7 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
         raise _why_not(model, adapter, error) from error
     _check_patterns(adapted, adapter)
     fit_layer_types(adapted)
-    starts.begin(adapted, adapter)
+    begin(adapted, adapter)
     return adapted
 
 

@@ -14,8 +14,14 @@ from transformers import PreTrainedModel
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError, located
-from axolotl.models.adapters import starts
 from axolotl.models.adapters.new import fit_layer_types
+from axolotl.models.adapters.starts import (
+    OWN_BASE,
+    name_own_base,
+    start_of,
+    take_up,
+    write_converted,
+)
 from axolotl.models.quiet import quiet_peft
 from axolotl.models.sources import first_line
 
@@ -80,22 +86,22 @@ def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | Non
     """
     with quiet_peft():
         adapted.save_pretrained(str(folder), state_dict=state_dict)
-    start = starts.start_of(adapted)
+    start = start_of(adapted)
     if start is None:
         return
     if start.factors:
-        starts.write_converted(start, folder)
+        write_converted(start, folder)
     elif start.base is not None:
-        starts.name_own_base(folder, start.base)
+        name_own_base(folder, start.base)
 
 
 def take_weights(adapted: nn.Module, folder: Path) -> bool:
     """Take up the adapter in a folder of this run, where the library cannot; whether it was done."""
-    start = starts.start_of(adapted)
+    start = start_of(adapted)
     if start is None or not start.factors:
         return False
     assert isinstance(adapted, PeftModel)
-    starts.take_up(adapted, start, folder)
+    take_up(adapted, start, folder)
     return True
 
 
@@ -111,9 +117,9 @@ def own_base(folder: Path) -> Path | None:
     named = str(_read_settings(folder).get("base_model_name_or_path") or "")
     if (folder / RELORA_BASE / "config.json").is_file():
         return folder / RELORA_BASE
-    if Path(named).name != starts.OWN_BASE:
+    if Path(named).name != OWN_BASE:
         return None
-    for place in (folder / starts.OWN_BASE, folder.parent / starts.OWN_BASE, Path(named)):
+    for place in (folder / OWN_BASE, folder.parent / OWN_BASE, Path(named)):
         if (place / "config.json").is_file():
             return place
     raise ModelError(

@@ -96,16 +96,22 @@ def _loftq(layer: Any, settings: LoftQ) -> None:
     if layer.fan_in_fan_out:
         weight = weight.T
     rank, scale = layer.r["default"], layer.scaling["default"]
-    rest = torch.zeros_like(weight)
-    for _ in range(settings.loftq_iter):
-        quantised = _quantised(weight - rest, settings.loftq_bits)
-        left, values, right = torch.linalg.svd(weight - quantised, full_matrices=False)
-        root = values[:rank].sqrt()
-        b, a = left[:, :rank] * root, root[:, None] * right[:rank]
-        rest = b @ a
+    quantised, b, a = _fitted(weight, rank, settings)
+    for _ in range(settings.loftq_iter - 1):
+        quantised, b, a = _fitted(weight, rank, settings, rest=b @ a)
     layer.lora_A["default"].weight.copy_(a)
     layer.lora_B["default"].weight.copy_(b / scale)
     base.weight.copy_(quantised.T if layer.fan_in_fan_out else quantised)
+
+
+def _fitted(
+    weight: Tensor, rank: int, settings: LoftQ, *, rest: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weight without `rest` after quantisation, and the best factors for what that lacks."""
+    quantised = _quantised(weight if rest is None else weight - rest, settings.loftq_bits)
+    left, values, right = torch.linalg.svd(weight - quantised, full_matrices=False)
+    root = values[:rank].sqrt()
+    return quantised, left[:, :rank] * root, root[:, None] * right[:rank]
 
 
 def _quantised(weight: Tensor, bits: int) -> Tensor:
