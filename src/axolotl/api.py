@@ -59,6 +59,7 @@ def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
     from axolotl.artifacts.run_folder import begin_run, only_run, write_run
     from axolotl.core.atomic import ensure_folder
+    from axolotl.training.divergence import naming_last_checkpoint
     from axolotl.training.run import run_training
     from axolotl.training.trackers import following
 
@@ -75,7 +76,8 @@ def train(config: Source) -> RunResult:
         )
         trackers.interrupted = trained.result.interrupted
         if trained.is_writer:
-            written = write_run(output, save=trained.save, record=trained.record())
+            with naming_last_checkpoint(output):
+                written = write_run(output, save=trained.save, record=trained.record())
             trackers.log_result([output / name for name in written["files"]])
     return trained.result
 

@@ -63,10 +63,12 @@ class TokenRow:
     Args:
         input_ids: int32, shape (T,).
         labels: int32, shape (T,); `IGNORE_INDEX` where nothing is trained.
+        source: File and number of the row that it comes from, where that is known.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
+    source: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ def saved(folder: Path) -> list[int]:
     ("changes", "saves", "evaluations"),
     [
         ({"saves_per_epoch": 2, "evals_per_epoch": 2}, [5, 10, 15, 20], [5, 10, 15, 20]),
-        ({"saves_per_epoch": 3, "num_epochs": 1.5}, [3, 6, 10, 13, 15], [10, 15]),
-        ({"evals_per_epoch": 3}, [10, 20], [3, 6, 10, 13, 16, 20]),
+        ({"saves_per_epoch": 3, "num_epochs": 1.5}, [4, 7, 10, 14, 15], [10, 15]),
+        ({"evals_per_epoch": 3}, [10, 20], [4, 7, 10, 14, 17, 20]),
         (
             # Ten rows in steps of three: the fourth step of an epoch has one.
             {"saves_per_epoch": 2, "evals_per_epoch": 4, "gradient_accumulation_steps": 3},

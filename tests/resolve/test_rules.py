@@ -268,6 +268,8 @@ ROWS = [
     W("no-effect", {"optimizer": "sgd", "adam_epsilon": 1e-7}, "adam_epsilon", "no Adam", {"optimizer": "adamw_torch"}),
     W("no-effect", {"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "gradient_checkpointing_kwargs", "is off", {"gradient_checkpointing": True}),
     W("no-effect", {"group_by_length": True, "sample_packing": True}, "group_by_length", "filled by length", {"sample_packing": False}),
+    W("no-effect", {"torch_compile_mode": "default"}, "torch_compile_mode", "torch_compile is off", {"torch_compile": True}),
+    W("no-effect", {"loss_watchdog_patience": 3}, "loss_watchdog_patience", "no threshold", {"loss_watchdog_threshold": 8}),
     W("no-effect", {"torch_compile_backend": "eager"}, "torch_compile_backend", "torch_compile is off", {"torch_compile": True}),
     W("no-effect", {"resume_from_checkpoint": "c", "auto_resume_from_checkpoints": True}, "auto_resume_from_checkpoints", "is set", {"resume_from_checkpoint": None}),
     W("no-effect", {"save_strategy": "no", "save_total_limit": 2}, "save_total_limit", "no checkpoints", {"save_strategy": "epoch"}),

@@ -60,13 +60,12 @@ class TrainingSection(Section):
     loss_watchdog_threshold: float | None = Field(
         default=None,
         gt=0,
-        description="Stop when the loss of the steps stays above this.",
-        json_schema_extra={"pending": True},
+        description="Stop when the loss of the steps stays above this, and name their rows.",
     )
     loss_watchdog_patience: int = Field(
         default=3,
         ge=1,
-        description="Steps one after the other that it may be above.",
+        description="After so many steps one after the other.",
         json_schema_extra={"needs": "`loss_watchdog_threshold`"},
     )
     torch_compile: bool = Field(

@@ -20,5 +20,5 @@ def row_origins(store: TokenStore, numbers: Iterable[int], files: Sequence[str])
     """
     # Read when it is asked for, which is when something has gone wrong.
     rows = np.load(store.folder / "rows.npy", mmap_mode="r", allow_pickle=False)
-    found = rows[store.indices[list(numbers)]][["source", "row"]].tolist()
+    found: list[tuple[int, int]] = rows[store.indices[list(numbers)]][["source", "row"]].tolist()
     return [row_place(files[source], row) for source, row in found]

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from axolotl.core.console import note_once
 from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import Batch, Part, batches
@@ -196,7 +198,8 @@ class _Reader:
             )
         self._gave = self._gave or bool(fitted.rows.origin.size)
         counts.add(batch, fitted)
-        return list(_samples(fitted.rows))
+        label = self.lane.parts[part].source.label
+        return list(_samples(fitted.rows, label, batch.numbers))
 
     def _of_texts(self, error: DataError) -> DataError:
         """An entry of `pretraining_dataset` has no type that could be chosen, but a column."""
@@ -248,9 +251,18 @@ class _Reader:
             yield number, batch
 
 
-def _samples(rows: TokenRows) -> Iterator[TokenRow]:
-    for start, end in pairwise(rows.offsets.tolist()):
-        yield TokenRow(rows.input_ids[start:end].copy(), rows.labels[start:end].copy())
+def _samples(rows: TokenRows, file: str, numbers: np.ndarray) -> Iterator[TokenRow]:
+    """Samples that know the row they come from.
+
+    Args:
+        rows: Their tokens.
+        file: The file that was read.
+        numbers: Number in the file of each of its rows that were read.
+    """
+    came_from = numbers[rows.origin].tolist()
+    for (start, end), number in zip(pairwise(rows.offsets.tolist()), came_from, strict=True):
+        ids, labels = rows.input_ids[start:end].copy(), rows.labels[start:end].copy()
+        yield TokenRow(ids, labels, (file, number))
 
 
 def position_as_json(position: Position) -> list[dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.per_epoch import PerEpoch
+from axolotl.training.callbacks.watchdog import LossWatchdog
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
+from axolotl.training.places import RowPlaces
+from axolotl.training.optimizer import OptimizerMaker
 from axolotl.training.relora.build import build_relora
 from axolotl.training.relora.rate import with_restarts
-from axolotl.training.optimizer import OptimizerMaker
 from axolotl.training.schedule import learning_rate
 from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import Loaders, PackedTrainer
@@ -32,6 +35,7 @@ def build_trainer(
     *,
     resume: Path | None,
     trackers: Trackers,
+    sources: Callable[[int], Sequence[str]],
 ) -> tuple[PackedTrainer, StopOnSignal]:
     """The trainer of a run, and what listens for signals.
 
@@ -43,9 +47,10 @@ def build_trainer(
         marks: What checkpoints say of the run.
         resume: The checkpoint that the run goes on from.
         trackers: What follows the run; for callbacks that have something to show.
+        sources: From the number of a row of this process to the source rows in it.
     """
     steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
-    counters = RunCounters()
+    counters, places = RunCounters(), RowPlaces(steps, sources)
     evaluates = plan.eval_loader is not None and evaluation.evaluation_strategy != "no"
     rate = learning_rate(
         resolved.schedule,
@@ -69,6 +74,9 @@ def build_trainer(
     ]
     if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
         callbacks.append(EvaluateAfterFirstStep())
+    if threshold := resolved.training.loss_watchdog_threshold:
+        most = resolved.training.loss_watchdog_patience
+        callbacks.append(LossWatchdog(threshold, patience=most, counters=counters, places=places))
     patience = evaluation.early_stopping_patience
     best = None
     if evaluation.load_best_model_at_end:
@@ -114,6 +122,7 @@ def build_trainer(
             stop,
         ],
         fingerprint=marks,
+        places=places,
         best=best,
         parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
     )

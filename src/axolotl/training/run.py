@@ -34,6 +34,7 @@ from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.chat import keep_template
 from axolotl.training.data import plan_training
+from axolotl.training.divergence import naming_last_checkpoint
 from axolotl.training.eval_extras import EvalExtras
 from axolotl.training.evaluation import EvalResult, recorded
 from axolotl.training.fingerprint import check_resume, fingerprint
@@ -158,7 +159,7 @@ def run_training(
         save_early(tokenizer, output)
         keep_base(model, output, tokenizer)
         trackers.start(tracked_run(resolved, facts, resume=resume))
-    with use_route(route), stop.listening():
+    with naming_last_checkpoint(output), use_route(route), stop.listening():
         result = _run(trainer, stop, resume=resume, output=output)
     for line in data.closing():
         note(line)

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from axolotl.data.origins import row_origins
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
 from axolotl.data.summary import PrepareSummary
 from axolotl.packing.loader import SampleStore
+from axolotl.packing.sampler import PlanSampler
 
 if TYPE_CHECKING:
     from axolotl.training.data import Plan
@@ -44,6 +46,10 @@ class RunData(Protocol):
 
     def as_dict(self) -> dict[str, Any]:
         """What `run.json` says of it."""
+        ...
+
+    def sources(self, plan: Plan, row: int) -> Sequence[str]:
+        """The source rows of a row of this process, counted over all epochs."""
         ...
 
     def closing(self) -> Sequence[str]:
@@ -104,6 +110,14 @@ class PreparedData:
     def as_dict(self) -> dict[str, Any]:
         """The summary."""
         return self.prepared.summary.as_dict()
+
+    def sources(self, plan: Plan, row: int) -> list[str]:
+        """The source rows of a row of this process, counted over all epochs."""
+        sampler: PlanSampler = plan.train_loader.batch_sampler  # pyright: ignore[reportAssignmentType]
+        epoch, at = divmod(row, plan.steps.rows_per_epoch)
+        samples = sampler.make_plan(epoch).bin(sampler.rank, at).tolist()
+        files = [source["file"] for source in self.prepared.summary.sources]
+        return row_origins(self.prepared.train, samples, files)
 
     def closing(self) -> Sequence[str]:
         """Nothing: all was said before the run."""

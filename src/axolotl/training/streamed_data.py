@@ -85,6 +85,10 @@ class StreamedData:
         files = [part.source.label for lane in self.lanes for part in lane.parts]
         return {"streamed": True, "sources": files, **self.marks(), **self.counts.as_dict()}
 
+    def sources(self, plan: Plan, row: int) -> list[str]:
+        """The source rows of a row of this process, if it was trained not long ago."""
+        return plan.streamed.sources(row) if plan.streamed else []
+
     def closing(self) -> Sequence[str]:
         """What became of the rows that were read."""
         return self.counts.lines()

@@ -16,11 +16,14 @@ import numpy as np
 from torch.utils.data import Dataset, Sampler
 
 from axolotl.core.atomic import write_json
+from axolotl.data.rows import row_place
 from axolotl.data.stream import Position, SampleStream, position_as_json, position_of_json
 from axolotl.packing.plan import PackPlan
 from axolotl.records import TokenRow
 
 STREAM_FILE = "stream.json"
+_REMEMBERED = 1024
+"""For how many rows it is remembered where their samples come from."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class StreamedRows(Dataset[list[TokenRow]]):
         self._marks = [start or BufferMark(0, 0, self._stream.position)]
         self._samples: Sequence[TokenRow] = ()
         self._plan: PackPlan | None = None
+        self._sources: dict[int, list[str]] = {}
 
     def __len__(self) -> int:
         return self._rows
@@ -99,7 +103,14 @@ class StreamedRows(Dataset[list[TokenRow]]):
         while self._plan is None or row >= self._marks[-1].first_row + self._plan.steps:
             self._next_buffer()
         indices = self._plan.bin(self._rank, row - self._marks[-1].first_row)
-        return [self._samples[i] for i in indices]
+        samples = [self._samples[i] for i in indices]
+        self._sources[row] = [row_place(*sample.source) for sample in samples if sample.source]
+        self._sources.pop(row - _REMEMBERED, None)
+        return samples
+
+    def sources(self, row: int) -> list[str]:
+        """The source rows of a row that was asked for not long ago."""
+        return self._sources.get(row, [])
 
     def mark(self, row: int) -> BufferMark:
         """Where to begin reading in order to go on with a row; older marks are forgotten."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,11 +22,13 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from axolotl.core.atomic import usual_permissions
+from axolotl.data.eval_sets import EvalSets
 from axolotl.errors import ModelError
 from axolotl.models.adapters import save_adapter, take_weights
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
+from axolotl.training.bench.score import Bench
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.checkpoint_files import loading
 from axolotl.training.counters import RunCounters
@@ -34,6 +36,9 @@ from axolotl.training.divergence import diverged
 from axolotl.training.evaluation import evaluate_loss
 from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.loss import RowLoss, label_count
+from axolotl.training.places import RowPlaces
+from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
+from axolotl.training.optimizers import set_rate
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,13 @@ class PackedTrainer(Trainer):
         model: Model, or model with adapter.
         args: The library's arguments.
         loaders: Batches, not to be sharded again.
+        make_optimizer: Builds the optimizer.
         lr_factor: Maps a step (from 0) to the factor on the learning rate.
         counters: Counts tokens and loss over the whole training, resumes included.
         tokenizer: Saved with every checkpoint.
         callbacks: Further callbacks, `best` among them.
         fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
+        places: Knows which source rows a row holds.
         best: Told of every checkpoint, and the one that it names is kept; None without a choice.
         parts: What a checkpoint keeps besides weights, optimizer and tokenizer.
     """
@@ -96,18 +103,22 @@ class PackedTrainer(Trainer):
         model: torch.nn.Module,
         args: TrainingArguments,
         loaders: Loaders,
+        make_optimizer: OptimizerMaker,
         lr_factor: Callable[[int], float],
         counters: RunCounters,
         tokenizer: Any,
         callbacks: list[Any],
         fingerprint: Fingerprint,
+        places: RowPlaces,
         best: BestCheckpoint | None = None,
         parts: Sequence[CheckpointPart] = (),
     ) -> None:
         self.parts = parts
+        self.places = places
         self.fingerprint = fingerprint
         self.best = best
         self.loaders = loaders
+        self.make_optimizer = make_optimizer
         self.lr_factor = lr_factor
         self.counters = counters
         config: Any = model.config
@@ -125,6 +136,8 @@ class PackedTrainer(Trainer):
         config.use_cache = base_use_cache
         self.remove_callback(PrinterCallback)
         counters.attach(self)
+        self.bench: Bench | None = None
+        """Questions to be answered at each evaluation."""
         self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
         # The loss below is normalized by the labels of the whole accumulated batch.
         self.model_accepts_loss_kwargs = True
@@ -144,15 +157,44 @@ class PackedTrainer(Trainer):
         """The loader as given: its sampler knows the rank already."""
         return self.loaders.train
 
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimizer, with a group for each learning rate."""
+        if self.optimizer is None:
+            chosen: Any = self.model if model is None else model
+            self.optimizer = self.make_optimizer(chosen, self.get_decay_parameter_names(chosen))
+        return self.optimizer
+
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> Any:
         """One factor per step on every parameter group's learning rate."""
         if self.lr_scheduler is None:
             chosen: Any = optimizer or self.optimizer
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, self.lr_factor)
+            # A function: of other callables the schedule would put the attributes into checkpoints.
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                chosen, lambda step: self.lr_factor(step)
+            )
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def apply_rate(self) -> None:
+        """Take the learning rate of the next step from the factor as it is now."""
+        schedule: Any = self.lr_scheduler
+        factor = self.lr_factor(schedule.last_epoch)
+        rates = [rate * factor for rate in schedule.base_lrs]
+        groups: Any = schedule.optimizer.param_groups
+        for group, rate in zip(groups, rates, strict=True):
+            set_rate(group, rate)
+        schedule._last_lr = [group["lr"] for group in groups]
+
+    def at_average(self) -> None:
+        """Go to the weights that are to be used, where they are not those that are trained at.
+
+        The library goes back before the next training step.
+        """
+        optimizer: Any = self.optimizer
+        if callable(getattr(optimizer, "eval", None)):
+            optimizer.eval()
 
     def compute_loss(
         self,
@@ -165,14 +207,35 @@ class PackedTrainer(Trainer):
 
         Raises:
             ValueError: outputs are asked for; there are none.
+            Diverged: it is not finite.
         """
         if return_outputs:
             raise ValueError("the loss is computed inside the head: there are no outputs")
+        step = self.state.global_step
+        self.places.advance(step)
         total = self.row_loss(model, inputs)
+        if not math.isfinite(loss := float(total.detach())):
+            raise diverged(f"the loss is {loss}", step=step + 1, rows=self.places.of_row())
         self.counters.add(total.detach(), label_count(inputs), inputs["input_ids"].numel())
         items = torch.as_tensor(num_items_in_batch, device=total.device).clamp(min=1)
         # The mean over ranks that gradients get divides by their number once more.
         return total / items * self.accelerator.num_processes
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """As the library's; a gradient that is not finite would spoil all weights.
+
+        Raises:
+            Diverged: it is not finite, and nobody scales the loss down and tries again.
+        """
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        scales = self.accelerator.scaler is not None
+        if norm is not None and not scales and not math.isfinite(value := float(norm)):
+            raise diverged(
+                f"the norm of the gradient is {value}",
+                step=self.state.global_step + 1,
+                rows=self.places.of_step(),
+            )
+        return norm
 
     def evaluate(
         self,
@@ -180,8 +243,9 @@ class PackedTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Mean loss per trained token over the held-out rows of all ranks."""
+        """Mean loss per trained token over the held-out rows of all ranks, and of each set of them."""
         assert self.loaders.eval is not None, "evaluation without held-out rows"
+        self.at_average()
         result = evaluate_loss(
             self.model_wrapped,
             self.loaders.eval,
@@ -189,17 +253,25 @@ class PackedTrainer(Trainer):
             device=self.args.device,
             sum_over_ranks=self._sum_over_ranks,
         )
-        metrics = {
-            f"{metric_key_prefix}_loss": result.loss,
-            f"{metric_key_prefix}_perplexity": result.perplexity,
-            f"{metric_key_prefix}_tokens": result.trained_tokens,
-            f"{metric_key_prefix}_seconds": result.seconds,
-        }
+        if self.bench is not None:
+            answered = self.bench(
+                self.model_wrapped,
+                self.row_loss,
+                device=self.args.device,
+                sum_over_ranks=self._sum_over_ranks,
+            )
+            result = replace(result, bench=answered)
+        metrics = result.metrics(metric_key_prefix)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    @property
+    def sets(self) -> EvalSets | None:
+        """The sets that the rows to evaluate on are of, where there are several."""
+        return getattr(self.loaders.eval.dataset, "sets", None) if self.loaders.eval else None
 
     def _sum_over_ranks(self, total: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(total, reduction="sum")  # pyright: ignore[reportReturnType]
@@ -245,6 +317,7 @@ class PackedTrainer(Trainer):
 
     def take_weights(self, checkpoint: Path) -> None:
         """Go back to the weights of a checkpoint of this run."""
+        self.at_average()
         self._load_from_checkpoint(str(checkpoint))
         for part in self.parts:
             if isinstance(part, WeightsPart):
@@ -275,15 +348,15 @@ class PackedTrainer(Trainer):
         optimizer: Any = self.optimizer
         schedule: Any = self.lr_scheduler
         rates = list(schedule.base_lrs)
-        ours = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        ours = settings(optimizer)
         with loading(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
             for part in self.parts:
                 part.load(Path(checkpoint))
             factor = self.lr_factor(schedule.last_epoch)
         schedule.base_lrs = rates
-        for group, options, rate in zip(optimizer.param_groups, ours, rates, strict=True):
-            group.update(options, lr=rate * factor)
+        now = [rate * factor for rate in rates]
+        take_up_settings(optimizer, ours, now, kept=self.make_optimizer.kept)
         schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
@@ -305,6 +378,7 @@ class PackedTrainer(Trainer):
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
     ) -> None:
         """Weights in safetensors, where answers end, and the tokenizer; no pickled arguments."""
+        self.at_average()
         if not self.args.should_save:
             return
         target = output_dir or str(self.args.output_dir)

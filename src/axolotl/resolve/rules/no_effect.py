@@ -8,11 +8,15 @@ from axolotl.config.adapter import AdapterSection
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
 
-_LORA = [key for key in AdapterSection.model_fields if key.startswith("lora_")]
+_LORA = [
+    key
+    for key in AdapterSection.model_fields
+    if key.startswith(("lora_", "peft")) and key != "peft_adapter"
+]
 _LORA_OF_A_NEW_ADAPTER = [k for k in _LORA if k not in ("lora_model_dir", "lora_out_dir")]
 _KIND = ["is_llama_derived_model", "is_falcon_derived_model", "is_mistral_derived_model"]
 _COUNTED = ["sample_packing_eff_est", "total_num_tokens"]
-_WANDB = ["wandb_entity", "wandb_run_id", "wandb_watch", "wandb_log_model", "eval_table_size"]
+_WANDB = ["wandb_entity", "wandb_run_id", "wandb_watch", "wandb_log_model"]
 _ADAM = ["adam_beta1", "adam_beta2", "adam_epsilon"]
 _SHOW = "hold rows out: `val_set_size: 0.05`"
 
@@ -40,6 +44,25 @@ _IDLE: Sequence[_Idle] = [
         lambda case: bool(case.config.adapter.adapter and case.config.adapter.lora_model_dir),
         "the adapter in lora_model_dir brings its own settings",
         "remove lora_model_dir to begin a new adapter",
+    ),
+    (
+        [key for key in _LORA_OF_A_NEW_ADAPTER if key.startswith("lora_")],
+        lambda case: (
+            case.config.adapter.adapter == "llama-adapter"
+            and not case.config.adapter.lora_model_dir
+        ),
+        "prompts are trained, and no LoRA",
+        "write `adapter: lora`",
+    ),
+    (
+        ["peft"],
+        lambda case: (
+            case.config.adapter.adapter in ("lora", "qlora")
+            and not case.config.adapter.lora_model_dir
+            and case.config.adapter.peft_init_lora_weights != "loftq"
+        ),
+        "LoftQ is off",
+        "write `peft_init_lora_weights: loftq`",
     ),
     (
         ["peft_adapter"],
@@ -72,7 +95,7 @@ _IDLE: Sequence[_Idle] = [
     (["flash_attn_rms_norm"], _always, "norms are those of the model", ""),
     (["dataset_processes"], _always, "one process tokenizes on all cores", ""),
     (
-        ["eval_batch_size", "eval_sample_packing"],
+        ["eval_batch_size", "eval_sample_packing", "eval_table_size"],
         lambda case: not case.config.data.evaluates,
         "no rows are held out",
         _SHOW,
@@ -108,7 +131,13 @@ _IDLE: Sequence[_Idle] = [
         "",
     ),
     (
-        ["torch_compile_backend"],
+        ["loss_watchdog_patience"],
+        lambda case: not case.config.training.loss_watchdog_threshold,
+        "there is no threshold to be above",
+        "add loss_watchdog_threshold",
+    ),
+    (
+        ["torch_compile_backend", "torch_compile_mode"],
         lambda case: not case.config.training.torch_compile,
         "torch_compile is off",
         "write `torch_compile: true`",
@@ -189,7 +218,7 @@ _IDLE: Sequence[_Idle] = [
     (
         ["eval_table_max_new_tokens"],
         lambda case: not case.config.tracking.eval_table_size,
-        "no table is logged",
+        "no table is made",
         "add `eval_table_size: 5`",
     ),
     (
@@ -197,6 +226,12 @@ _IDLE: Sequence[_Idle] = [
         lambda case: not case.config.evaluation.do_bench_eval,
         "no questions are asked",
         "add `do_bench_eval: true`",
+    ),
+    (
+        ["eval_sample_max_new_tokens"],
+        lambda case: not case.config.evaluation.eval_sample_prompts,
+        "no prompts are answered",
+        'add `eval_sample_prompts: ["Who are you?"]`',
     ),
     (
         ["fsdp_config"],
