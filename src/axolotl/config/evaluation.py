@@ -1,4 +1,4 @@
-"""When the held-out loss is computed."""
+"""When the held-out loss is computed, and what is found out besides it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from axolotl.config.section import CountOrShare, Section
 
 
 class EvaluationSection(Section):
-    """When the held-out loss is computed."""
+    """When the held-out loss is computed, and what is found out besides it."""
 
     eval_steps: CountOrShare | None = Field(
         default=None,
@@ -57,19 +57,20 @@ class EvaluationSection(Section):
     do_bench_eval: bool = Field(
         default=False,
         description="Answer the multiple-choice questions of `bench_dataset` at each evaluation.",
-        json_schema_extra={"pending": True},
+        json_schema_extra={"needs": "`val_set_size` or `test_datasets`"},
     )
     bench_dataset: str = Field(
         default="pharaouk/dharma-1/dharma_1_mini.json",
         min_length=1,
-        description="Questions to answer: `mmlu-zs`, `mmlu-fs`, or a file of a hub data set.",
+        description="Questions to answer, with `input`, `output` (the right letter) and `subject`: a "
+        "file, `mmlu-zs` or `mmlu-fs`, or a file of a hub data set.",
         json_schema_extra={"needs": "`do_bench_eval: true`"},
     )
     eval_sample_prompts: list[str] | str | None = Field(
         default=None,
         description="Prompts that the model answers at each evaluation, or a text file with one in "
         "each line; the answers are shown, and kept in `samples.jsonl`.",
-        json_schema_extra={"pending": True},
+        json_schema_extra={"needs": "`val_set_size` or `test_datasets`"},
     )
     eval_sample_max_new_tokens: int = Field(
         default=128,

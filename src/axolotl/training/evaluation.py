@@ -67,6 +67,25 @@ class EvalResult(MeanLoss):
         return {**found, **self.bench, f"{prefix}_seconds": self.seconds}
 
 
+def recorded(line: Mapping[str, float], sets: EvalSets | None) -> dict[str, Any]:
+    """What `run.json` says of an evaluation besides the loss over all rows.
+
+    Args:
+        line: Its figures, as `EvalResult.metrics` names them; empty for none.
+        sets: The sets of the rows, where there are several.
+
+    >>> recorded({"eval_loss": 1.0, "bench_accuracy": 0.5}, None)
+    {'bench': {'accuracy': 0.5}}
+    """
+    names = sets.names if sets and line else ()
+    of_sets = {
+        name: {what: line[f"eval_{name}_{what}"] for what in ("loss", "perplexity", "tokens")}
+        for name in names
+    }
+    bench = {key.removeprefix("bench_"): line[key] for key in line if key.startswith("bench_")}
+    return {**({"sets": of_sets} if names else {}), **({"bench": bench} if bench else {})}
+
+
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Dropout and the like off while the body runs; each part then has the mode that it had."""

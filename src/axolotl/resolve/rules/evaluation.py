@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from axolotl.resolve.case import Case, Found, Table, strategy
 
@@ -153,6 +155,35 @@ def metric_of_the_best(case: Case) -> Iterator[Found]:
         )
 
 
+def answered_at_evaluations(case: Case) -> Iterator[Found]:
+    """Questions and prompts are answered at evaluations, of which there have to be some."""
+    for key in case.asked("do_bench_eval", "eval_sample_prompts"):
+        if not case.config.data.evaluates:
+            yield Found(
+                "error",
+                key,
+                f"{key}: there is nothing to evaluate on, and so never a time to answer",
+                "hold rows out: `val_set_size: 0.05`; or name test_datasets",
+            )
+
+
+def prompts_to_answer(case: Case) -> Iterator[Found]:
+    """A text is the name of a file; a prompt itself stands in a list."""
+    key, prompts = "eval_sample_prompts", case.config.evaluation.eval_sample_prompts
+    if isinstance(prompts, list):
+        for number, prompt in enumerate(prompts):
+            if not prompt.strip():
+                yield Found("error", key, f"{key}: prompt {number + 1} is empty", "remove it")
+    elif prompts is not None and case.trains and not Path(prompts).expanduser().is_file():
+        yield Found(
+            "error",
+            key,
+            f"{key}: no file '{prompts}'",
+            "name a text file with one prompt in each line; a prompt itself is written as a list: "
+            f"`{key}: [{json.dumps(prompts, ensure_ascii=False)}]`",
+        )
+
+
 TABLE: Table = [
     (one_strategy_for_evaluation, "evaluation_strategy eval_steps evals_per_epoch"),
     (
@@ -166,4 +197,9 @@ TABLE: Table = [
         "evaluation_strategy saves_per_epoch evals_per_epoch",
     ),
     (metric_of_the_best, "metric_for_best_model greater_is_better"),
+    (
+        answered_at_evaluations,
+        "do_bench_eval eval_sample_prompts val_set_size test_datasets",
+    ),
+    (prompts_to_answer, "eval_sample_prompts"),
 ]

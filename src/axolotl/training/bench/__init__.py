@@ -1,0 +1,1 @@
+"""Multiple-choice questions that a model answers at each evaluation."""
