@@ -17,8 +17,8 @@ from axolotl.training.callbacks.watchdog import LossWatchdog
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
-from axolotl.training.places import RowPlaces
 from axolotl.training.optimizer import OptimizerMaker
+from axolotl.training.places import RowPlaces
 from axolotl.training.relora.build import build_relora
 from axolotl.training.relora.rate import with_restarts
 from axolotl.training.schedule import learning_rate

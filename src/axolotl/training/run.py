@@ -147,7 +147,14 @@ def run_training(
     )
     trackers = trackers or Trackers()
     trainer, stop = build_trainer(
-        resolved, plan, model, tokenizer, marks, resume=resume, trackers=trackers
+        resolved,
+        plan,
+        model,
+        tokenizer,
+        marks,
+        resume=resume,
+        trackers=trackers,
+        sources=lambda row: data.sources(plan, row),
     )
     extras.attach(trainer, resolved, tokenizer, isolates=attention.isolates, trackers=trackers)
     facts |= extras.facts(resolved)

@@ -36,9 +36,9 @@ from axolotl.training.divergence import diverged
 from axolotl.training.evaluation import evaluate_loss
 from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.loss import RowLoss, label_count
-from axolotl.training.places import RowPlaces
 from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
 from axolotl.training.optimizers import set_rate
+from axolotl.training.places import RowPlaces
 
 
 @dataclass(frozen=True)
