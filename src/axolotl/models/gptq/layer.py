@@ -37,6 +37,7 @@ class Form:
         version: Of the checkpoint format, 1 or 2.
         bias: Whether there is a bias.
         transposed: Whether the model's own layer is a `Conv1D`, which holds (inputs, outputs).
+        group_size: Inputs of a group; None where it must follow from the number of groups.
     """
 
     inputs: int
@@ -46,11 +47,17 @@ class Form:
     version: int
     bias: bool = False
     transposed: bool = False
+    group_size: int | None = None
 
     @property
     def group_inputs(self) -> int:
-        """Inputs of a group, where they are taken in order."""
-        return -(-self.inputs // self.groups)
+        """Inputs of a group; the last group may have fewer."""
+        return self.group_size or -(-self.inputs // self.groups)
+
+    @property
+    def plain_order(self) -> Tensor:
+        """The group of each input where they are taken in order, int32, (I,)."""
+        return (torch.arange(self.inputs) // self.group_inputs).to(torch.int32)
 
     def tensors(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
         """What is stored: dtype and shape of each tensor, by name."""
@@ -134,9 +141,8 @@ class GPTQLinear(nn.Linear):
     def settle(self) -> None:
         """Take note of tensors that were put in: whether the groups are in order."""
         form = self.form
-        plain = torch.arange(form.inputs, device=self.g_idx.device) // form.group_inputs
         even = form.inputs == form.groups * form.group_inputs
-        self._ordered = even and bool((self.g_idx == plain).all())
+        self._ordered = even and torch.equal(self.g_idx.cpu(), form.plain_order)
 
     def extra_repr(self) -> str:
         """What `print(model)` says of it."""
