@@ -104,10 +104,10 @@ def test_what_a_rule_says_is_mended_too() -> None:
 
 
 def test_what_is_not_carried_out_yet_is_kept_and_told() -> None:
-    migration = migrated("optimizer: adamw_bnb_8bit\n")
+    migration = migrated("attn_implementation: flash_attention_2\n")
     assert not migration.changed
     assert migration.ok
-    assert told(migration) == {"optimizer": ("not yet", "")}
+    assert told(migration) == {"attn_implementation": ("not yet", "")}
     assert [finding.rule for finding in migration.findings] == ["not-yet"]
 
 

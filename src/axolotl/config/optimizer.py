@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pydantic import Field
 
@@ -19,41 +19,55 @@ class RateGroup(Section):
     lr: float = Field(gt=0, description="Their learning rate.")
 
 
-Trained = Literal[
-    "adamw_torch",
-    "adamw_torch_fused",
-    "adamw_hf",
-    "adamw_apex_fused",
-    "adafactor",
-    "sgd",
-    "adagrad",
-]
-"""Optimizers that train."""
-
-Waiting = Literal[
-    "adamw_torch_xla",
-    "adamw_anyprecision",
-    "adamw_bnb_8bit",
-    "lion_8bit",
-    "lion_32bit",
-    "paged_adamw_32bit",
-    "paged_adamw_8bit",
-    "paged_lion_32bit",
-    "paged_lion_8bit",
-]
-"""Optimizers that are known and not carried out yet."""
-
-
 class OptimizerSection(Section):
     """The optimizer."""
 
-    optimizer: Trained | Waiting = Field(
+    optimizer: str = Field(
         default="adamw_torch",
-        description="Name of the optimizer; `adamw_hf` and `adamw_apex_fused` are old names that "
-        "now mean `adamw_torch` and `adamw_torch_fused`.",
+        min_length=1,
+        description="Name of the optimizer. Those of bitsandbytes keep their states in 8 bits or on "
+        "pages, `adamw_anyprecision` in bfloat16; `galore_*` and `apollo_adamw` project gradients; "
+        "`schedule_free_*` average the weights. `adamw_hf` and `adamw_apex_fused` are old names that now "
+        "mean `adamw_torch` and `adamw_torch_fused`.",
         json_schema_extra={
-            "instead": "write `optimizer: adamw_torch`, which keeps its state in full precision",
-            "pending": list(get_args(Waiting)),
+            "choices": [
+                "adamw_torch",
+                "adamw_torch_fused",
+                "adafactor",
+                "adagrad",
+                "adamw_8bit",
+                "adamw_anyprecision",
+                "adamw_bnb_8bit",
+                "adamw_torch_4bit",
+                "adamw_torch_8bit",
+                "ademamix",
+                "ademamix_8bit",
+                "apollo_adamw",
+                "galore_adafactor",
+                "galore_adamw",
+                "galore_adamw_8bit",
+                "grokadamw",
+                "lion_32bit",
+                "lion_8bit",
+                "optimi_adamw",
+                "paged_adamw_32bit",
+                "paged_adamw_8bit",
+                "paged_ademamix_32bit",
+                "paged_ademamix_8bit",
+                "paged_lion_32bit",
+                "paged_lion_8bit",
+                "rmsprop",
+                "rmsprop_bnb",
+                "rmsprop_bnb_32bit",
+                "rmsprop_bnb_8bit",
+                "schedule_free_adamw",
+                "schedule_free_radam",
+                "schedule_free_sgd",
+                "sgd",
+                "stable_adamw",
+                "adamw_hf",
+                "adamw_apex_fused",
+            ]
         },
     )
     learning_rate: float = Field(
@@ -77,31 +91,32 @@ class OptimizerSection(Section):
         default=None,
         ge=0,
         lt=1,
-        description="AdEMAMix and CAME: decay of the third mean.",
-        json_schema_extra={"pending": True},
+        description="AdEMAMix: decay of the slow mean of the gradients; 0.9999 by default.",
+        json_schema_extra={"needs": "an `ademamix` optimizer"},
     )
     adam_epsilon2: float | None = Field(
         default=None,
         gt=0,
-        description="CAME and Adafactor: the second number for numerical stability.",
-        json_schema_extra={"pending": True},
+        description="Adafactor: the least size of weights that steps are scaled by; 1e-3 by default.",
+        json_schema_extra={"needs": "an `adafactor` optimizer"},
     )
     optim_args: str | dict[str, Any] | None = Field(
         default=None,
-        description="Further options of the optimizer, by their names.",
-        json_schema_extra={"pending": True},
+        description="Further options of the optimizer, by their names: a mapping, or text such as "
+        "`rank=64,scale=0.5`.",
     )
     optim_target_modules: str | list[str] | None = Field(
         default=None,
-        description="Layers whose gradients are projected: names, or `all_linear`.",
-        json_schema_extra={"needs": "a GaLore or APOLLO optimizer", "pending": True},
+        description="Linear layers whose gradients are projected: `all_linear`, a list of parts of "
+        "their names, or a regular expression for the whole name.",
+        json_schema_extra={"needs": "a `galore` or `apollo` optimizer"},
     )
     loraplus_lr_ratio: float | None = Field(
         default=None,
         gt=0,
         description="LoRA+: the learning rate of the B matrices is so many times that of the others "
         "(arXiv 2402.12354).",
-        json_schema_extra={"needs": "`adapter: lora` or `qlora`", "pending": True},
+        json_schema_extra={"needs": "`adapter: lora` or `qlora`"},
     )
     loraplus_lr_embedding: float = Field(
         default=1e-6,
@@ -111,8 +126,8 @@ class OptimizerSection(Section):
     )
     lr_groups: list[RateGroup] | None = Field(
         default=None,
-        description="Weights with learning rates of their own.",
-        json_schema_extra={"pending": True},
+        description="Weights with learning rates of their own; each belongs to the first group that "
+        "means it.",
     )
     max_grad_norm: float = Field(
         default=1.0, ge=0, description="Gradients are scaled down to this norm; 0 for no limit."

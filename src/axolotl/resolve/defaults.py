@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from axolotl.config import Config
+from axolotl.errors import UnknownName
+from axolotl.optimizers import OLD_OPTIMIZERS, facts_of
 from axolotl.resolve.machine import Machine
 from axolotl.resolve.rules.attention import SWITCHES
 from axolotl.resolve.rules.evaluation import divides
-from axolotl.resolve.rules.loop import OLD_OPTIMIZERS
 
 Implied = tuple[Any, str]
 """A value, and what implies it."""
@@ -79,6 +80,18 @@ def _fp16(config: Config, machine: Machine) -> Implied | None:
 def _optimizer(config: Config, _: Machine) -> Implied | None:
     old = config.optimizer.optimizer
     return (OLD_OPTIMIZERS[old], f"optimizer: {old}") if old in OLD_OPTIMIZERS else None
+
+
+def _lr_scheduler(config: Config, _: Machine) -> Implied | None:
+    """An average of the weights stands in the place of a falling rate."""
+    name = config.optimizer.optimizer
+    try:
+        averages = facts_of(name).averages
+    except UnknownName:
+        return None  # said by a rule
+    if averages and "lr_scheduler" not in config.written:
+        return "constant_with_warmup", f"optimizer: {name}"
+    return None
 
 
 def _sample_packing(config: Config, _: Machine) -> Implied | None:
@@ -171,6 +184,7 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "bf16": _bf16,
     "fp16": _fp16,
     "optimizer": _optimizer,
+    "lr_scheduler": _lr_scheduler,
     "sample_packing": _sample_packing,
     "sample_packing_sequentially": _sample_packing_sequentially,
     "shuffle_merged_datasets": _shuffle_merged_datasets,

@@ -15,7 +15,10 @@ from pathlib import Path
 _BF16_FROM = (8, 0)
 """Compute capability of the first GPUs with bfloat16 (Ampere)."""
 
-OPTIONAL_PACKAGES: Sequence[str] = ("bitsandbytes",)
+OPTIONAL_PACKAGES: Sequence[str] = (
+    "bitsandbytes",
+    *("apollo_torch", "galore_torch", "grokadamw", "optimi", "schedulefree", "torchao"),
+)
 """What only some options need, by the names to import; rules refuse such an option without it."""
 
 

@@ -90,7 +90,7 @@ def training_arguments(
         gradient_accumulation_steps=accumulation_steps,
         max_steps=total_steps,
         seed=training.seed,
-        optim=optimizer.optimizer,
+        optim="adamw_torch",  # not asked: the trainer builds its own
         learning_rate=optimizer.learning_rate,
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.adam_beta1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,34 +25,6 @@ from axolotl.schedules import (
 
 SCHEDULES = "axolotl.schedules"
 COURSE_FILE = "schedule.json"
-
-
-def lr_factor(
-    schedule: ScheduleSection, *, learning_rate: float, total: int, warmup: int
-) -> Callable[[int], float]:
-    """A function from the step (from 0) to the factor on `learning_rate`.
-
-    Args:
-        schedule: Name and options of the schedule.
-        learning_rate: What is multiplied.
-        total: Optimizer steps of the training.
-        warmup: Steps of rising learning rate.
-
-    Raises:
-        ConfigErrors: the schedule has no such options.
-    """
-    plug_in = _plug_in(schedule.lr_scheduler)
-    options = _options(plug_in, schedule, learning_rate)
-
-    def factor(step: int) -> float:
-        return plug_in.factor(step, total, warmup, options)
-
-    return factor
-
-
-def default_warmup(name: str) -> Callable[[int], int]:
-    """A function from all steps of a training to those in which this schedule rises by itself."""
-    return _plug_in(name).default_warmup
 
 
 class FollowLoss(TrainerCallback):
@@ -79,7 +52,9 @@ class FollowLoss(TrainerCallback):
         if self.follows == "loss" and logs and "loss" in logs:
             self._tell(logs["loss"])
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
         """An evaluation has the held-out loss."""
         if self.follows == "eval_loss" and metrics and "eval_loss" in metrics:
             self._tell(metrics["eval_loss"])
@@ -104,31 +79,58 @@ class FollowLoss(TrainerCallback):
             note(f"{checkpoint.name} is of another schedule: this one begins with `learning_rate`")
 
 
-def follow_loss(
-    schedule: ScheduleSection, *, learning_rate: float, evaluates: bool
-) -> FollowLoss | None:
-    """What has to listen to the losses; None for a schedule that follows the steps alone.
+@dataclass(frozen=True)
+class LearningRate:
+    """The course of a learning rate.
+
+    Args:
+        factor: From the step (from 0) to the factor on `learning_rate`.
+        follow: What listens to the losses; None for a schedule that follows the steps alone.
+    """
+
+    factor: Callable[[int], float]
+    follow: FollowLoss | None
+
+
+def learning_rate(
+    schedule: ScheduleSection,
+    *,
+    learning_rate: float,
+    total: int,
+    warmup: int,
+    evaluates: bool = False,
+) -> LearningRate:
+    """The course of a learning rate.
 
     Args:
         schedule: Name and options of the schedule.
-        learning_rate: Where it begins.
-        evaluates: Whether there are evaluations.
+        learning_rate: What is multiplied.
+        total: Optimizer steps of the training.
+        warmup: Steps of rising learning rate.
+        evaluates: Whether there are evaluations on the way.
 
     Raises:
+        ConfigErrors: the schedule has no such options.
         ConfigError: it follows the held-out loss, and there are no evaluations.
     """
     plug_in = _plug_in(schedule.lr_scheduler)
+    file = {**schedule.model_dump(), "learning_rate": learning_rate}
+    options = fill_options(plug_in, kwargs=schedule.lr_scheduler_kwargs or {}, file=file)
+
+    def factor(step: int) -> float:
+        return plug_in.factor(step, total, warmup, options)
+
     following = as_following(plug_in)
     follows = followed_loss(plug_in, evaluates=evaluates)
     if following is None or follows is None:
-        return None
-    course = following.Course(_options(plug_in, schedule, learning_rate))
-    return FollowLoss(course, follows, learning_rate=learning_rate)
+        return LearningRate(factor, None)
+    follow = FollowLoss(following.Course(options), follows, learning_rate=learning_rate)
+    return LearningRate(follow.over(factor), follow)
 
 
-def _options(plug_in: Schedule, schedule: ScheduleSection, learning_rate: float) -> Any:
-    file = {**schedule.model_dump(), "learning_rate": learning_rate}
-    return fill_options(plug_in, kwargs=schedule.lr_scheduler_kwargs or {}, file=file)
+def default_warmup(name: str) -> Callable[[int], int]:
+    """A function from all steps of a training to those in which this schedule rises by itself."""
+    return _plug_in(name).default_warmup
 
 
 def _plug_in(name: str) -> Schedule:

@@ -19,6 +19,7 @@ from axolotl.resolve.rules import (
     model,
     no_effect,
     not_yet,
+    optimizer,
     precision,
     quantization,
     relora,
@@ -26,6 +27,7 @@ from axolotl.resolve.rules import (
     schedule,
     selection,
     streaming,
+    variants,
 )
 
 _FILES = (
@@ -33,6 +35,7 @@ _FILES = (
     model,
     quantization,
     adapter,
+    variants,
     relora,
     data,
     chat,
@@ -41,6 +44,7 @@ _FILES = (
     selection,
     attention,
     loop,
+    optimizer,
     schedule,
     evaluation,
     not_yet,

@@ -1,16 +1,13 @@
-"""The training loop: checkpoints, optimizer, checkpointing."""
+"""The training loop: checkpoints, checkpointing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from axolotl.records import Edit
 from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Table, strategy
 
 _CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
-OLD_OPTIMIZERS = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fused"}
-"""Names that transformers has dropped → the same method by its present name."""
 
 
 def one_strategy_for_saving(case: Case) -> Iterator[Found]:
@@ -48,22 +45,8 @@ def checkpointing_arguments(case: Case) -> Iterator[Found]:
         )
 
 
-def old_optimizer_names(case: Case) -> Iterator[Found]:
-    """Names that transformers has dropped."""
-    name = case.config.optimizer.optimizer
-    if new := OLD_OPTIMIZERS.get(name):
-        yield Found(
-            "warning",
-            "optimizer",
-            f"optimizer: {name} is gone; {new} is used, the same method",
-            f"write `optimizer: {new}`",
-            (Edit("set", "optimizer", new),),
-        )
-
-
 TABLE: Table = [
     (one_strategy_for_saving, "save_strategy save_steps saves_per_epoch"),
     (epochs_of_a_stream, "saves_per_epoch evals_per_epoch pretraining_dataset"),
     (checkpointing_arguments, "gradient_checkpointing_kwargs"),
-    (old_optimizer_names, "optimizer"),
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from axolotl.config.adapter import AdapterSection
+from axolotl.errors import UnknownName
+from axolotl.optimizers import Facts, facts_of
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
 
@@ -17,7 +19,7 @@ _LORA_OF_A_NEW_ADAPTER = [k for k in _LORA if k not in ("lora_model_dir", "lora_
 _KIND = ["is_llama_derived_model", "is_falcon_derived_model", "is_mistral_derived_model"]
 _COUNTED = ["sample_packing_eff_est", "total_num_tokens"]
 _WANDB = ["wandb_entity", "wandb_run_id", "wandb_watch", "wandb_log_model"]
-_ADAM = ["adam_beta1", "adam_beta2", "adam_epsilon"]
+_ADAM = ["adam_beta1", "adam_beta2", "adam_beta3", "adam_epsilon", "adam_epsilon2"]
 _SHOW = "hold rows out: `val_set_size: 0.05`"
 
 _Idle = tuple[Sequence[str], Callable[[Case], bool], str, str]
@@ -26,6 +28,18 @@ _Idle = tuple[Sequence[str], Callable[[Case], bool], str, str]
 
 def _always(_: Case) -> bool:
     return True
+
+
+def _optimizer(case: Case) -> Facts:
+    """What is known of the optimizer; of one that is none, nothing."""
+    try:
+        return facts_of(case.config.optimizer.optimizer)
+    except UnknownName:
+        return Facts(takes=frozenset(_ADAM), projects=True)
+
+
+def _untaken(key: str) -> Callable[[Case], bool]:
+    return lambda case: key not in _optimizer(case).takes
 
 
 def _scheduled_by(*names: str) -> Callable[[Case], bool]:
@@ -112,11 +126,24 @@ _IDLE: Sequence[_Idle] = [
         "all rows are shuffled together afterwards",
         "add `shuffle_merged_datasets: false`",
     ),
+    *(([key], _untaken(key), "the optimizer has no such number", "") for key in _ADAM),
     (
-        _ADAM,
-        lambda case: "adam" not in case.config.optimizer.optimizer,
-        "the optimizer is no Adam",
-        "choose `optimizer: adamw_torch`",
+        ["optim_target_modules"],
+        lambda case: not _optimizer(case).projects,
+        "the optimizer projects no gradients",
+        "write `optimizer: galore_adamw`",
+    ),
+    (
+        ["loraplus_lr_ratio"],
+        lambda case: case.config.adapter.adapter not in ("lora", "qlora"),
+        "there are no B matrices of LoRA",
+        "write `adapter: lora`",
+    ),
+    (
+        ["loraplus_lr_embedding"],
+        lambda case: not case.config.optimizer.loraplus_lr_ratio,
+        "LoRA+ is off",
+        "add `loraplus_lr_ratio: 16`",
     ),
     (
         ["gradient_checkpointing_kwargs"],
