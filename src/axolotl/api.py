@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from axolotl.packing.loader import SampleStore
     from axolotl.records import RunResult
     from axolotl.training.evaluation import EvalResult
+    from axolotl.training.run import Trained
 
 Source = str | Path | Mapping[str, Any] | Config | Resolved
 
@@ -57,9 +58,9 @@ def prepare(config: Source) -> Prepared:
 
 def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
-    from axolotl.artifacts.run_folder import begin_run, only_run, write_run
+    from axolotl.artifacts.run_folder import begin_run, only_run
     from axolotl.core.atomic import ensure_folder
-    from axolotl.training.divergence import naming_last_checkpoint
+    from axolotl.training.hub import sending
     from axolotl.training.run import run_training
     from axolotl.training.trackers import following
 
@@ -67,19 +68,39 @@ def train(config: Source) -> RunResult:
     output = ensure_folder(Path(settings.saving.output_dir))
     # Of the processes of one run, only the first writes.
     alone = only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext()
-    with alone, following(settings.tracking) as trackers:
-        trained = run_training(
-            settings,
-            on_start=lambda: begin_run(output),
-            on_prepared=_print_samples(settings),
-            trackers=trackers,
-        )
-        trackers.interrupted = trained.result.interrupted
-        if trained.is_writer:
-            with naming_last_checkpoint(output):
-                written = write_run(output, save=trained.save, record=trained.record())
-            trackers.log_result([output / name for name in written["files"]])
+    with alone, sending(settings.hub, output) as hub:
+        with following(settings.tracking) as trackers:
+            trained = run_training(
+                settings,
+                on_start=lambda: begin_run(output),
+                on_prepared=_print_samples(settings),
+                trackers=trackers,
+                hub=hub,
+            )
+            trackers.interrupted = trained.result.interrupted
+            files = _write_result(trained, output) if trained.is_writer else []
+            trackers.log_result([output / name for name in files])
+        if hub is not None and trained.result.interrupted:
+            hub.wait()
+        elif hub is not None:
+            hub.send_result([*files, "run.json", "metrics.jsonl"])
     return trained.result
+
+
+def _write_result(trained: Trained, output: Path) -> list[str]:
+    """Write what was trained, its model card and `run.json`; names of the files of the model."""
+    from axolotl.artifacts.model_card import write_card
+    from axolotl.artifacts.run_folder import write_run
+    from axolotl.training.divergence import naming_last_checkpoint
+
+    record = trained.record()
+
+    def save(folder: Path) -> None:
+        trained.save(folder)
+        write_card(folder, trained.resolved, record)
+
+    with naming_last_checkpoint(output):
+        return write_run(output, save=save, record=record)["files"]
 
 
 def _print_samples(settings: Resolved) -> Callable[[SampleStore, Any], object] | None:

@@ -16,7 +16,6 @@ class HubSection(Section):
         default=None,
         min_length=1,
         description="Private model repository on the hub that checkpoints and the result are sent to.",
-        json_schema_extra={"pending": True},
     )
     hub_strategy: Literal["end", "every_save", "checkpoint", "all_checkpoints"] = Field(
         default="every_save",

@@ -38,6 +38,7 @@ from axolotl.training.divergence import naming_last_checkpoint
 from axolotl.training.eval_extras import EvalExtras
 from axolotl.training.evaluation import EvalResult, recorded
 from axolotl.training.fingerprint import check_resume, fingerprint
+from axolotl.training.hub import HubUploads
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
 from axolotl.training.run_data import PreparedData, RunData
@@ -93,6 +94,7 @@ def run_training(
     on_start: Callable[[], object],
     on_prepared: Callable[[SampleStore, Any], object] | None = None,
     trackers: Trackers | None = None,
+    hub: HubUploads | None = None,
 ) -> Trained:
     """Prepare, train, evaluate.
 
@@ -101,6 +103,7 @@ def run_training(
         on_start: Called on the writing process when all is ready, before the first step.
         on_prepared: Called with samples and the tokenizer before the model is loaded.
         trackers: What follows the run.
+        hub: Sends checkpoints to the hub.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
@@ -156,6 +159,8 @@ def run_training(
         trackers=trackers,
         sources=lambda row: data.sources(plan, row),
     )
+    if hub is not None:
+        trainer.add_callback(hub)
     extras.attach(trainer, resolved, tokenizer, isolates=attention.isolates, trackers=trackers)
     facts |= extras.facts(resolved)
     if resume is not None:

@@ -1,0 +1,119 @@
+"""The model card: `README.md` of a result, for people and for the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from axolotl.artifacts.run_folder import versions
+from axolotl.resolve import Resolved
+
+CARD_FILE = "README.md"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def write_card(folder: Path, resolved: Resolved, record: Mapping[str, Any]) -> None:
+    """Put the card into the folder of a result.
+
+    Args:
+        folder: The folder.
+        resolved: The configuration.
+        record: What `run.json` says of the run.
+    """
+    (folder / CARD_FILE).write_text(model_card(resolved, record), encoding="utf-8")
+
+
+def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
+    """The text of the card.
+
+    Args:
+        resolved: The configuration.
+        record: What `run.json` says of the run.
+    """
+    name = resolved.hub.hub_model_id or Path(resolved.saving.output_dir).resolve().name
+    head = yaml.safe_dump(_head(resolved), sort_keys=False, allow_unicode=True)
+    given = yaml.safe_dump(resolved.config.given(), sort_keys=False, allow_unicode=True)
+    return "\n".join(
+        [
+            f"---\n{head}---\n",
+            f"# {name.rpartition('/')[2]}\n",
+            f"{_how(resolved)} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
+            *_table(record),
+            "\n## Configuration\n",
+            f"```yaml\n{given}```\n",
+            f"Built with Axolotl {versions()['axolotl']}: "
+            + ", ".join(f"{k} {v}" for k, v in versions().items() if k != "axolotl")
+            + ".\n",
+        ]
+    )
+
+
+def _head(resolved: Resolved) -> dict[str, Any]:
+    """What the hub reads; it takes only its own names for models and data sets."""
+    adapter = resolved.adapter.adapter
+    base = resolved.model.base_model
+    datasets = [name for name in _sources(resolved) if _on_hub(name)]
+    return {
+        "library_name": "peft" if adapter else "transformers",
+        "license": "unknown",
+        **({"base_model": base} if _on_hub(base) else {}),
+        **({"datasets": datasets} if datasets else {}),
+        "tags": ["axolotl", "generated_from_trainer", *([adapter] if adapter else [])],
+        "pipeline_tag": "text-generation",
+    }
+
+
+def _sources(resolved: Resolved) -> Sequence[str]:
+    """What was trained on, each once."""
+    data, stream = resolved.data.datasets, resolved.streaming.pretraining_dataset
+    named = [stream] if isinstance(stream, str) else [*(stream or []), *data]
+    paths = [s if isinstance(s, str) else str(s.path) for s in named]
+    return list(dict.fromkeys(paths))
+
+
+def _on_hub(name: str) -> bool:
+    """Whether a name is one of the hub, as far as that can be told without asking it."""
+    return bool(_HUB_ID.fullmatch(name)) and not Path(name).expanduser().exists()
+
+
+def _short(name: str) -> str:
+    """A name without the folders of this machine."""
+    return name if _on_hub(name) or "://" in name else Path(name).name or name
+
+
+def _how(resolved: Resolved) -> str:
+    adapter = resolved.adapter.adapter
+    return f"An adapter ({adapter})" if adapter else "A full fine-tuning"
+
+
+def _model_words(resolved: Resolved) -> str:
+    base = resolved.model.base_model
+    return f"[{base}](https://huggingface.co/{base})" if _on_hub(base) else f"`{_short(base)}`"
+
+
+def _data_words(resolved: Resolved) -> str:
+    names = [f"`{_short(name)}`" for name in _sources(resolved)]
+    return ", ".join(names) or "no data set"
+
+
+def _table(record: Mapping[str, Any]) -> list[str]:
+    """The figures of the run as rows of a table."""
+    final = record["final"]
+    rows = {
+        "steps": final.get("steps"),
+        "trained tokens": final.get("trained_tokens"),
+        "training loss": final.get("train_loss"),
+        "held-out loss": final.get("eval_loss"),
+        "held-out perplexity": final.get("perplexity"),
+    }
+    lines = [f"| {name} | {_figure(value)} |" for name, value in rows.items() if value is not None]
+    stopped = ["\nThe run was stopped before its last step.\n"] if record["interrupted"] else []
+    return ["| | |\n|---|---|", *lines, *stopped]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
