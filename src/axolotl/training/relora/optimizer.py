@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 
-_QUANTISATION_MAP = "qmap"
-"""Part of the names under which 8-bit optimizers keep what their codes stand for."""
+_KEPT = ("qmap", "eps")
+"""Parts of the names of what is no memory: what 8-bit codes stand for, and constants."""
+_COUNTERS = ("step", "k")
+_IN_GROUPS = (*_COUNTERS, "state")
+"""What some optimizers keep beside their options instead of in `state`."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -23,26 +26,32 @@ def reset_optimizer(optimizer: Any) -> None:
     """
     for state in optimizer.state.values():
         _reset(state)
+    for group in optimizer.param_groups:
+        beside = {key: group[key] for key in _IN_GROUPS if key in group}
+        _reset(beside)
+        group.update(beside)
 
 
 def _reset(state: MutableMapping[Any, Any]) -> None:
     for key, value in state.items():
-        if _QUANTISATION_MAP in str(key) or isinstance(value, bool):
+        if any(part in str(key) for part in _KEPT):
             continue
         if isinstance(value, torch.Tensor):
-            state[key] = _zeroed(value)
+            _to_zero(value)
         elif isinstance(value, MutableMapping):
             _reset(value)
-        elif isinstance(value, int | float):
+        elif key in _COUNTERS and isinstance(value, int | float):
             state[key] = type(value)(0)
 
 
-def _zeroed(value: torch.Tensor) -> torch.Tensor:
-    """Zero in place; where a kind of tensor cannot, as torchao's quantised ones, a new one of zeros."""
-    try:
-        return value.detach().zero_()
-    except (NotImplementedError, RuntimeError):
-        return torch.zeros_like(value)
+def _to_zero(value: torch.Tensor) -> None:
+    if not hasattr(value, "__tensor_flatten__"):
+        value.detach().zero_()
+        return
+    inner: Any = value  # torchao's quantised states: codes, scales, and what the codes stand for
+    for name in inner.__tensor_flatten__()[0]:
+        if not any(part in name for part in _KEPT):
+            getattr(inner, name).zero_()
 
 
 def prune_optimizer(optimizer: Any, parameters: Iterable[torch.Tensor], share: float) -> None:

@@ -30,9 +30,8 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters.saved import RELORA_BASE
 from axolotl.models.quiet import no_library_bars
 from axolotl.training.checkpoint_files import step_of
-from axolotl.training.relora.files import WeightFiles, check_whole
+from axolotl.training.relora.files import WeightFiles
 from axolotl.training.relora.layers import (
-    AdaptedLayer,
     adapted_layers,
     base_state,
     begin_adapter_anew,
@@ -40,13 +39,8 @@ from axolotl.training.relora.layers import (
 )
 from axolotl.training.relora.optimizer import prune_optimizer, reset_optimizer
 from axolotl.training.relora.rate import restarts_before
-from axolotl.training.relora.writer import (
-    ShardWriter,
-    check_room,
-    name_base,
-    share,
-    write_settings,
-)
+from axolotl.training.relora.whole import WholeWeights
+from axolotl.training.relora.writer import name_base, share
 
 HIDDEN = ".relora"
 """Folder in `output_dir` with the weights of the last merge."""
@@ -89,14 +83,11 @@ class Relora(TrainerCallback):
         self.dtype = dtype
         self.tokenizer = tokenizer
         self.layers = adapted_layers(model)
-        self.quantised = any(item.quantised for item in self.layers)
         self.merges = 0
         """Restarts that the weights in memory have behind them."""
-        self._prefix = str(getattr(model.get_base_model(), "base_model_prefix", ""))
-        self._files = WeightFiles(base_folder()) if self.quantised else None
-        if self._files is not None:
-            shapes = {item.name: item.shape for item in self.layers if item.quantised}
-            check_whole(self._files, shapes, prefix=self._prefix)
+        self._whole: WholeWeights | None = None
+        if any(item.quantised for item in self.layers):
+            self._whole = self._opened(WeightFiles(base_folder()))
 
     # What the loop calls
 
@@ -120,8 +111,8 @@ class Relora(TrainerCallback):
             optimizer: That of the run.
         """
         self.merges = step // self.every
-        if self.quantised:
-            self._merge_quantised()
+        if self._whole is not None:
+            self._merge_quantised(self._whole)
         else:
             self._merge_in_place()
         begin_adapter_anew(self.layers, self.model, seed=self.seed, step=step)
@@ -172,10 +163,9 @@ class Relora(TrainerCallback):
             if merges
             else WeightFiles(self.base_folder())
         )
-        check_whole(files, {item.name: item.shape for item in self.layers}, prefix=self._prefix)
-        for item in self.layers:
-            item.put(files.read(self._found(files, item.name)))
-        self._files = files if self.quantised else None
+        taken = self._opened(files)
+        taken.take()
+        self._whole = taken if self._whole is not None else None
 
     take = load
     """The same for the best checkpoint, at the end of a run."""
@@ -190,8 +180,8 @@ class Relora(TrainerCallback):
         apart = trained_apart(self.model)
         if _torn_apart(base, apart):
             base.config.tie_word_embeddings = False
-        if self.quantised:
-            self._write_merged(folder, dtype=self.dtype, instead=apart)
+        if self._whole is not None:
+            self._whole.write(folder, dtype=self.dtype, instead=apart)
         else:
             self._merge_in_place()
             begin_adapter_anew(self.layers, self.model, seed=self.seed, step=-1)
@@ -210,83 +200,23 @@ class Relora(TrainerCallback):
         if _writes():
             self._remove_copies()
 
-    def _merge_quantised(self) -> None:
+    def _merge_quantised(self, whole: WholeWeights) -> None:
         """Original + delta, from the files of the last merge into those of this one, and in memory."""
         target = self._copy
         if _writes():
-            target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_folder(target) as work:
-                self._write_merged(work, put=True)
+                whole.write(work, put=True)
         else:
-            for item in self.layers:
-                item.put(self._merged(item))
-        _wait()  # the others still read the files of the last merge
-        assert self._files is not None
-        self._files.close()
+            whole.merge()
+        _wait()  # others may still read the files of the last merge
+        whole.files.close()
         if _writes():
             self._remove_copies(but=target)
-        self._files = WeightFiles(target)
+        self._whole = self._opened(WeightFiles(target))
 
-    @torch.no_grad()
-    def _write_merged(
-        self,
-        folder: Path,
-        *,
-        put: bool = False,
-        dtype: torch.dtype | None = None,
-        instead: dict[str, torch.Tensor] | None = None,
-    ) -> None:
-        """Write all weights, with the adapter merged into them.
-
-        Args:
-            folder: An empty folder.
-            put: Whether the model in memory takes the merged weights.
-            dtype: dtype of all weights; by default merged ones are fp32 and others as they were.
-            instead: Weights to write instead of those on the disk, by their names.
-        """
-        files, given = self._files, dict(instead or {})
-        assert files is not None
-        check_room(folder, sum(4 * _count(shape) for shape in files.shapes.values()))
-        adapted = {self._name_of(files, item): item for item in self.layers}
-        live = {self._found(files, n, n): v for n, v in base_state(self.model).items()}
-        given = {self._found(files, name, name): value for name, value in given.items()}
-        writer = ShardWriter(folder)
-        for name, shape in files.shapes.items():
-            value = given.pop(name, None)
-            if (item := adapted.get(name)) is not None:
-                value = self._merged(item)
-                if put:
-                    item.put(value)
-            elif value is None:
-                now = live.get(name)  # of another shape: embeddings that grew for new tokens
-                grown = now is not None and now.is_floating_point() and tuple(now.shape) != shape
-                value = now if grown and now is not None else files.read(name)
-            writer.add(name, value if dtype is None or not _is_float(value) else value.to(dtype))
-        if not self.model.get_base_model().config.tie_word_embeddings:
-            for name, value in given.items():
-                writer.add(name, value.to(dtype or value.dtype))
-        writer.finish()
-        write_settings(self.model.get_base_model(), folder, dtype=dtype)
-        usual_permissions(folder)
-
-    @torch.no_grad()
-    def _merged(self, item: AdaptedLayer) -> torch.Tensor:
-        """The whole weight of a layer with its adapter merged into it, fp32."""
-        if not item.quantised:
-            return item.base.weight.float() + item.delta().to(item.base.weight.device)
-        assert self._files is not None
+    def _opened(self, files: WeightFiles) -> WholeWeights:
         on_cpu = self.options.relora_cpu_offload
-        delta = item.delta(on_cpu=on_cpu)
-        original = self._files.read(self._found(self._files, item.name))
-        return (original.to(delta.device, torch.float32) + delta).cpu()
-
-    def _name_of(self, files: WeightFiles, item: AdaptedLayer) -> str:
-        return self._found(files, item.name)
-
-    def _found(self, files: WeightFiles, name: str, default: str | None = None) -> str:
-        found = files.find(name, prefix=self._prefix) or default
-        assert found is not None, f"{name} was there before the training"
-        return found
+        return WholeWeights(self.model, self.layers, files, on_cpu=on_cpu)
 
     # The hidden folder
 
@@ -318,14 +248,6 @@ def _writes() -> bool:
 
 def _wait() -> None:
     PartialState().wait_for_everyone()
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
-
-
-def _is_float(value: torch.Tensor) -> bool:
-    return value.is_floating_point()
 
 
 def _torn_apart(base: Any, apart: dict[str, torch.Tensor]) -> bool:
