@@ -29,6 +29,7 @@ from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
 from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.models.load import weight_dtype
+from axolotl.models.quantized import Quantized, gptq_base
 from axolotl.models.quiet import no_library_bars
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def merge_run(
         dtype=DTYPES[_known(dtype)] if dtype else weight_dtype(resolved.precision),
         out=out or output_dir / MERGED,
         probe=data_probe(resolved, tokenizer),
+        quantized=gptq_base(resolved, found.model, whole=True),
     )
 
 
@@ -134,6 +136,7 @@ def merge(
     dtype: torch.dtype,
     out: Path,
     probe: Probe,
+    quantized: Quantized | None = None,
 ) -> MergeReport:
     """Merge, write, load again, compare; the folder appears only if all of it went well.
 
@@ -143,6 +146,7 @@ def merge(
         dtype: dtype of the merged weights.
         out: Target folder; one that an earlier merge made is replaced.
         probe: What to compare on.
+        quantized: How a base model is made whole that is quantised itself.
 
     Raises:
         ConfigError: the target is not to be written to.
@@ -158,7 +162,7 @@ def merge(
     adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)
     check_target(out, never=[found.adapter, Path(found.model.base_model)])
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
-    model = found.open(dtype=torch.float32, tokenizer=tokenizer)
+    model = found.open(dtype=torch.float32, tokenizer=tokenizer, quantized=quantized)
     reference = logits_of(model, probe.rows)
     model = fold(model)
     in_memory = compare(reference, logits_of(model, probe.rows))

@@ -24,6 +24,7 @@ from axolotl.inference.options import GenerationOptions
 from axolotl.inference.prompt import choose_format
 from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import weight_dtype
+from axolotl.models.quantized import gptq_base
 from axolotl.training.generation import end_tokens
 
 if TYPE_CHECKING:
@@ -214,7 +215,11 @@ def open_generator(
     bound = choose_format(
         prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
     )
-    model = found.open(dtype=weight_dtype(resolved.precision), tokenizer=tokenizer)
+    model = found.open(
+        dtype=weight_dtype(resolved.precision),
+        tokenizer=tokenizer,
+        quantized=gptq_base(resolved, found.model),
+    )
     if torch.cuda.is_available():
         model = model.to("cuda")
     return Generator(model, tokenizer, bound=bound, options=how)

@@ -75,9 +75,25 @@ def open_model(
         )
         bnb.settle(loaded, quantized)
     else:
+        _check_whole(config, source)
         loaded = _from_pretrained(model, source, config, **arguments)
     fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
     return loaded
+
+
+def _check_whole(config: Any, source: str) -> None:
+    """Refuse a checkpoint in GPTQ that the file does not call one.
+
+    Raises:
+        ModelError: says what to write.
+    """
+    made = getattr(config, "quantization_config", None)
+    method = made.get("quant_method") if isinstance(made, dict) else None
+    if method == "gptq":
+        raise ModelError(
+            f"'{source}' is a GPTQ checkpoint",
+            hint="write `gptq: true` and `adapter: lora`, or name an unquantised model",
+        )
 
 
 def _from_pretrained(
@@ -121,6 +137,10 @@ def fit_embeddings(
     note(
         f"embeddings grow from {have} to {target} rows, for the tokenizer's {len(tokenizer)} tokens"
     )
+    if getattr(model, "quantization_method", None) == "gptq":
+        from axolotl.models.gptq import unpack_head
+
+        unpack_head(model)
     model.resize_token_embeddings(target, mean_resizing=True)
 
 

@@ -222,5 +222,7 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _vocabulary(head: nn.Module) -> int:
-    """Largest dimension of the head's weights: the vocabulary, whatever wraps them."""
-    return max((max(p.shape) for p in head.parameters() if p.dim() == 2), default=1)
+    """Largest dimension of the head's weights: the vocabulary, whatever wraps or computes them."""
+    sizes = [max(p.shape) for p in head.parameters() if p.dim() == 2]
+    sizes += [m.out_features for m in head.modules() if isinstance(m, nn.Linear)]
+    return max(sizes, default=1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from axolotl.config import Sections
+from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 
 Kind = Literal["int8", "nf4", "fp4", "gptq"]
@@ -66,6 +67,20 @@ def quantized_base(sections: Sections) -> Quantized | None:
         qlora = sections.adapter.adapter == "qlora"
         return Quantized("nf4" if qlora else "fp4", compute, double=qlora)
     return None
+
+
+def gptq_base(sections: Sections, model: ModelSection, *, whole: bool = False) -> Quantized | None:
+    """The form of a model that is opened after the training, where that is the GPTQ base.
+
+    Args:
+        sections: The options.
+        model: What is opened; a merged model is none in GPTQ any more.
+        whole: Whether it is to become ordinary layers.
+    """
+    form = quantized_base(sections)
+    if form is None or form.kind != "gptq" or model.base_model != sections.model.base_model:
+        return None
+    return replace(form, whole=whole)
 
 
 def compute_dtype(precision: PrecisionSection) -> torch.dtype:

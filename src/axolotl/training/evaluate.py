@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from axolotl.config.model import ModelSection
+from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
@@ -16,26 +18,31 @@ from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import open_for_rows
 from axolotl.models.load import weight_dtype
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
-from axolotl.models.quantized import quantized_base
+from axolotl.models.quantized import gptq_base, quantized_base
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
+from axolotl.training.bench.score import Bench
 from axolotl.training.data import eval_rows, held_out_loader
+from axolotl.training.eval_extras import read_bench
 from axolotl.training.evaluation import EvalResult, evaluate_loss
 from axolotl.training.loss import RowLoss
 
 
 def run_evaluation(
-    resolved: Resolved, *, model: ModelSection, adapter: Path | None = None
+    resolved: Resolved, *, model: ModelSection, adapter: Path | None = None, base: bool = False
 ) -> EvalResult:
-    """Mean loss per trained token over the held-out rows.
+    """Mean loss per trained token over the held-out rows, and the share of questions answered rightly.
+
+    A base model is held in as few bits as in training, also under an adapter.
 
     Args:
         resolved: The configuration.
         model: What to load: its base model, or the result of its training.
         adapter: Folder of the adapter to put on it.
+        base: Whether it is the base model, as training begins with it.
 
     Raises:
-        DataError: the file names no rows to evaluate on.
+        DataError: the file names no rows to evaluate on, or its questions cannot be used.
         ModelError: it does not load.
     """
     tokenizer = load_tokenizer(model)
@@ -50,6 +57,8 @@ def run_evaluation(
             where=resolved.origin("val_set_size"),
             hint="set val_set_size to a share such as 0.05, or name test_datasets",
         )
+    questions = read_bench(resolved, tokenizer)
+    as_in_training = base or adapter is not None
     loaded: Any
     loaded, attention = open_for_rows(
         model,
@@ -58,7 +67,7 @@ def run_evaluation(
         dtype=weight_dtype(resolved.precision),
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
-        quantized=quantized_base(resolved) if adapter is not None else None,
+        quantized=quantized_base(resolved) if as_in_training else gptq_base(resolved, model),
     )
     size = resolved.training.eval_batch_size or resolved.training.micro_batch_size
     rows = eval_rows(resolved.sequence, resolved.training, isolates=attention.isolates)
@@ -67,11 +76,21 @@ def run_evaluation(
     if adapter is not None:
         loaded = attach_saved(loaded, adapter, trainable=False)
     accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision="bf16" if resolved.precision.bf16 is True else "no",
+        cpu=not torch.cuda.is_available(), mixed_precision=_autocast(resolved.precision)
     )
     loaded = loaded.to(accelerator.device)
     row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
     loader = held_out_loader(held_out, rows)
     with use_route(choose_route(layer_shapes(loaded), device=accelerator.device)):
-        return evaluate_loss(loaded, loader, row_loss, device=accelerator.device)
+        found = evaluate_loss(loaded, loader, row_loss, device=accelerator.device)
+        if not questions:
+            return found
+        answered = Bench(questions, rows)(loaded, row_loss, device=accelerator.device)
+        return replace(found, bench=answered)
+
+
+def _autocast(precision: PrecisionSection) -> str:
+    """The number format of a forward pass, as in training."""
+    if precision.bf16 is True:
+        return "bf16"
+    return "fp16" if precision.fp16 and torch.cuda.is_available() else "no"

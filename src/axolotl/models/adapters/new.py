@@ -18,6 +18,7 @@ from axolotl.models.adapters.targets import (
     check_layers,
     check_module_names,
     check_token_indices,
+    check_whole_weights,
     chosen_targets,
     linear_names,
     near,
@@ -42,6 +43,7 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     if adapter.adapter == "llama-adapter":
         return _attach_prompts(model, adapter)
     check_module_names(model, adapter.lora_modules_to_save or (), key="lora_modules_to_save")
+    check_whole_weights(model, adapter.lora_modules_to_save or ())
     check_token_indices(model, adapter)
     check_layers(model, adapter)
     try:

@@ -23,9 +23,15 @@ def linear_names(model: PreTrainedModel) -> list[str]:
     names = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+        if (isinstance(module, torch.nn.Linear | Conv1D) or _is_packed(module))
+        and module is not head
     }
     return sorted(names)
+
+
+def _is_packed(module: torch.nn.Module) -> bool:
+    """Whether this is a quantised linear layer of another package, which peft knows by its class."""
+    return hasattr(module, "qweight")
 
 
 def chosen_targets(model: PreTrainedModel, adapter: AdapterSection) -> list[str] | str:
@@ -41,11 +47,25 @@ def chosen_targets(model: PreTrainedModel, adapter: AdapterSection) -> list[str]
         if not linear and not some_layers:
             return listed
         listed = [n for n, _ in model.named_modules() if n and _fullmatch(listed, n)]
+        if some_layers:  # peft takes whole names without a look at their numbers
+            listed = [name for name in listed if _layer_of(name) in _numbers(adapter)]
     if not linear:
         return list(listed or [])
-    if not listed and not some_layers:
+    foreign = any(_is_packed(m) and not isinstance(m, torch.nn.Linear) for m in model.modules())
+    if not listed and not some_layers and not foreign:
         return "all-linear"
     return sorted(set(linear_names(model)).union(listed or ()))
+
+
+def _layer_of(name: str) -> int | None:
+    number = re.search(r"\.(\d+)(\.|$)", name)
+    return int(number[1]) if number else None
+
+
+def _numbers(adapter: AdapterSection) -> list[int]:
+    """The layers that are adapted, by their numbers; none where all are."""
+    asked = adapter.peft_layers_to_transform
+    return [asked] if isinstance(asked, int) else list(asked or [])
 
 
 def _fullmatch(pattern: str, name: str) -> bool:
@@ -112,6 +132,25 @@ def check_module_names(model: PreTrainedModel, names: Sequence[str], *, key: str
         )
 
 
+def check_whole_weights(model: PreTrainedModel, names: Sequence[str]) -> None:
+    """Refuse to train as a whole what is held in few bits: it would stay as it is, in silence.
+
+    Raises:
+        ModelError: names the layer.
+    """
+    for module in saved_modules(model, names):
+        for part in module.modules():
+            weight = dict(part.named_parameters(recurse=False)).get("weight")
+            packed = weight is None or not weight.is_floating_point()
+            if isinstance(part, torch.nn.Linear) and packed:
+                path = next(path for path, other in model.named_modules() if other is part)
+                raise ModelError(
+                    f"{path} is quantised, and cannot be trained as a whole",
+                    where="lora_modules_to_save",
+                    hint=f"take it out; {path.rpartition('.')[2]} can be one of lora_target_modules",
+                )
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`did you mean …? `, or nothing where no name is like it."""
     close = difflib.get_close_matches(name, list(known), n=3)
@@ -174,8 +213,7 @@ def check_layers(model: PreTrainedModel, adapter: AdapterSection) -> None:
         ModelError: names them.
     """
     count = model.config.get_text_config().num_hidden_layers
-    asked = adapter.peft_layers_to_transform
-    numbers = [asked] if isinstance(asked, int) else list(asked or [])
+    numbers = _numbers(adapter)
     if adapter.peft_layer_replication:
         if beyond := [pair for pair in adapter.peft_layer_replication if pair[1] > count]:
             raise ModelError(

@@ -20,8 +20,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from axolotl.core.console import note
 from axolotl.models.gptq.layout import unpack, words_for, zeros_of
 
 
@@ -200,6 +202,14 @@ def dequantise(model: nn.Module, *, dtype: torch.dtype) -> None:
     for path, layer in quantised_layers(model).items():
         parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, whole_layer(layer, dtype=dtype))
+
+
+def unpack_head(model: PreTrainedModel) -> None:
+    """Make an ordinary output head of a packed one, so that it can get more rows."""
+    head = model.get_output_embeddings()
+    if isinstance(head, GPTQLinear):
+        note("the quantised output head is held unquantised, to get rows for the new tokens")
+        model.set_output_embeddings(whole_layer(head, dtype=head.compute_dtype))
 
 
 def whole_layer(layer: GPTQLinear, *, dtype: torch.dtype) -> nn.Module:
