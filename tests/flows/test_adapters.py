@@ -181,3 +181,54 @@ def test_it_is_merged_into_one_plain_model(run: Run, tmp_path: Path) -> None:
     merged = AutoModelForCausalLM.from_pretrained(report.folder)
     assert apart(logits(merged), logits(run.model)) < 1e-4
     assert merged.config.num_hidden_layers == (3 if run.name == "stacked layers" else 2)
+
+
+def test_unfrozen_parameters_alone_are_trained_and_saved_in_a_full_model(
+    tiny_options: Callable[..., dict[str, Any]], tiny_model: Path, tmp_path: Path
+) -> None:
+    options = tiny_options(
+        unfrozen_parameters=[r"model\.layers\.1\.mlp", "model.norm"],
+        max_steps=4,
+        save_strategy="steps",
+        save_steps=2,
+    )
+    api.train(options)
+    before = load_file(tiny_model / "model.safetensors")
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {
+        *(f"model.layers.1.mlp.{name}_proj.weight" for name in ("gate", "up", "down")),
+        "model.norm.weight",
+    }
+    folder = shutil.copytree(tmp_path / "out", tmp_path / "resumed")
+    shutil.rmtree(folder / "checkpoint-4")
+    again = options | {"output_dir": str(folder), "resume_from_checkpoint": True}
+    api.train(again)
+    resumed = load_file(folder / "model.safetensors")
+    assert all(torch.equal(after[name], resumed[name]) for name in after)
+    shutil.rmtree(folder / "checkpoint-4")
+    with pytest.raises(ModelError, match="unfrozen_parameters: then"):
+        api.train(again | {"unfrozen_parameters": ["model.norm"]})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peft_use_dora": True},
+        {"peft_use_rslora": True},
+        {"peft_init_lora_weights": "pissa"},
+        {"peft_layers_to_transform": [0]},
+        {"peft_trainable_token_indices": [4]},
+        {"lora_alpha_pattern": {"q_proj": 3.0}},
+    ],
+    ids=str,
+)
+def test_a_resume_with_another_adapter_is_refused(
+    changes: dict[str, Any], tiny_options: Callable[..., dict[str, Any]]
+) -> None:
+    options = tiny_options(
+        adapter="lora", lora_target_linear=True, max_steps=2, save_strategy="steps", save_steps=1
+    )
+    api.train(options)
+    with pytest.raises(ModelError, match=f"{next(iter(changes))}: then null, now"):
+        api.train(options | changes | {"resume_from_checkpoint": True})

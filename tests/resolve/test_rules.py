@@ -92,6 +92,7 @@ ROWS = [
     E("only-of-lora", {"adapter": "llama-adapter", "gptq": True}, "gptq", "through whole weights", {"adapter": "lora"}),
     E("prompts-are-not-merged", {"adapter": "llama-adapter"}, "adapter", "cannot be merged", {"adapter": "lora", "lora_target_linear": True}, purpose="merge"),
     E("some-weights-without-adapter", {**LORA, "unfrozen_parameters": ["lm_head"]}, "unfrozen_parameters", "freezes all weights", {"adapter": None, "lora_target_linear": None}),
+    W("no-effect", {**LORA, "lora_target_linear": None, "lora_model_dir": "a", "unfrozen_parameters": ["lm_head"]}, "unfrozen_parameters", "an adapter freezes all", {"unfrozen_parameters": None}),
     W("no-effect", {"peft_use_dora": True}, "peft_use_dora", "has no effect: without an adapter", LORA),
     W("no-effect", {"adapter": "llama-adapter", "lora_r": 4}, "lora_r", "no LoRA", {"adapter": "lora"}),
     W("no-effect", {**LORA, "peft": {"loftq_config": {"loftq_bits": 8}}}, "peft", "LoftQ is off", {"peft_init_lora_weights": "loftq"}),

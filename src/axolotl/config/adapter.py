@@ -24,7 +24,7 @@ class PeftAdapter(Section):
 class LoftQ(Section):
     """Settings of `peft_init_lora_weights: loftq`."""
 
-    loftq_bits: Literal[4, 8] = Field(
+    loftq_bits: int = Field(
         default=4, description="Bits of a weight in the quantised base: 4 (NF4) or 8."
     )
     loftq_iter: int = Field(
@@ -53,10 +53,6 @@ class AdapterSection(Section):
         description="Train a small adapter beside the frozen model: `lora`, `qlora` on a base "
         "model in 4 bits, or `llama-adapter`, prompts in the last layers of a Llama or Mistral; unset "
         "trains all weights.",
-        json_schema_extra={
-            "pending": ["qlora"],
-            "instead": "write `adapter: lora`, without load_in_4bit",
-        },
     )
     peft_adapter: PeftAdapter | None = Field(
         default=None,

@@ -26,7 +26,7 @@ def quiet_peft() -> Iterator[None]:
     """Without what peft warns of while adapters are put on, saved or loaded.
 
     It still reads a name that transformers has renamed, finds out by itself how each layer stores
-    its weights, and saves embeddings where it has to.
+    its weights, and saves embeddings where it has to. Patterns are checked by ourselves.
     """
     with warnings.catch_warnings():
         for said in (
@@ -34,6 +34,7 @@ def quiet_peft() -> Iterator[None]:
             "fan_in_fan_out is set to",
             "Using Rank-Stabilized LoRA with rank_pattern",
             "Setting `save_embedding_layers` to",
+            "The following (rank|alpha)_pattern keys did not match",
         ):
             warnings.filterwarnings("ignore", said)
         yield

@@ -55,8 +55,14 @@ _STARTS: WeakKeyDictionary[nn.Module, Start] = WeakKeyDictionary()
 
 
 def begin(adapted: PeftModel, adapter: AdapterSection) -> None:
-    """Remember where a new adapter began; quantise the base for LoftQ."""
+    """Remember where a new adapter began; quantise the base for LoftQ.
+
+    Raises:
+        ModelError: the weights have no such start.
+    """
     asked = adapter.peft_init_lora_weights
+    if asked in ("olora", "loftq") or str(asked).startswith("pissa"):
+        _check_weights(adapted, str(asked))
     if asked == "loftq":
         settings = (adapter.peft and adapter.peft.loftq_config) or LoftQ()
         for layer in _lora_layers(adapted):
@@ -66,6 +72,32 @@ def begin(adapted: PeftModel, adapter: AdapterSection) -> None:
         state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
         factors = {k: v.detach().clone() for k, v in state.items() if _half(k) is not None}
         _STARTS[adapted] = Start(asked, factors)
+
+
+def _check_weights(adapted: PeftModel, start: str) -> None:
+    """Refuse weights with fewer singular values than ranks, or that the library reads across."""
+    for path, layer in adapted.named_modules():
+        if not isinstance(layer, LoraLayer) or "default" not in layer.lora_A:
+            continue
+        name, found = path.removeprefix("base_model.model."), cast(Any, layer)
+        have = min(found.in_features, found.out_features)
+        if found.r["default"] > have:
+            raise ModelError(
+                f"{name} has {have} singular values, and {start} needs one for each of its "
+                f"{found.r['default']} ranks",
+                where="lora_rank_pattern" if found.r["default"] != _rank(adapted) else "lora_r",
+                hint=f"write {have} or less, or leave that layer out",
+            )
+        if start == "olora" and found.fan_in_fan_out:
+            raise ModelError(
+                f"{name} stores its weights transposed, and OLoRA of peft reads them across",
+                where="peft_init_lora_weights",
+                hint="write `peft_init_lora_weights: pissa`",
+            )
+
+
+def _rank(adapted: PeftModel) -> int:
+    return cast(Any, adapted.peft_config["default"]).r
 
 
 def start_of(adapted: nn.Module) -> Start | None:

@@ -26,7 +26,7 @@ def embeddings_of_new_tokens(case: Case) -> Iterator[Found]:
     """New tokens have random embeddings, which a plain adapter never trains."""
     adapter = case.config.adapter
     new = case.config.model.tokens and adapter.adapter and not adapter.lora_model_dir
-    if new and not adapter.lora_modules_to_save:
+    if new and not adapter.lora_modules_to_save and not adapter.peft_trainable_token_indices:
         # The tokenizer may have them already; what it lacks is refused when it is loaded.
         yield Found(
             "warning",
@@ -34,7 +34,8 @@ def embeddings_of_new_tokens(case: Case) -> Iterator[Found]:
             "tokens: those that the tokenizer lacks get random embeddings, which the adapter does not "
             "train; the training will be refused then",
             "name the embeddings and the output head in lora_modules_to_save: "
-            "`[embed_tokens, lm_head]` for most models",
+            "`[embed_tokens, lm_head]` for most models; or train their rows alone with "
+            "peft_trainable_token_indices",
         )
 
 
@@ -68,6 +69,6 @@ def folder_of_the_adapter(case: Case) -> Iterator[Found]:
 
 TABLE: Table = [
     (adapter_targets, "adapter lora_target_modules lora_target_linear"),
-    (embeddings_of_new_tokens, "tokens adapter lora_modules_to_save"),
+    (embeddings_of_new_tokens, "tokens adapter lora_modules_to_save peft_trainable_token_indices"),
     (folder_of_the_adapter, "lora_out_dir output_dir adapter"),
 ]

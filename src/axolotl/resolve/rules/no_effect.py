@@ -60,6 +60,12 @@ _IDLE: Sequence[_Idle] = [
         "remove lora_model_dir to begin a new adapter",
     ),
     (
+        ["unfrozen_parameters"],
+        lambda case: bool(case.config.adapter.adapter and case.config.adapter.lora_model_dir),
+        "an adapter freezes all weights beside it",
+        "",
+    ),
+    (
         [key for key in _LORA_OF_A_NEW_ADAPTER if key.startswith("lora_")],
         lambda case: (
             case.config.adapter.adapter == "llama-adapter"

@@ -1,0 +1,328 @@
+"""A new adapter is what its options say, and an option that means nothing in a model is refused."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from peft.tuners.lora import LoraLayer
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from axolotl.config.adapter import AdapterSection
+from axolotl.errors import ModelError
+from axolotl.models.adapters import attach_new
+from axolotl.models.isolation import why_not_isolated
+from tests.conftest import build_llama
+
+IDS = torch.arange(3, 23)[None]
+
+
+def new(base: Any = None, **options: Any) -> Any:
+    torch.manual_seed(1)
+    given = AdapterSection.model_validate({"adapter": "lora", "lora_r": 4} | options)
+    return attach_new(build_llama() if base is None else base, given)
+
+
+def gpt2() -> Any:
+    torch.manual_seed(0)
+    ends = {"bos_token_id": 1, "eos_token_id": 2}
+    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=64, **ends)).eval()
+
+
+def layers(model: Any) -> dict[str, Any]:
+    return {
+        name.removeprefix("base_model.model."): module
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer)
+    }
+
+
+def scales(model: Any) -> dict[str, float]:
+    """Last name part → alpha / r."""
+    return {name.rpartition(".")[2]: m.scaling["default"] for name, m in layers(model).items()}
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+EFFECTS: dict[str, tuple[dict[str, Any], Callable[[Any], bool]]] = {
+    "peft_use_dora": (
+        {"peft_use_dora": True},
+        lambda m: any("lora_magnitude_vector" in name for name, _ in m.named_parameters()),
+    ),
+    "peft_use_rslora": (
+        {"peft_use_rslora": True, "lora_alpha": 16},
+        lambda m: set(scales(m).values()) == {16 / math.sqrt(4)},
+    ),
+    "peft_layers_to_transform": (
+        {"peft_layers_to_transform": 1},
+        lambda m: {name.split(".")[2] for name in layers(m)} == {"1"},
+    ),
+    "peft_layers_pattern": (
+        {"peft_layers_to_transform": [0], "peft_layers_pattern": "layers"},
+        lambda m: {name.split(".")[2] for name in layers(m)} == {"0"},
+    ),
+    "peft_layer_replication": (
+        {"peft_layer_replication": [[0, 2], [0, 2]]},
+        lambda m: {name.split(".")[2] for name in layers(m)} == {"0", "1", "2", "3"},
+    ),
+    "lora_rank_pattern": (
+        {"lora_rank_pattern": {"q_proj": 2, "v_proj": 8}},
+        lambda m: (
+            {name.rpartition(".")[2]: x.r["default"] for name, x in layers(m).items()}.items()
+            >= {"q_proj": 2, "k_proj": 4, "v_proj": 8}.items()
+        ),
+    ),
+    "lora_alpha_pattern": (
+        {"lora_alpha_pattern": {"layers.0.self_attn.q_proj": 2.0}, "lora_alpha": 8},
+        lambda m: (
+            layers(m)["model.layers.0.self_attn.q_proj"].scaling["default"] == 0.5
+            and layers(m)["model.layers.1.self_attn.q_proj"].scaling["default"] == 2
+        ),
+    ),
+    "a regular expression": (
+        {"lora_target_modules": r".*layers\.1\..*\.(q|v)_proj"},
+        lambda m: (
+            set(layers(m)) == {f"model.layers.1.self_attn.{name}_proj" for name in ("q", "v")}
+        ),
+    ),
+    "a regular expression and all linear layers": (
+        {"lora_target_modules": r".*embed_tokens", "lora_target_linear": True},
+        # the head is tied to the embeddings, and stays so
+        lambda m: len(layers(m)) == 16 and {"model.embed_tokens", "lm_head"} < set(layers(m)),
+    ),
+    "a regular expression in some layers": (
+        {"lora_target_modules": r".*(q|v)_proj", "peft_layers_to_transform": [1]},
+        lambda m: len(layers(m)) == 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("option", EFFECTS)
+def test_the_adapter_is_as_asked(option: str) -> None:
+    options, holds = EFFECTS[option]
+    assert holds(new(**options))
+    if option.startswith(("peft", "lora")):
+        assert not holds(new())
+
+
+STARTS = [True, "gaussian", "orthogonal", "mica", "pissa", "pissa_niter_8", "olora"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_peft_init_lora_weights_keeps_the_logits_of_the_base(start: Any) -> None:
+    before = logits(build_llama())
+    model = new(peft_init_lora_weights=start)
+    assert torch.allclose(logits(model), before, atol=1e-5)
+    layer = next(iter(layers(model).values()))
+    moved = not torch.equal(
+        layer.get_base_layer().weight, build_llama().model.layers[0].self_attn.q_proj.weight
+    )
+    assert moved == (str(start).startswith("pissa") or start == "olora")
+
+
+def test_a_random_start_does_not() -> None:
+    model = new(peft_init_lora_weights=False)
+    assert not torch.allclose(logits(model), logits(build_llama()), atol=1e-3)
+
+
+@torch.no_grad()
+def error_of_the_product(model: Any) -> float:
+    """How far base and adapter together are from the weights before, at one layer."""
+    layer = layers(model)["model.layers.0.self_attn.q_proj"]
+    product = layer.get_base_layer().weight + layer.get_delta_weight("default")
+    return float((product - build_llama().model.layers[0].self_attn.q_proj.weight).norm())
+
+
+@pytest.mark.parametrize("alpha", [4, 32])
+def test_loftq_config_says_how_the_base_is_rounded_and_the_adapter_makes_up_for_it(
+    alpha: int,
+) -> None:
+    def apart(rank: int, loftq_bits: int, loftq_iter: int = 1) -> float:
+        settings = {"loftq_config": {"loftq_bits": loftq_bits, "loftq_iter": loftq_iter}}
+        options = {"peft_init_lora_weights": "loftq", "peft": settings}
+        return error_of_the_product(new(lora_r=rank, lora_alpha=alpha, **options))
+
+    assert apart(16, 4) < apart(4, 4), "more ranks leave less"
+    assert apart(4, 8) < apart(4, 4) / 5
+    assert apart(8, 4, loftq_iter=5) < apart(8, 4)
+    layer = layers(new(peft_init_lora_weights="loftq"))["model.layers.0.self_attn.q_proj"]
+    blocks = layer.get_base_layer().weight.reshape(-1, 64)
+    assert max(len(block.unique()) for block in blocks) <= 16, "NF4 has 16 values"
+
+
+def test_loftq_of_weights_that_are_stored_transposed() -> None:
+    settings = {"loftq_config": {"loftq_bits": 8}}
+    model = new(gpt2(), peft_init_lora_weights="loftq", peft=settings)
+    assert torch.allclose(logits(model), logits(gpt2()), atol=2e-2)
+
+
+@pytest.mark.parametrize("start", ["pissa", True])
+def test_layers_that_are_stored_transposed_begin_rightly(start: Any) -> None:
+    model = new(gpt2(), peft_init_lora_weights=start, peft_use_dora=True)
+    assert torch.allclose(logits(model), logits(gpt2()), atol=1e-5)
+
+
+def test_peft_trainable_token_indices_lets_some_rows_learn_in_embeddings_and_tied_head() -> None:
+    model = new(peft_trainable_token_indices=[5, 6])
+    names = [n for n, p in model.named_parameters() if p.requires_grad and "lora_" not in n]
+    assert names == [
+        "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta.default"
+    ]
+    before = logits(model)
+    with torch.no_grad():
+        dict(model.named_parameters())[names[0]].add_(1)
+    after = logits(model)
+    assert not torch.allclose(after[..., 5], before[..., 5])
+    apart = new(
+        build_llama(tie_word_embeddings=False),
+        peft_trainable_token_indices={"embed_tokens": [5], "lm_head": [7, 8]},
+    )
+    rows = [tuple(p.shape) for n, p in apart.named_parameters() if "trainable_tokens_delta" in n]
+    assert rows == [(1, 64), (2, 64)]
+
+
+def gated(model: Any) -> Any:
+    """Prompts that are heard: their gates are open, as after a training."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "adaption_gate" in name:
+                parameter.fill_(1.0)
+    return model.eval()
+
+
+def test_peft_adapter_says_how_many_layers_get_prompts_and_their_len() -> None:
+    def shapes(**settings: Any) -> list[tuple[int, ...]]:
+        model = new(adapter="llama-adapter", peft_adapter=settings or None)
+        return [tuple(p.shape) for n, p in model.named_parameters() if "adaption_prompt" in n]
+
+    assert shapes(layers=1, len=3) == [(1, 3, 64)]
+    assert shapes() == [(1, 10, 64)] * 2, "all layers of a model that has fewer than 30"
+    model = new(adapter="llama-adapter", peft_adapter={"layers": 2, "len": 3})
+    assert torch.allclose(logits(model), logits(build_llama()), atol=1e-6), (
+        "the gates begin at zero"
+    )
+
+
+def test_each_document_of_a_row_hears_the_prompts_alike() -> None:
+    model = gated(new(adapter="llama-adapter"))
+    assert not torch.allclose(logits(model), logits(build_llama()), atol=1e-3)
+    assert why_not_isolated(model) is None
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str, str, str]] = {
+    "a name as a regular expression": (
+        build_llama,
+        {"lora_target_modules": "q_proj"},
+        "lora_target_modules",
+        "finds no place",
+        r"write `\[q_proj\]`",
+    ),
+    "a broken expression": (
+        build_llama,
+        {"lora_target_modules": "(q", "lora_target_linear": True},
+        "lora_target_modules",
+        "no regular expression",
+        "ends of names",
+    ),
+    "a pattern of no layer": (
+        build_llama,
+        {"lora_rank_pattern": {"q_porj": 2}},
+        "lora_rank_pattern",
+        "no adapted layer is called 'q_porj'",
+        "did you mean q_proj",
+    ),
+    "an alpha of no layer": (
+        build_llama,
+        {"lora_alpha_pattern": {"k_proj": 2}, "lora_target_modules": ["q_proj"]},
+        "lora_alpha_pattern",
+        "no adapted layer is called 'k_proj'",
+        "adapted layers are q_proj",
+    ),
+    "a layer beyond the last": (
+        build_llama,
+        {"peft_layers_to_transform": [0, 2]},
+        "peft_layers_to_transform",
+        "none with the number 2",
+        "0 to 1",
+    ),
+    "a range beyond the last": (
+        build_llama,
+        {"peft_layer_replication": [[0, 3]]},
+        "peft_layer_replication",
+        r"\[0, 3\] goes beyond",
+        "2 at most",
+    ),
+    "a token beyond the last": (
+        build_llama,
+        {"peft_trainable_token_indices": [512]},
+        "peft_trainable_token_indices",
+        "has 512 rows, and none for the tokens 512",
+        "0 to 511",
+    ),
+    "tokens of no module": (
+        build_llama,
+        {"peft_trainable_token_indices": {"embed": [1]}},
+        "peft_trainable_token_indices",
+        "no module 'embed'",
+        "embed_tokens",
+    ),
+    "tokens of a module that is trained as a whole": (
+        build_llama,
+        {"peft_trainable_token_indices": [1], "lora_modules_to_save": ["embed_tokens"]},
+        "peft_trainable_token_indices",
+        "trained as a whole",
+        "out of lora_modules_to_save",
+    ),
+    "a rank that the weights do not have": (
+        build_llama,
+        {"peft_init_lora_weights": "pissa", "lora_r": 40},
+        "lora_r",
+        "32 singular values",
+        "32 or less",
+    ),
+    "olora of transposed weights": (
+        gpt2,
+        {"peft_init_lora_weights": "olora"},
+        "peft_init_lora_weights",
+        "stores its weights transposed",
+        "pissa",
+    ),
+    "prompts of another model": (
+        gpt2,
+        {"adapter": "llama-adapter"},
+        "adapter",
+        "no such prompts for this model",
+        "llama and mistral",
+    ),
+    "more prompts than layers": (
+        build_llama,
+        {"adapter": "llama-adapter", "peft_adapter": {"layers": 3}},
+        "peft_adapter.layers",
+        "has 2 layers",
+        "layers: 2",
+    ),
+    "dora on what is no linear layer": (
+        build_llama,
+        {"peft_use_dora": True, "lora_target_modules": ["input_layernorm"]},
+        "peft_use_dora",
+        "does not fit",
+        "linear layers",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_model_does_not_have_is_refused(case: str) -> None:
+    base, options, where, says, hint = REFUSED[case]
+    with pytest.raises(ModelError, match=says) as caught:
+        new(base(), **options)
+    assert caught.value.where == where
+    assert caught.value.hint is not None
+    assert re.search(hint, caught.value.hint), caught.value.hint
