@@ -7,6 +7,8 @@ PIP = .venv/bin/python -m pip install --quiet --no-compile -c constraints.txt
 # What the light commands import is compiled here, so that they start at once from the first time on.
 LIGHT = annotated_types click pydantic pydantic_core typing_extensions.py typing_inspection yaml
 COMPILE = .venv/bin/python -m compileall -q src $(addprefix .venv/lib/python3*/site-packages/,$(LIGHT))
+# It warns of its own text when it is compiled; in the tests a warning is an error.
+COMPILE_WARNING = .venv/bin/python -W ignore -m compileall -q .venv/lib/python3*/site-packages/torchao
 PYTEST = .venv/bin/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := install
@@ -73,4 +75,5 @@ help:  ## this list
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/pip
 	$(PIP) -e '.[gguf,dev]'
 	$(COMPILE)
+	$(COMPILE_WARNING)
 	touch .venv/.installed $@

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from axolotl.config.optimizer import OptimizerSection
 from axolotl.core.atomic import write_json
 from axolotl.core.console import note
 from axolotl.errors import ModelError
@@ -69,7 +70,7 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         "rows_per_step": rows.accumulation,
         "processes": world_size,
         "seed": resolved.training.seed,
-        "optimizer": resolved.optimizer.optimizer,
+        **_states(resolved.optimizer),
     }
     may_change = {
         "steps": plan.steps.total,
@@ -82,6 +83,18 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
     }
     content = {"version": FINGERPRINT_VERSION, "fixed": fixed, "may_change": may_change}
     return json.loads(json.dumps(content, default=str))
+
+
+def _states(optimizer: OptimizerSection) -> dict[str, Any]:
+    """What decides how many states the optimizer has, and of which form; rates may change."""
+    groups = [group.model_dump(exclude={"lr"}) for group in optimizer.lr_groups or ()]
+    given = {
+        "optim_args": optimizer.optim_args,
+        "optim_target_modules": optimizer.optim_target_modules,
+        "lr_groups": groups,
+        "loraplus": optimizer.loraplus_lr_ratio is not None,
+    }
+    return {"optimizer": optimizer.optimizer, **{k: v for k, v in given.items() if v}}
 
 
 def write_fingerprint(checkpoint: Path, content: Fingerprint) -> None:
