@@ -113,22 +113,30 @@ def _print_samples(settings: Resolved) -> Callable[[SampleStore, Any], object] |
     return lambda samples, tokenizer: print_samples(samples, tokenizer, seed=seed)
 
 
-def evaluate(config: Source, *, base: bool = False) -> EvalResult:
-    """The loss of the trained model on the held-out rows.
+def evaluate(
+    config: Source, *, base: bool = False, checkpoint: str | Path | None = None
+) -> EvalResult:
+    """The loss of the trained model on the held-out rows, and its answers to `bench_dataset`.
 
     Args:
         config: The configuration.
         base: Evaluate the base model without what was trained.
+        checkpoint: A checkpoint folder of the training, or its name in `output_dir`, in place of the
+            result.
     """
-    from axolotl.artifacts.trained import find_trained
+    from axolotl.artifacts.trained import find_checkpoint, find_trained
     from axolotl.training.evaluate import run_evaluation
 
     settings = resolved(config)
     if base:
-        return run_evaluation(settings, model=settings.model)
-    found = find_trained(
-        settings.model, settings.adapter, output_dir=Path(settings.saving.output_dir)
-    )
+        return run_evaluation(settings, model=settings.model, base=True)
+    output = Path(settings.saving.output_dir)
+    if checkpoint is not None:
+        found = find_checkpoint(
+            settings.model, settings.adapter, output_dir=output, checkpoint=Path(checkpoint)
+        )
+    else:
+        found = find_trained(settings.model, settings.adapter, output_dir=output)
     return run_evaluation(settings, model=found.model, adapter=found.adapter)
 
 

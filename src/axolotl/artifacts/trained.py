@@ -23,6 +23,8 @@ from axolotl.models.load import model_config, open_model
 from axolotl.models.quantized import Quantized
 from axolotl.models.sources import first_line
 from axolotl.models.tokenizer import load_tokenizer
+from axolotl.training.checkpoint_files import damage
+from axolotl.training.checkpoints import list_checkpoints
 
 MERGED = "merged"
 """Name of the folder in `output_dir` that a merged model is written to."""
@@ -150,6 +152,38 @@ def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Pa
     return Trained(_with_tokenizer_of(folder, with_own_base(model, folder)), folder, run)
 
 
+def find_checkpoint(
+    model: ModelSection, adapter: AdapterSection, *, output_dir: Path, checkpoint: Path
+) -> Trained:
+    """What a training with these options had come to at a checkpoint.
+
+    Args:
+        model: The base model.
+        adapter: Whether an adapter was trained.
+        output_dir: The run's folder.
+        checkpoint: Folder of the checkpoint, or its name in the run's folder.
+
+    Raises:
+        ModelError: there is no such checkpoint, or it is damaged.
+    """
+    folder = checkpoint if checkpoint.is_dir() else output_dir / checkpoint
+    if not folder.is_dir():
+        names = ", ".join(path.name for path in list_checkpoints(output_dir)) or "none"
+        raise ModelError(
+            f"no checkpoint '{checkpoint}'",
+            where="--checkpoint",
+            hint=f"checkpoints in '{output_dir}': {names}",
+        )
+    if found := damage(folder):
+        raise ModelError(
+            f"the checkpoint '{folder}' cannot be used: {found}",
+            where="--checkpoint",
+            hint="name another one",
+        )
+    there = adapter.model_copy(update={"lora_model_dir": None})
+    return find_trained(model, there, output_dir=folder)
+
+
 def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> Trained:
     """A whole model that was written into `folder`.
 
@@ -213,6 +247,8 @@ def _is_merged(folder: Path) -> bool:
 
 
 def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
+    if run is None and folder in list_checkpoints(folder.parent):
+        return
     if run is None:
         note_once(
             f"'{folder}' has no run.json: another program made it, or the last run there did not "

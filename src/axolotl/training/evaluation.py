@@ -16,6 +16,7 @@ from torch import Tensor
 from axolotl.data.eval_sets import EvalSets
 from axolotl.packing.loader import RowLoader
 from axolotl.records import IGNORE_INDEX
+from axolotl.training.bench.figures import bench_record
 from axolotl.training.loss import RowLoss
 
 
@@ -66,6 +67,27 @@ class EvalResult(MeanLoss):
             found[f"{name}_tokens"] = part.trained_tokens
         return {**found, **self.bench, f"{prefix}_seconds": self.seconds}
 
+    def record(self) -> dict[str, Any]:
+        """All figures as `axolotl evaluate --json` prints them; null for what is infinite."""
+        return {
+            "eval_loss": _finite(self.loss),
+            **self._of(self),
+            "sets": {
+                name: {"loss": _finite(part.loss), **self._of(part)}
+                for name, part in self.sets.items()
+            },
+            **({"bench": bench_record(self.bench)} if self.bench else {}),
+        }
+
+    @staticmethod
+    def _of(part: MeanLoss) -> dict[str, float | None]:
+        return {"perplexity": _finite(part.perplexity), "trained_tokens": part.trained_tokens}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no number for infinity."""
+    return value if math.isfinite(value) else None
+
 
 def recorded(line: Mapping[str, float], sets: EvalSets | None) -> dict[str, Any]:
     """What `run.json` says of an evaluation besides the loss over all rows.
@@ -75,15 +97,18 @@ def recorded(line: Mapping[str, float], sets: EvalSets | None) -> dict[str, Any]
         sets: The sets of the rows, where there are several.
 
     >>> recorded({"eval_loss": 1.0, "bench_accuracy": 0.5}, None)
-    {'bench': {'accuracy': 0.5}}
+    {'bench': {'accuracy': 0.5, 'subjects': {}}}
     """
-    names = sets.names if sets and line else ()
-    of_sets = {
-        name: {what: line[f"eval_{name}_{what}"] for what in ("loss", "perplexity", "tokens")}
-        for name in names
-    }
-    bench = {key.removeprefix("bench_"): line[key] for key in line if key.startswith("bench_")}
-    return {**({"sets": of_sets} if names else {}), **({"bench": bench} if bench else {})}
+    found: dict[str, Any] = {}
+    if sets is not None and line:
+        keys = {"loss": "loss", "perplexity": "perplexity", "trained_tokens": "tokens"}
+        found["sets"] = {
+            name: {key: line[f"eval_{name}_{what}"] for key, what in keys.items()}
+            for name in sets.names
+        }
+    if bench := bench_record(line):
+        found["bench"] = bench
+    return found
 
 
 @contextmanager

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
 
 from axolotl.core.console import note
 from axolotl.data.eval_sets import EvalSets
-
-_BENCH, _ACCURACY = "bench_", "_accuracy"
-_SHOWN_SUBJECTS = 12
+from axolotl.training.bench.figures import bench_words
 
 
 class EvalReport(TrainerCallback):
@@ -42,32 +39,3 @@ class EvalReport(TrainerCallback):
             )
         if "bench_accuracy" in metrics:
             note(f"  {bench_words(metrics, self.questions)}")
-
-
-def bench_words(metrics: Mapping[str, float], questions: int) -> str:
-    """Accuracies and loss in one line.
-
-    >>> found = {"bench_accuracy": 0.5, "bench_arc_accuracy": 0.5, "bench_loss": 1.25}
-    >>> bench_words(found, 8)
-    '4 of 8 questions right (50.0%), loss 1.2500; arc 50.0%'
-    """
-    share = metrics["bench_accuracy"]
-    head = (
-        f"{round(share * questions):,} of {questions:,} questions right ({share:.1%}), "
-        f"loss {metrics['bench_loss']:.4f}"
-    )
-    subjects = [f"{name} {found:.1%}" for name, found in subject_shares(metrics).items()]
-    more = len(subjects) - _SHOWN_SUBJECTS
-    listed = subjects[:_SHOWN_SUBJECTS] + ([f"{more} more"] if more > 0 else [])
-    return f"{head}; {', '.join(listed)}" if listed else head
-
-
-def subject_shares(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The accuracy of each subject, by its name in the metrics."""
-    return {
-        key.removeprefix(_BENCH).removesuffix(_ACCURACY): value
-        for key, value in metrics.items()
-        if key.startswith(_BENCH)
-        and key.endswith(_ACCURACY)
-        and key not in ("bench_accuracy", "bench_average_accuracy")
-    }
