@@ -57,7 +57,6 @@ SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["
 NOT_YET = {
     ("adapter", "qlora"),
     ("gptq", True),
-    ("group_by_length", True),
     ("load_in_4bit", True),
     ("load_in_8bit", True),
     ("optimizer", BNB),

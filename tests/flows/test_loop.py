@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from axolotl import api
@@ -64,3 +65,21 @@ def test_a_patience_counts_evaluations_of_an_epoch(tiny_options: Options) -> Non
     best = result.metrics["checkpoint"]
     assert best in saved(result.output_dir)
     assert result.steps == best + 10
+
+
+def test_group_by_length_puts_samples_of_similar_length_into_a_row(tiny_options: Options) -> None:
+    options = tiny_options(**ROWS, num_epochs=1)
+    sizes: dict[bool, list[int]] = {}
+    for group_by_length in (True, False):
+        folder = api.train(options | {"group_by_length": group_by_length}).output_dir
+        sizes[group_by_length] = row_sizes(folder)
+    assert sorted(sizes[True]) != sorted(sizes[False])
+    assert sum(sizes[True]) == sum(sizes[False])
+    assert np.std(sizes[True]) > 1.5 * np.std(sizes[False])
+    assert sizes[True][0] == max(sizes[True])
+
+
+def row_sizes(folder: Path) -> list[int]:
+    """Trained tokens of each step of a run that was logged at every step."""
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
+    return np.diff([0, *(line["trained_tokens"] for line in lines)]).tolist()

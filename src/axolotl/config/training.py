@@ -46,16 +46,14 @@ class TrainingSection(Section):
     )
     group_by_length: bool = Field(
         default=False,
-        description="Put samples of similar length into one batch, the longest first; rows have no "
-        "padding here, so it only evens out their sizes.",
-        json_schema_extra={"pending": True},
+        description="Put samples of similar length into one row, the longest of all into the first; "
+        "rows have no padding here, so it only evens out their sizes.",
     )
     noisy_embedding_alpha: float | None = Field(
         default=None,
         ge=0,
         description="NEFTune: noise of this strength on the embeddings while training, divided by the "
-        "square root of tokens times width (arXiv 2310.05914).",
-        json_schema_extra={"pending": True},
+        "square root of the sample's tokens times their width (arXiv 2310.05914); 0 for none.",
     )
     loss_watchdog_threshold: float | None = Field(
         default=None,

@@ -113,7 +113,7 @@ def plan_packed(
     >>> rows(0), rows(1)
     ([[0, 2], [3, 1], [4]], [[4], [3, 2], [0, 1]])
     """
-    tokens = _checked(lengths, capacity_tokens=capacity_tokens)
+    tokens = checked(lengths, capacity_tokens=capacity_tokens)
     shuffled = permutation(tokens.size, seed=seed, epoch=epoch)
     longest_first = shuffled[np.argsort(-tokens[shuffled], kind="stable")]
     distinct, counts = np.unique(tokens, return_counts=True)
@@ -121,12 +121,12 @@ def plan_packed(
         distinct[::-1].tolist(), counts[::-1].tolist(), capacity_tokens=capacity_tokens
     )
     indices = longest_first[np.argsort(bins, kind="stable")]
-    offsets = _split_for_ranks(_offsets(np.bincount(bins)), world_size)
+    offsets = split_for_ranks(_offsets(np.bincount(bins)), world_size)
     order = permutation(offsets.size - 1, seed=seed, epoch=epoch, what=ROWS)
-    indices, offsets = _reorder(indices, offsets, order)
+    indices, offsets = reorder(indices, offsets, order)
     return PackPlan(
         indices,
-        _with_empty_rows(offsets, world_size),
+        with_empty_rows(offsets, world_size),
         tokens=int(tokens.sum()),
         world_size=world_size,
         capacity_tokens=capacity_tokens,
@@ -167,14 +167,14 @@ def plan_sequential(
     >>> [plan.bin(0, step).tolist() for step in range(plan.steps)]
     [[0, 1], [2, 3], [4]]
     """
-    tokens = _checked(lengths, capacity_tokens=capacity_tokens)
+    tokens = checked(lengths, capacity_tokens=capacity_tokens)
     indices = np.arange(tokens.size)
     offsets = next_fit_offsets(tokens, capacity_tokens=capacity_tokens)
     if shuffle:
         indices, offsets = _shuffled_rows(tokens, capacity_tokens, seed=seed, epoch=epoch)
     return PackPlan(
         indices,
-        _with_empty_rows(_split_for_ranks(offsets, world_size), world_size),
+        with_empty_rows(split_for_ranks(offsets, world_size), world_size),
         tokens=int(tokens.sum()),
         world_size=world_size,
         capacity_tokens=capacity_tokens,
@@ -238,21 +238,25 @@ def plan_rows(
     [[[0, 1], [3]], [[2], [4]]]
     """
     assert rows_per_batch > 0, f"{rows_per_batch} samples in a row"
-    tokens = _checked(lengths)
+    tokens = checked(lengths)
     count = tokens.size
     indices = permutation(count, seed=seed, epoch=epoch) if shuffle else np.arange(count)
     offsets = np.append(np.arange(0, count, rows_per_batch), count)
-    offsets = _split_for_ranks(offsets, world_size)
+    offsets = split_for_ranks(offsets, world_size)
     return PackPlan(
         indices.astype(np.int64, copy=False),
-        _with_empty_rows(offsets, world_size),
+        with_empty_rows(offsets, world_size),
         tokens=int(tokens.sum()),
         world_size=world_size,
     )
 
 
-def _checked(lengths: ArrayLike, *, capacity_tokens: int | None = None) -> np.ndarray:
-    """The lengths as int64."""
+def checked(lengths: ArrayLike, *, capacity_tokens: int | None = None) -> np.ndarray:
+    """The lengths as int64.
+
+    Raises:
+        DataError: a sample is empty or longer than `capacity_tokens`, or there are none.
+    """
     given = np.asarray(lengths)
     if given.size == 0:
         raise DataError("there are no samples to plan rows for")
@@ -273,7 +277,7 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)))
 
 
-def _split_for_ranks(offsets: np.ndarray, world_size: int) -> np.ndarray:
+def split_for_ranks(offsets: np.ndarray, world_size: int) -> np.ndarray:
     """Cut rows in two until every process gets as many, as far as there are rows to cut."""
     return _cut_rows(offsets, -(offsets.size - 1) % world_size)
 
@@ -299,13 +303,13 @@ def _cut_rows(offsets: np.ndarray, missing: int) -> np.ndarray:
     return np.sort(np.append(offsets, cuts)).astype(np.int64)
 
 
-def _with_empty_rows(offsets: np.ndarray, world_size: int) -> np.ndarray:
+def with_empty_rows(offsets: np.ndarray, world_size: int) -> np.ndarray:
     """Fill up the last step where there are not enough samples for a row each."""
     missing = -(offsets.size - 1) % world_size
     return np.append(offsets, np.full(missing, offsets[-1], np.int64))
 
 
-def _reorder(
+def reorder(
     indices: np.ndarray, offsets: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same rows in another order."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from axolotl.models.noise import EmbeddingNoise
 from axolotl.resolve import Resolved
 from axolotl.training.arguments import every, training_arguments
 from axolotl.training.callbacks.best import BestCheckpoint
@@ -126,6 +127,8 @@ def build_trainer(
         best=best,
         parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
     )
+    if alpha := resolved.training.noisy_embedding_alpha:
+        trainer.noise = EmbeddingNoise(model, alpha)
     if rate.follow:
         rate.follow.apply = trainer.apply_rate
     return trainer, stop

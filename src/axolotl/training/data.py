@@ -16,6 +16,7 @@ from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.data.prepare import Prepared
 from axolotl.data.store import TokenStore
+from axolotl.packing.grouped import plan_grouped
 from axolotl.packing.loader import RowLoader, SampleStore, make_loader
 from axolotl.packing.plan import PackPlan, plan_packed, plan_rows, plan_sequential
 from axolotl.packing.sampler import PlanSampler
@@ -36,6 +37,7 @@ class Rows:
         accumulation: Rows per optimizer step and process.
         sequential: Fill rows with one sample after the other, instead of by what fits best.
         shuffle: Whether the samples are shuffled, anew in every epoch.
+        grouped: Whether the samples of an unpacked row are of similar length.
     """
 
     packed: bool
@@ -45,6 +47,7 @@ class Rows:
     accumulation: int
     sequential: bool = False
     shuffle: bool = True
+    grouped: bool = False
 
 
 def train_rows(
@@ -69,17 +72,25 @@ def train_rows(
     order = order or RowsSection()
     shuffle = not order.curriculum_sampling
     sequential = order.sample_packing_sequentially or not shuffle
+    grouped = training.group_by_length
     size = training.micro_batch_size
     capacity = size * sequence.sequence_len
     accumulation = training.gradient_accumulation_steps
     if not isolates:
         padded = sequence.sequence_len if sequence.pad_to_sequence_len else None
         capacity, steps = sequence.sequence_len, accumulation * size
-        return Rows(False, 1, capacity, padded, steps, shuffle=shuffle)
+        return Rows(False, 1, capacity, padded, steps, shuffle=shuffle, grouped=grouped)
     padded = capacity if sequence.pad_to_sequence_len else None
     packed = bool(sequence.sample_packing)
     return Rows(
-        packed, size, capacity, padded, accumulation, packed and sequential, shuffle=shuffle
+        packed,
+        size,
+        capacity,
+        padded,
+        accumulation,
+        packed and sequential,
+        shuffle=shuffle,
+        grouped=grouped and not packed,
     )
 
 
@@ -122,6 +133,14 @@ def planner(
             return plan_packed(
                 lengths,
                 capacity_tokens=rows.capacity_tokens,
+                seed=seed,
+                epoch=epoch,
+                world_size=world_size,
+            )
+        if rows.grouped and shuffle:
+            return plan_grouped(
+                lengths,
+                rows_per_batch=rows.samples_per_row,
                 seed=seed,
                 epoch=epoch,
                 world_size=world_size,

@@ -67,6 +67,7 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         "tokens_per_row": rows.capacity_tokens,
         **({"sample_packing_sequentially": True} if rows.sequential else {}),
         **({} if rows.shuffle else {"curriculum_sampling": True}),
+        **({"group_by_length": True} if rows.grouped else {}),
         "rows_per_step": rows.accumulation,
         "processes": world_size,
         "seed": resolved.training.seed,

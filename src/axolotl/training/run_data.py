@@ -139,7 +139,8 @@ def packing_words(plan: Plan) -> str:
     """How samples share rows."""
     rows = plan.rows
     if not rows.packed:
-        return f"off: {rows.samples_per_row} samples a row, without padding"
+        alike = " of similar length" if rows.grouped else ""
+        return f"off: {rows.samples_per_row} samples{alike} a row, without padding"
     if plan.first_epoch is None:
         return f"rows of up to {rows.capacity_tokens:,} tokens"
     order = ", one sample after the other" if rows.sequential else ""

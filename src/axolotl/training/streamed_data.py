@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from axolotl.config import Sections
@@ -140,6 +140,7 @@ def plan_streaming(
     """
     training = sections.training
     rows = train_rows(sections.sequence, training, sections.rows, isolates=isolates)
+    rows = replace(rows, grouped=False)  # a stream is read in its own order
     assert training.max_steps is not None, "a rule asks for max_steps"
     in_all = training.max_steps * rows.accumulation
     steps = steps_of(in_all, rows, sections, num_epochs=None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +26,7 @@ from axolotl.core.atomic import usual_permissions
 from axolotl.data.eval_sets import EvalSets
 from axolotl.errors import ModelError
 from axolotl.models.adapters import save_adapter, take_weights
+from axolotl.models.noise import EmbeddingNoise
 from axolotl.models.quiet import no_library_bars
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
@@ -138,6 +140,8 @@ class PackedTrainer(Trainer):
         counters.attach(self)
         self.bench: Bench | None = None
         """Questions to be answered at each evaluation."""
+        self.noise: EmbeddingNoise | None = None
+        """What goes on the embeddings while training."""
         self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
         # The loss below is normalized by the labels of the whole accumulated batch.
         self.model_accepts_loss_kwargs = True
@@ -213,7 +217,8 @@ class PackedTrainer(Trainer):
             raise ValueError("the loss is computed inside the head: there are no outputs")
         step = self.state.global_step
         self.places.advance(step)
-        total = self.row_loss(model, inputs)
+        with self.noise(inputs["position_ids"]) if self.noise else nullcontext():
+            total = self.row_loss(model, inputs)
         if not math.isfinite(loss := float(total.detach())):
             raise diverged(f"the loss is {loss}", step=step + 1, rows=self.places.of_row())
         self.counters.add(total.detach(), label_count(inputs), inputs["input_ids"].numel())

@@ -159,7 +159,7 @@ _IDLE: Sequence[_Idle] = [
     ),
     (
         ["group_by_length"],
-        lambda case: case.config.sequence.sample_packing,
+        lambda case: case.packs,
         "with sample_packing the rows are filled by length already",
         "",
     ),
