@@ -29,7 +29,7 @@ def new(base: Any = None, **options: Any) -> Any:
 
 def gpt2() -> Any:
     torch.manual_seed(0)
-    ends = {"bos_token_id": 1, "eos_token_id": 2}
+    ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2}
     return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=64, **ends)).eval()
 
 

@@ -227,7 +227,7 @@ def test_layers_that_are_stored_transposed(capsys: pytest.CaptureFixture[str]) -
         return [layer.fan_in_fan_out for layer in layers]
 
     def gpt2() -> Any:
-        ends = {"bos_token_id": 1, "eos_token_id": 2}
+        ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2}
         return GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=64, **ends))
 
     assert flags(gpt2(), "c_attn", lora_fan_in_fan_out=True) == [True]
