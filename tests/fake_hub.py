@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on this machine: data sets in memory, behind the requests that its libraries make.
+"""A small Hugging Face hub on this machine: data sets and models in memory, behind the requests that its libraries make.
 
     with FakeHub() as hub:
         hub.put("me/set", {"train.jsonl": b"…"})
@@ -23,14 +23,15 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_fake"
-_LFS = (".arrow", ".npy", ".parquet", ".bin")
+_LFS = (".arrow", ".npy", ".parquet", ".bin", ".safetensors", ".pt", ".pth")
 _TIME = "2026-01-01T00:00:00.000Z"
 
 
 @dataclass
 class Repository:
-    """A data set: its files, by branch or tag."""
+    """A data set or model: its files, by branch or tag."""
 
+    kind: str = "dataset"
     private: bool = False
     gated: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
@@ -61,6 +62,13 @@ class FakeHub:
         self.asked: list[str] = []
         self.faults: dict[str, int] = {}
         """Part of a request (method and path) → the status that it is refused with."""
+        self.once: set[str] = set()
+        """Those of them that are refused only once."""
+        self.commits: list[tuple[str, str]] = []
+        """Repository and message of each commit."""
+        self.open = threading.Event()
+        """While it is not set, what is to be stored waits."""
+        self.open.set()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.hub = self  # pyright: ignore[reportAttributeAccessIssue]
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -122,8 +130,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         request = f"{self.command} {unquote(urlsplit(self.path).path)}"
         hub.asked.append(request)
         try:
-            for part, status in hub.faults.items():
+            for part, status in list(hub.faults.items()):
                 if part in request:
+                    if part in hub.once:
+                        del hub.faults[part]
                     raise _Refused(status, "", f"refused with {status}")
             for pattern, handle in _ROUTES:
                 if match := re.fullmatch(pattern, request):
@@ -158,11 +168,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _found(self, hub: FakeHub, name: str) -> Repository:
         found = hub.repositories.get(name)
-        if found is None or (found.private and not self._known):
+        kind = "model" if self._of_models else "dataset"
+        if found is None or found.kind != kind or (found.private and not self._known):
             raise _Refused(404 if self._known else 401, "RepoNotFound", "Repository not found")
         if found.gated and not self._known:
             raise _Refused(401, "GatedRepo", "Access to this data set is restricted")
         return found
+
+    @property
+    def _of_models(self) -> bool:
+        return not unquote(self.path).startswith(("/api/datasets/", "/datasets/"))
 
     def _files(self, repository: Repository, revision: str) -> dict[str, bytes]:
         files = repository.at(revision)
@@ -259,12 +274,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
         if not name.startswith("me/"):
             raise _Refused(403, "", "You don't have the rights to create a dataset there")
+        kind = asked.get("type") or "model"
+        place = name if kind == "model" else f"{kind}s/{name}"
         if name in hub.repositories:
-            answer = {"error": "You already created it", "url": f"{hub.url}/datasets/{name}"}
+            answer = {"error": "You already created it", "url": f"{hub.url}/{place}"}
             return self._send(409, json.dumps(answer).encode())
         private = asked.get("private") or asked.get("visibility") == "private"
-        hub.put(name, {".gitattributes": b""}, private=bool(private))
-        self._json({"url": f"{hub.url}/datasets/{name}", "name": name, "id": "1"})
+        hub.put(name, {".gitattributes": b""}, kind=kind, private=bool(private))
+        self._json({"url": f"{hub.url}/{place}", "name": name, "id": "1"})
 
     def preupload(self, hub: FakeHub, name: str, revision: str) -> None:
         self._written(hub, name)
@@ -292,6 +309,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._json({"transfer": "basic", "objects": objects})
 
     def store(self, hub: FakeHub, oid: str) -> None:
+        hub.open.wait()
         hub.objects[oid] = self.body
         self._send(200, b"")
 
@@ -300,14 +318,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for line in self.body.splitlines():
             said = json.loads(line)
             value = said["value"]
-            if said["key"] == "file":
+            if said["key"] == "header":
+                hub.commits.append((name, value["summary"]))
+            elif said["key"] == "file":
                 found.files[value["path"]] = base64.b64decode(value["content"])
             elif said["key"] == "lfsFile":
                 found.files[value["path"]] = hub.objects[value["oid"]]
             elif said["key"] == "deletedFile":
                 del found.files[value["path"]]
         sha = found.commit("main")
-        url = f"{hub.url}/datasets/{name}/commit/{sha}"
+        url = f"{hub.url}/{'' if self._of_models else 'datasets/'}{name}/commit/{sha}"
         self._json({"success": True, "commitOid": sha, "commitUrl": url})
 
     def _written(self, hub: FakeHub, name: str) -> Repository:
@@ -337,23 +357,23 @@ def _entry(path: str, data: bytes) -> dict[str, Any]:
     return {**entry, "oid": _oid(path, data)}
 
 
-_SET = r"/api/datasets/(?P<name>[^/]+/[^/]+)"
+_SET = r"/api/(?:datasets|models)/(?P<name>[^/]+/[^/]+)"
 _ROUTES: list[tuple[str, Any]] = [
     (rf"(?:GET|HEAD) {_SET}(?:/revision/(?P<revision>.+))?", _Handler.info),
     (rf"GET {_SET}/tree/(?P<revision>refs/convert/[^/]+|[^/]+)(?:/(?P<folder>.+))?", _Handler.tree),
     (rf"POST {_SET}/paths-info/(?P<revision>.+)", _Handler.paths_info),
     (rf"GET {_SET}/refs", _Handler.refs),
     (
-        r"(?:GET|HEAD) /datasets/(?P<name>[^/]+/[^/]+)/resolve/"
+        r"(?:GET|HEAD) (?:/datasets)?/(?P<name>[^/]+/[^/]+)/resolve/"
         r"(?P<revision>refs/convert/[^/]+|[^/]+)/(?P<path>.+)",
         _Handler.resolve,
     ),
-    (r"(?:GET|POST) /api/models/.+", _Handler.no_model),
     (r"POST /api/repos/create", _Handler.create),
     (rf"POST {_SET}/preupload/(?P<revision>.+)", _Handler.preupload),
-    (r"POST /datasets/(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.batch),
+    (r"POST (?:/datasets)?/(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.batch),
     (r"PUT /lfs/(?P<oid>\w+)", _Handler.store),
     (rf"POST {_SET}/commit/(?P<revision>.+)", _Handler.commit),
     (r"GET /api/whoami-v2", _Handler.user),
     (r"POST /api/validate-yaml", _Handler.card),
+    (r"(?:GET|POST) /api/models/.+", _Handler.no_model),
 ]

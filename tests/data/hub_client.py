@@ -100,6 +100,14 @@ def prepare(options: dict[str, Any], tokenizer: str) -> Any:
     return {"key": prepared.summary.key, "cached": prepared.summary.from_cache, "rows": rows}
 
 
+def train(**options: Any) -> Any:
+    """What a training says of itself."""
+    from axolotl import api
+
+    result = api.train(options)
+    return {"steps": result.steps, "interrupted": result.interrupted}
+
+
 def load(path: str, name: str | None = None) -> Any:
     """The rows that the `datasets` library reads."""
     import datasets
@@ -112,7 +120,9 @@ def _serve() -> None:
     for line in sys.stdin:
         what, arguments = json.loads(line)
         try:
-            answer = {"find": find, "prepare": prepare, "load": load}[what](**arguments)
+            answer = {"find": find, "prepare": prepare, "load": load, "train": train}[what](
+                **arguments
+            )
         except Exception as error:  # noqa: BLE001  said to the parent
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
