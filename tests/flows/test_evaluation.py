@@ -269,3 +269,19 @@ def test_what_cannot_be_asked_is_refused_before_the_first_step(
         api.train(tiny_options(**change))
     assert str(caught.value.where) in ("bench_dataset", "eval_sample_prompts")
     assert not (tmp_path / "out" / "metrics.jsonl").exists()
+
+
+def test_eval_table_max_new_tokens_is_the_longest_prediction(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    options = tiny_options(**EVERY | {"eval_steps": 4, "max_steps": 4}, eval_table_size=2)
+    out = tmp_path / "out"
+    tokenizer = AutoTokenizer.from_pretrained(options["base_model"])
+    lengths: list[int] = []
+    for most in (1, 3):
+        api.train(options | {"eval_table_max_new_tokens": most})
+        first, *_ = read_metrics(out / "predictions.jsonl")
+        lengths.append(len(tokenizer(first["generated"])["input_ids"]))
+    assert lengths == [1, 3]
+    assert list(first) == ["step", "id", "prompt", "correct", "generated", "teacher_forced"]
+    assert first["prompt"].endswith("### Response:\n")

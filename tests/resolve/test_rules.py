@@ -266,6 +266,10 @@ ROWS = [
     E("rows-to-evaluate-on", {"val_set_size": 0, "evaluation_strategy": "epoch"}, "evaluation_strategy", "val_set_size is 0", {"evaluation_strategy": "no"}),
     W("rows-to-evaluate-on", {"eval_steps": 5}, "eval_steps", "no rows are held out", HELD),
     W("rows-to-evaluate-on", {"eval_steps": 5}, "eval_steps", "no rows are held out", TESTS),
+    E("answered-at-evaluations", {"do_bench_eval": True}, "do_bench_eval", "nothing to evaluate on", HELD),
+    E("answered-at-evaluations", {"eval_sample_prompts": ["a"]}, "eval_sample_prompts", "nothing to evaluate on", TESTS),
+    E("prompts-to-answer", {**HELD, "eval_sample_prompts": "Who?"}, "eval_sample_prompts", "no file 'Who?'", {"eval_sample_prompts": ["Who?"]}),
+    E("prompts-to-answer", {**HELD, "eval_sample_prompts": ["a", " "]}, "eval_sample_prompts", "prompt 2 is empty", {"eval_sample_prompts": ["a", "b"]}),
     E("rows-to-evaluate-on", {"load_best_model_at_end": True}, "load_best_model_at_end", "nothing to evaluate on", TESTS),
     E("best-checkpoint", {**HELD, "early_stopping_patience": 2}, "early_stopping_patience", "needs save_steps and eval_steps", {"save_steps": 5, "eval_steps": 5}),
     E("best-checkpoint", {**HELD, "early_stopping_patience": 2, "eval_steps": 5}, "early_stopping_patience", "needs save_steps", {"save_steps": 10}),
@@ -334,9 +338,11 @@ ROWS = [
     W("no-effect", {"hub_strategy": "end"}, "hub_strategy", "nothing is sent", {"hub_model_id": "me/m"}),
     *(
         W("no-effect", {key: value}, key, "no wandb_project", {"wandb_project": "p"})
-        for key, value in {"wandb_entity": "e", "wandb_run_id": "r", "wandb_watch": "all", "wandb_log_model": "end", "eval_table_size": 3}.items()
+        for key, value in {"wandb_entity": "e", "wandb_run_id": "r", "wandb_watch": "all", "wandb_log_model": "end"}.items()
     ),
-    W("no-effect", {"eval_table_max_new_tokens": 9}, "eval_table_max_new_tokens", "no table", {"wandb_project": "p", "eval_table_size": 3}),
+    W("no-effect", {"eval_table_max_new_tokens": 9}, "eval_table_max_new_tokens", "no table", {**HELD, "eval_table_size": 3}),
+    W("no-effect", {"eval_table_size": 3}, "eval_table_size", "no rows are held out", HELD),
+    W("no-effect", {"eval_sample_max_new_tokens": 9}, "eval_sample_max_new_tokens", "no prompts", {**HELD, "eval_sample_prompts": ["a"]}),
     W("no-effect", {"bench_dataset": "mmlu-zs"}, "bench_dataset", "no questions", {"do_bench_eval": True}),
     W("no-effect", {"fsdp_config": {"fsdp_offload_params": True}}, "fsdp_config", "FSDP is off", {"fsdp": ["full_shard"]}),
     W("no-effect", {"tokenizer_use_fast": False}, "tokenizer_use_fast", "fast tokenizers only", {"tokenizer_use_fast": True}),
