@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from axolotl import api
+from axolotl.errors import AxolotlError
 from axolotl.training.callbacks.metrics import read_metrics
+from tests.flows.test_training import assert_same_bits
 
 Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
@@ -83,3 +85,52 @@ def row_sizes(folder: Path) -> list[int]:
     """Trained tokens of each step of a run that was logged at every step."""
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
     return np.diff([0, *(line["trained_tokens"] for line in lines)]).tolist()
+
+
+@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+def test_bf16_full_evaluates_in_bfloat16_and_trains_as_ever(
+    tiny_options: Options, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    options = tiny_options(**method, eval_steps=2, max_steps=6)
+    plain = api.train(options | {"output_dir": str(tmp_path / "plain")})
+    full = api.train(options | {"bf16": "full"})
+    assert_same_bits(plain.output_dir, full.output_dir)
+    lines = [read_metrics(run.output_dir / "metrics.jsonl") for run in (plain, full)]
+    losses = [[x["loss"] for x in found if "loss" in x] for found in lines]
+    assert losses[0] == losses[1]
+    held_out = [[x["eval_loss"] for x in found if "eval_loss" in x] for found in lines]
+    assert all(a != b for a, b in zip(*held_out, strict=True))
+    assert held_out[1] == pytest.approx(held_out[0], abs=0.02)
+    assert full.eval_loss == held_out[1][-1]
+    assert api.evaluate(options | {"bf16": "full"}).loss == pytest.approx(full.eval_loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        {"bf16": True},
+        {"bfloat16": True},
+        {"bf16": True, "bfloat16": True},
+        {"bf16": "full", "bfloat16": True},
+        {"float16": True},
+        {"bf16": True, "float16": True},
+        {"tf32": True},
+    ],
+    ids=str,
+)
+def test_number_formats_that_a_cpu_trains_in(
+    tiny_options: Options, precision: dict[str, Any], method: dict[str, Any]
+) -> None:
+    options = tiny_options(**method, **precision, num_epochs=1)
+    if precision.get("float16") and not method:
+        # AdamW's smallest numbers are zero in float16; a warning says so before.
+        with pytest.raises(AxolotlError, match="the training has diverged"):
+            api.train(options)
+        return
+    result = api.train(options)
+    lines = read_metrics(result.output_dir / "metrics.jsonl")
+    losses = [x["loss"] for x in lines if "loss" in x]
+    assert losses[0] == pytest.approx(6.2, abs=0.1)
+    assert losses[-1] < losses[0]
+    assert result.eval_loss == pytest.approx(api.evaluate(options).loss, abs=2e-3)

@@ -99,6 +99,11 @@ ROWS = [
     # number formats
     E("one-half-precision", {"float16": True, "bfloat16": True, **LORA}, "float16", "one of them only", {"bfloat16": False}),
     W("one-half-precision", {"bf16": True, "fp16": True}, "fp16", "bf16 is set as well", {"fp16": False}),
+    E("scaled-gradients", {"fp16": True, "float16": True}, "fp16", "held in float16", {"float16": False}, machine=GPU),
+    E("scaled-gradients", {"fp16": True, "float16": True}, "fp16", "held in float16", LORA, machine=GPU),
+    E("scaled-gradients", {"fp16": True, "bfloat16": True}, "fp16", "held in bfloat16", {"bf16": True}, machine=GPU),
+    E("scaled-gradients", {"fp16": True, "bfloat16": True, **LORA, "lora_modules_to_save": ["lm_head"]}, "fp16", "held in bfloat16", {"lora_modules_to_save": None}, machine=GPU),
+    E("machine-computes-it", {"bf16": "full"}, "bf16", "no bfloat16", {}, machine=OLD_GPU, quiet_machine=GPU),
     E("machine-computes-it", {"fp16": True}, "fp16", "no GPU here", {}, quiet_machine=GPU),
     W("machine-computes-it", {"fp16": True}, "fp16", "no GPU here", {}, purpose="merge", quiet_machine=GPU),
     E("machine-computes-it", {"bf16": True}, "bf16", "no bfloat16", {"bf16": "auto"}, machine=OLD_GPU),

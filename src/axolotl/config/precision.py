@@ -15,9 +15,8 @@ class PrecisionSection(Section):
     bf16: bool | Literal["auto", "full"] = Field(
         default=False,
         description="Compute in bfloat16 while the weights stay in float32 (autocast); `auto` turns "
-        "it on where there is a GPU that has it; `full` computes only evaluations in it, with weights "
-        "converted for the time.",
-        json_schema_extra={"pending": ["full"]},
+        "it on where there is a GPU that has it; `full` computes only evaluations in it, with copies "
+        "of the weights, and leaves the training as it is.",
     )
     fp16: bool = Field(
         default=False,

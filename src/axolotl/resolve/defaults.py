@@ -72,7 +72,7 @@ def _bf16(config: Config, machine: Machine) -> Implied | None:
 
 def _fp16(config: Config, machine: Machine) -> Implied | None:
     bf16 = config.precision.bf16
-    if config.precision.fp16 and (machine.bf16 if bf16 == "auto" else bf16):
+    if config.precision.fp16 and (machine.bf16 if bf16 == "auto" else bf16 is True):
         return False, "bf16"
     return None
 

@@ -12,6 +12,7 @@ from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.config.saving import SavingSection
 from axolotl.config.training import TrainingSection
+from axolotl.training.precision import formats
 
 _CHECKPOINTING = (
     "activation_checkpointing"
@@ -82,6 +83,7 @@ def training_arguments(
         f"{_CHECKPOINTING}_kwargs": training.gradient_checkpointing_kwargs
         or {"use_reentrant": False},
     }
+    autocast = formats(precision, gpu=on_gpu).autocast
     if on_gpu and precision.tf32:
         extra["tf32"] = True
     return TrainingArguments(
@@ -97,8 +99,8 @@ def training_arguments(
         adam_beta2=optimizer.adam_beta2,
         adam_epsilon=optimizer.adam_epsilon,
         max_grad_norm=optimizer.max_grad_norm,
-        bf16=bool(precision.bf16),
-        fp16=bool(precision.fp16) and on_gpu,
+        bf16=autocast == torch.bfloat16,
+        fp16=autocast == torch.float16,
         use_cpu=not on_gpu,
         save_strategy=save.strategy,
         save_steps=save.steps or 500,

@@ -20,6 +20,7 @@ from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
 from axolotl.training.optimizer import OptimizerMaker
 from axolotl.training.places import RowPlaces
+from axolotl.training.precision import formats
 from axolotl.training.relora.build import build_relora
 from axolotl.training.relora.rate import with_restarts
 from axolotl.training.schedule import learning_rate
@@ -127,6 +128,7 @@ def build_trainer(
         best=best,
         parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
     )
+    trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation
     if alpha := resolved.training.noisy_embedding_alpha:
         trainer.noise = EmbeddingNoise(model, alpha)
     if rate.follow:

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 
 from axolotl.config.model import ModelSection
-from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
@@ -26,6 +25,7 @@ from axolotl.training.data import eval_rows, held_out_loader
 from axolotl.training.eval_extras import read_bench
 from axolotl.training.evaluation import EvalResult, evaluate_loss
 from axolotl.training.loss import RowLoss
+from axolotl.training.precision import formats, weights_in
 
 
 def run_evaluation(
@@ -75,22 +75,18 @@ def run_evaluation(
         note(f"{attention.name} attention: {attention.leak}, so each row holds one sample")
     if adapter is not None:
         loaded = attach_saved(loaded, adapter, trainable=False)
+    gpu = torch.cuda.is_available()
+    computed = formats(resolved.precision, gpu=gpu)
     accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision=_autocast(resolved.precision)
+        cpu=not gpu, mixed_precision="no" if computed.evaluation else computed.mixed
     )
     loaded = loaded.to(accelerator.device)
     row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
     loader = held_out_loader(held_out, rows)
-    with use_route(choose_route(layer_shapes(loaded), device=accelerator.device)):
+    route = choose_route(layer_shapes(loaded), device=accelerator.device)
+    with use_route(route), weights_in(loaded, computed.evaluation):
         found = evaluate_loss(loaded, loader, row_loss, device=accelerator.device)
         if not questions:
             return found
         answered = Bench(questions, rows)(loaded, row_loss, device=accelerator.device)
         return replace(found, bench=answered)
-
-
-def _autocast(precision: PrecisionSection) -> str:
-    """The number format of a forward pass, as in training."""
-    if precision.bf16 is True:
-        return "bf16"
-    return "fp16" if precision.fp16 and torch.cuda.is_available() else "no"

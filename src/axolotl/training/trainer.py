@@ -11,8 +11,8 @@ What is replaced, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -41,6 +41,7 @@ from axolotl.training.loss import RowLoss, label_count
 from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
 from axolotl.training.optimizers import set_rate
 from axolotl.training.places import RowPlaces
+from axolotl.training.precision import weights_in
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ class PackedTrainer(Trainer):
         """Questions to be answered at each evaluation."""
         self.noise: EmbeddingNoise | None = None
         """What goes on the embeddings while training."""
+        self.evaluates_in: torch.dtype | None = None
+        """What the weights are converted to for an evaluation; None leaves them as they are."""
         self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
         # The loss below is normalized by the labels of the whole accumulated batch.
         self.model_accepts_loss_kwargs = True
@@ -251,27 +254,41 @@ class PackedTrainer(Trainer):
         """Mean loss per trained token over the held-out rows of all ranks, and of each set of them."""
         assert self.loaders.eval is not None, "evaluation without held-out rows"
         self.at_average()
-        result = evaluate_loss(
-            self.model_wrapped,
-            self.loaders.eval,
-            self.row_loss,
-            device=self.args.device,
-            sum_over_ranks=self._sum_over_ranks,
-        )
-        if self.bench is not None:
-            answered = self.bench(
+        with self._formats_of_evaluation():
+            result = evaluate_loss(
                 self.model_wrapped,
+                self.loaders.eval,
                 self.row_loss,
                 device=self.args.device,
                 sum_over_ranks=self._sum_over_ranks,
             )
-            result = replace(result, bench=answered)
+            if self.bench is not None:
+                answered = self.bench(
+                    self.model_wrapped,
+                    self.row_loss,
+                    device=self.args.device,
+                    sum_over_ranks=self._sum_over_ranks,
+                )
+                result = replace(result, bench=answered)
         metrics = result.metrics(metric_key_prefix)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    @contextmanager
+    def _formats_of_evaluation(self) -> Iterator[None]:
+        """The number formats of an evaluation, where they are not those of the training."""
+        model: Any = self.model
+        autocast = self.row_loss.autocast
+        if self.evaluates_in is not None:
+            self.row_loss.autocast = nullcontext
+        try:
+            with weights_in(model, self.evaluates_in):
+                yield
+        finally:
+            self.row_loss.autocast = autocast
 
     @property
     def sets(self) -> EvalSets | None:

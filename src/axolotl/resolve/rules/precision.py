@@ -28,6 +28,23 @@ def one_half_precision(case: Case) -> Iterator[Found]:
         )
 
 
+def scaled_gradients(case: Case) -> Iterator[Found]:
+    """Loss scaling needs gradients in float32, so the weights that are trained must be in it."""
+    config, precision = case.config, case.config.precision
+    wins = case.machine.bf16 if precision.bf16 == "auto" else precision.bf16 is True
+    if not precision.fp16 or wins:
+        return
+    held = next((key for key in ("float16", "bfloat16") if getattr(precision, key)), None)
+    # An adapter is held in float32 whatever its base is held in; modules saved whole are not.
+    if held and (config.adapter.adapter is None or config.adapter.lora_modules_to_save):
+        yield Found(
+            "error",
+            "fp16",
+            f"fp16 scales gradients, which those of weights held in {held} cannot be",
+            f"write `{held}: false`, or `fp16: false`",
+        )
+
+
 def machine_computes_it(case: Case) -> Iterator[Found]:
     """The machine has the number format; one that only prepares or merges need not."""
     precision, machine = case.config.precision, case.machine
@@ -86,6 +103,7 @@ def idle_tf32(case: Case) -> Iterator[Found]:
 
 TABLE: Table = [
     (one_half_precision, "bf16 fp16 bfloat16 float16"),
+    (scaled_gradients, "fp16 float16 bfloat16 adapter lora_modules_to_save"),
     (machine_computes_it, "bf16 bfloat16 fp16"),
     (unused_bfloat16, "bf16"),
     (pure_float16, "float16 adapter"),
