@@ -86,7 +86,9 @@ def read_questions(
             f"'{dataset}' has {what}", where=KEY, hint="name another file, or raise sequence_len"
         )
     if too_long:
-        note(f"{KEY}: {too_long:,} questions are longer than sequence_len and are not asked")
+        note(
+            f"{KEY}: {too_long:,} of {len(written):,} questions are longer than sequence_len and not asked"
+        )
     return questions
 
 
