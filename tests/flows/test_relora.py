@@ -43,7 +43,10 @@ RELORA = {
     "eval_steps": 4,
 }
 NF4 = {"adapter": "qlora", "load_in_4bit": True}
-METHODS = {"whole": {}, "nf4": NF4, "fp4": {"load_in_4bit": True}, "int8": {"load_in_8bit": True}}
+INT8 = {"load_in_8bit": True}
+METHODS = {"whole": {}, "nf4": NF4, "fp4": {"load_in_4bit": True}, "int8": INT8}
+ERROR = {False: 0.3, True: 0.03}
+"""What is lost when a weight is rounded anew, of the size of the logits: in 4 bits, and in 8."""
 IDS = torch.arange(1, 60)[None]
 
 each_base = pytest.mark.parametrize("base", METHODS.values(), ids=METHODS.keys())
@@ -100,12 +103,15 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_a_restart_moves_the_adapter_into_the_base(
     tiny_options: Options, seen: list[dict[str, Any]], base: dict[str, Any]
 ) -> None:
-    api.train(tiny_options(**RELORA | base))
+    api.train(tiny_options(**RELORA | base | {"learning_rate": 3e-3}))
     assert [restart["step"] for restart in seen] == [3, 6]
     for restart in seen:
         before, after = restart["before"], restart["after"]
-        difference = (after["logits"] - before["logits"]).abs().max()
-        assert difference < (0.3 if base else 1e-5)
+        moved = after["logits"] - before["logits"]
+        if base:  # both stand on a quantised weight, each with an error of its own
+            assert moved.norm() < ERROR[base is INT8] * before["logits"].norm()
+        else:
+            assert moved.abs().max() < 1e-5
         assert any(b.any() for b in before["B"])
         assert not any(b.any() for b in after["B"])
         assert all(not torch.equal(*pair) for pair in zip(before["A"], after["A"], strict=True))
