@@ -16,6 +16,7 @@ from axolotl.config.adapter import AdapterSection
 from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new
 from axolotl.models.isolation import why_not_isolated
+from axolotl.training.loss import RowLoss
 from tests.conftest import build_llama
 
 IDS = torch.arange(3, 23)[None]
@@ -308,6 +309,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str, str, str]] = {
         "has 2 layers",
         "layers: 2",
     ),
+    "dora of a row of zeros": (
+        build_llama,  # its embeddings of the pad token are zero, and the head is tied to them
+        {"peft_use_dora": True, "lora_target_modules": ["lm_head"]},
+        "peft_use_dora",
+        "divides by the length",
+        "out of lora_target_modules",
+    ),
     "dora on what is no linear layer": (
         build_llama,
         {"peft_use_dora": True, "lora_target_modules": ["input_layernorm"]},
@@ -326,3 +334,38 @@ def test_what_the_model_does_not_have_is_refused(case: str) -> None:
     assert caught.value.where == where
     assert caught.value.hint is not None
     assert re.search(hint, caught.value.hint), caught.value.hint
+
+
+TRAINED_IN_THE_HEAD: dict[str, dict[str, Any]] = {
+    "tokens": {"peft_trainable_token_indices": [5, 9]},
+    "lora": {"lora_target_modules": ["lm_head"]},
+    "dora": {"lora_target_modules": ["q_proj", "down_proj"], "peft_use_dora": True},
+    "as a whole": {"lora_modules_to_save": ["lm_head"]},
+    "prompts": {"adapter": "llama-adapter"},
+}
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "apart"])
+@pytest.mark.parametrize("kind", TRAINED_IN_THE_HEAD)
+def test_the_loss_in_the_head_gives_the_gradients_of_plain_logits(kind: str, tied: bool) -> None:
+    options = TRAINED_IN_THE_HEAD[kind]
+    model = new(build_llama(tie_word_embeddings=tied), **options)
+    labels = IDS.clone()
+    labels[0, :7] = -100
+    row = {"input_ids": IDS, "labels": labels, "position_ids": torch.arange(IDS.shape[1])[None]}
+
+    def gradients(loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        loss.backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    fused = RowLoss(model)
+    assert fused.why_not_fused is None
+    got = gradients(fused(model, row))
+    plain = model(input_ids=IDS).logits[0, :-1]
+    want = gradients(
+        torch.nn.functional.cross_entropy(plain, labels[0, 1:], reduction="sum", ignore_index=-100)
+    )
+    assert got.keys() == want.keys()
+    assert all(torch.allclose(got[n], want[n], rtol=1e-3, atol=1e-5) for n in got)
+    assert any(float(gradient.abs().max()) > 0 for gradient in got.values())

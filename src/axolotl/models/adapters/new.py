@@ -52,6 +52,7 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
         raise _why_not(model, adapter, error) from error
     _check_patterns(adapted, adapter)
+    _check_lengths(adapted)
     fit_layer_types(adapted)
     begin(adapted, adapter)
     return adapted
@@ -147,6 +148,22 @@ def _check_patterns(adapted: PeftModel, adapter: AdapterSection) -> None:
                     where=key,
                     hint=f"{near(pattern, ends)}the adapted layers are {', '.join(ends)}",
                 )
+
+
+def _check_lengths(adapted: PeftModel) -> None:
+    """Refuse DoRA where it would divide by zero: on a weight with a row of zeros, such as a pad's.
+
+    Raises:
+        ModelError: names the layer.
+    """
+    for name, parameter in adapted.named_parameters():
+        if ".lora_magnitude_vector." in name and not parameter.detach().all():
+            layer = name.partition(".lora_magnitude_vector.")[0].removeprefix("base_model.model.")
+            raise ModelError(
+                f"DoRA divides by the length of each part of a weight, and one of '{layer}' is zero",
+                where="peft_use_dora",
+                hint=f"leave {layer.rpartition('.')[2]} out of lora_target_modules",
+            )
 
 
 def fit_layer_types(adapted: PeftModel) -> None:
