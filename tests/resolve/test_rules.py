@@ -144,6 +144,10 @@ ROWS = [
     E("relora-alone", {**LORA, "relora_steps": 5, "fsdp": ["full_shard"]}, "fsdp", "not with relora_steps", {"fsdp": None}),
     E("relora-alone", {**LORA, "relora_steps": 5, "deepspeed": "d.json"}, "deepspeed", "not with relora_steps", {"deepspeed": None}),
     E("relora-alone", {**LORA, "relora_steps": 5, "lr_scheduler": "one_cycle"}, "lr_scheduler", "restarts the learning rate", {"lr_scheduler": "cosine"}),
+    E("relora-alone", {**LORA, "relora_steps": 5, "gptq": True}, "gptq", "before they were quantised", {"relora_steps": None}),
+    E("relora-moments", {**LORA, "relora_steps": 5, "relora_prune_ratio": 0.9, "optimizer": "adafactor"}, "relora_prune_ratio", "not with `optimizer: adafactor`", {"optimizer": "adamw_torch"}),
+    W("relora-cycle", {**LORA, "relora_steps": 5, "relora_warmup_steps": 6}, "relora_warmup_steps", "never comes back", {"relora_warmup_steps": 5}),
+    E("relora-cycle", {**LORA, "relora_steps": 5, "relora_anneal_steps": 6}, "relora_anneal_steps", "more than relora_steps", {"relora_anneal_steps": 5}),
     # data
     E("something-to-train-on", {"datasets": None}, "datasets", "datasets is missing", SMALL),
     E("something-to-train-on", {"datasets": []}, "datasets", "datasets is missing", SMALL),
@@ -285,17 +289,34 @@ ROWS = [
     E("best-checkpoint", {**HELD, "load_best_model_at_end": True, "save_strategy": "epoch", "evaluation_strategy": "no"}, "load_best_model_at_end", "no evaluations", {"evaluation_strategy": "epoch"}),
     E("metric-of-the-best", {**HELD, "load_best_model_at_end": True, "metric_for_best_model": "rouge"}, "metric_for_best_model", "not measured", {"metric_for_best_model": "loss"}),
     E("metric-of-the-best", {**HELD, "load_best_model_at_end": True, "greater_is_better": True}, "greater_is_better", "lower one is better", {"greater_is_better": False}),
+    # trackers and the hub
+    *(
+        E("trackers-are-there", {key: value}, key, f"needs the package {package}, which is not", {}, machine=BARE, quiet_machine=CPU)
+        for key, value, package in [("wandb_project", "w", "wandb"), ("use_tensorboard", True, "tensorboard"), ("use_mlflow", True, "mlflow")]
+    ),
+    E("trackers-are-there", {"wandb_project": "w"}, "wandb_project", "wandb", {"wandb_mode": "disabled"}, machine=BARE),
+    W("trackers-are-there", {"use_mlflow": True}, "use_mlflow", "needs the package", {}, machine=BARE, quiet_machine=CPU, purpose="prepare"),
+    N("wandb-is-off", {"wandb_project": "w", "wandb_mode": "disabled"}, "wandb_mode", "nothing is logged", {"wandb_mode": "offline"}),
+    E("wandb-ids", {"wandb_project": "w", "wandb_run_id": "a/b"}, "wandb_run_id", "'a/b' holds a '/'", {"wandb_run_id": "a-b"}),
+    W("models-to-log", {"wandb_project": "w", "wandb_log_model": "checkpoint", "save_strategy": "no"}, "wandb_log_model", "only the result", {"wandb_log_model": "end"}),
+    W("models-to-log", {"hub_model_id": "me/m", "save_strategy": "no"}, "hub_model_id", "only the result is sent", {"hub_strategy": "end"}),
+    W("models-to-log", {"hub_model_id": "me/m", "save_strategy": "no"}, "hub_model_id", "no checkpoints are saved", {"save_strategy": "epoch"}),
+    *(
+        E("hub-names", {"hub_model_id": name}, "hub_model_id", "is no name of a repository", {"hub_model_id": "me/m_2.b"})
+        for name in ("a/b/c", "me/a b", "me/", "./out", "me/a--b", "m" * 97)
+    ),
     # not carried out yet
     W("not-yet", {"datasets": [{"path": "d", "type": "stepwise_supervised"}]}, "datasets.0.type", "'stepwise_supervised' is known, but this version", SMALL),
     W("not-yet", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
-    W("not-yet", QLORA, "adapter", "is known, but", {"adapter": "lora", "load_in_4bit": False}),
-    E("not-yet", {"wandb_project": "w"}, "wandb_project", "is known, but this version", {"wandb_project": None}, purpose="train"),
+    E("not-yet", {"landmark_attention": True}, "landmark_attention", "is known, but this version", {"landmark_attention": False}, purpose="train"),
     # no effect
     W("no-effect", {"lora_r": 8, "lora_alpha": 4}, "lora_r", "lora_r, lora_alpha have no effect: without an adapter", LORA),
     W("no-effect", {**LORA, "lora_target_linear": None, "lora_model_dir": "a", "lora_r": 8}, "lora_r", "brings its own settings", {"lora_r": None}),
     W("no-effect", {"peft_adapter": {"len": 3}}, "peft_adapter", "another adapter", {"peft_adapter": None}),
     W("no-effect", {"relora_warmup_steps": 3}, "relora_warmup_steps", "ReLoRA is off", {**LORA, "relora_steps": 5}),
     W("no-effect", {"relora_cpu_offload": True}, "relora_cpu_offload", "ReLoRA is off", {**LORA, "relora_steps": 5}),
+    W("no-effect", {"relora_anneal_steps": 3}, "relora_anneal_steps", "ReLoRA is off", {**LORA, "relora_steps": 5}),
+    W("no-effect", {"relora_prune_ratio": 0.9}, "relora_prune_ratio", "ReLoRA is off", {**LORA, "relora_steps": 5}),
     W("no-effect", {"gptq_groupsize": 128}, "gptq_groupsize", "gptq is off", {**LORA, "gptq": True}),
     W("no-effect", {"gptq_model_v1": True}, "gptq_model_v1", "gptq is off", {**LORA, "gptq": True}),
     *(
@@ -320,7 +341,7 @@ ROWS = [
     W("no-effect", {"optimizer": "sgd", "adam_beta2": 0.9}, "adam_beta2", "has no such number", {"optimizer": "adamw_torch"}),
     W("no-effect", {"optimizer": "lion_32bit", "adam_epsilon": 1e-7}, "adam_epsilon", "has no such number", {"optimizer": "adamw_bnb_8bit"}),
     W("no-effect", {"adam_beta3": 0.99}, "adam_beta3", "has no such number", {"optimizer": "ademamix"}),
-    W("no-effect", {"adam_epsilon2": 1e-4}, "adam_epsilon2", "has no such number", {"optimizer": "adafactor"}),
+    W("no-effect", {"adam_epsilon2": 1e-4}, "adam_epsilon2", "only adafactor has it", {"optimizer": "adafactor", "optim_args": "scale_parameter=true"}),
     W("no-effect", {"optim_target_modules": "all_linear"}, "optim_target_modules", "projects no gradients", {"optimizer": "galore_adamw"}),
     W("no-effect", {"loraplus_lr_ratio": 16}, "loraplus_lr_ratio", "no B matrices", LORA),
     W("no-effect", {**LORA, "loraplus_lr_embedding": 1e-5}, "loraplus_lr_embedding", "LoRA+ is off", {"loraplus_lr_ratio": 16}),
@@ -343,7 +364,11 @@ ROWS = [
     W("no-effect", {"hub_strategy": "end"}, "hub_strategy", "nothing is sent", {"hub_model_id": "me/m"}),
     *(
         W("no-effect", {key: value}, key, "no wandb_project", {"wandb_project": "p"})
-        for key, value in {"wandb_entity": "e", "wandb_run_id": "r", "wandb_watch": "all", "wandb_log_model": "end"}.items()
+        for key, value in {"wandb_mode": "offline", "wandb_entity": "e", "wandb_run_id": "r", "wandb_name": "n", "wandb_watch": "all", "wandb_log_model": "end"}.items()
+    ),
+    *(
+        W("no-effect", {key: value}, key, "nothing is logged to MLflow", {"use_mlflow": True})
+        for key, value in {"mlflow_tracking_uri": "file:m", "mlflow_experiment_name": "e", "mlflow_run_name": "r", "hf_mlflow_log_artifacts": True}.items()
     ),
     W("no-effect", {"eval_table_max_new_tokens": 9}, "eval_table_max_new_tokens", "no table", {**HELD, "eval_table_size": 3}),
     W("no-effect", {"eval_table_size": 3}, "eval_table_size", "no rows are held out", HELD),

@@ -98,7 +98,9 @@ class OptimizerSection(Section):
         default=None,
         gt=0,
         description="Adafactor: the least size of weights that steps are scaled by; 1e-3 by default.",
-        json_schema_extra={"needs": "an `adafactor` optimizer"},
+        json_schema_extra={
+            "needs": "`optimizer: adafactor` with `optim_args: {scale_parameter: true}`"
+        },
     )
     optim_args: str | dict[str, Any] | None = Field(
         default=None,

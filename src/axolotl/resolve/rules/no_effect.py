@@ -9,6 +9,7 @@ from axolotl.errors import UnknownName
 from axolotl.optimizers import Facts, facts_of
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
+from axolotl.resolve.rules.tracking import IDLE
 
 _LORA = [
     key
@@ -18,8 +19,7 @@ _LORA = [
 _LORA_OF_A_NEW_ADAPTER = [k for k in _LORA if k not in ("lora_model_dir", "lora_out_dir")]
 _KIND = ["is_llama_derived_model", "is_falcon_derived_model", "is_mistral_derived_model"]
 _COUNTED = ["sample_packing_eff_est", "total_num_tokens"]
-_WANDB = ["wandb_entity", "wandb_run_id", "wandb_watch", "wandb_log_model"]
-_ADAM = ["adam_beta1", "adam_beta2", "adam_beta3", "adam_epsilon", "adam_epsilon2"]
+_ADAM = ["adam_beta1", "adam_beta2", "adam_beta3", "adam_epsilon"]
 _SHOW = "hold rows out: `val_set_size: 0.05`"
 
 _Idle = tuple[Sequence[str], Callable[[Case], bool], str, str]
@@ -91,7 +91,7 @@ _IDLE: Sequence[_Idle] = [
         "",
     ),
     (
-        ["relora_warmup_steps", "relora_cpu_offload"],
+        ["relora_warmup_steps", "relora_anneal_steps", "relora_prune_ratio", "relora_cpu_offload"],
         lambda case: not case.config.relora.relora_steps,
         "ReLoRA is off",
         "add `relora_steps: 150`",
@@ -133,6 +133,12 @@ _IDLE: Sequence[_Idle] = [
         "add `shuffle_merged_datasets: false`",
     ),
     *(([key], _untaken(key), "the optimizer has no such number", "") for key in _ADAM),
+    (
+        ["adam_epsilon2"],
+        lambda case: "scale_parameter" not in str(case.config.optimizer.optim_args),
+        "only adafactor has it, where it scales its steps by the size of the weights",
+        "add `optimizer: adafactor` and `optim_args: {scale_parameter: true}`",
+    ),
     (
         ["optim_target_modules"],
         lambda case: not _optimizer(case).projects,
@@ -236,18 +242,7 @@ _IDLE: Sequence[_Idle] = [
         "the last state is saved, not the best one",
         "add `load_best_model_at_end: true`",
     ),
-    (
-        ["hub_strategy"],
-        lambda case: not case.config.hub.hub_model_id,
-        "nothing is sent to the hub",
-        "add hub_model_id",
-    ),
-    (
-        _WANDB,
-        lambda case: not case.config.tracking.wandb_project,
-        "no wandb_project is named",
-        "add wandb_project",
-    ),
+    *IDLE,
     (
         ["eval_table_max_new_tokens"],
         lambda case: not case.config.tracking.eval_table_size,
