@@ -55,14 +55,10 @@ SAID_OF_THE_OLD = {
 SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["pure-float16"]}
 """What no change of the file could mend without changing what it means."""
 NOT_YET = {
-    ("adapter", "qlora"),
     ("gptq", True),
-    ("load_in_4bit", True),
-    ("load_in_8bit", True),
     ("optimizer", BNB),
     ("optimizer", PAGED),
     ("optimizer", PAGED_8BIT),
-    ("relora_steps", 150),
 }
 """What this version does not carry out. It loses a line with everything that it learns, never gains one."""
 TF32 = (

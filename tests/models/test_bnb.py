@@ -88,9 +88,7 @@ def test_an_evaluation_changes_neither_weights_nor_gradients(
     after = gradients(model)
     assert len(before) == len(after) > 0
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert all(
-        torch.equal(a, b) for a, b in zip(weights, weights_in_full(model), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(weights, weights_in_full(model), strict=True))
     assert torch.equal(evaluate(model), first)
 
 

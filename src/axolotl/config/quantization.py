@@ -6,30 +6,21 @@ from pydantic import Field
 
 from axolotl.config.section import Section
 
-_WHOLE = "remove it; the base model is held unquantised"
-
 
 class QuantizationSection(Section):
     """Base models held in fewer bits than they are computed with."""
 
     load_in_8bit: bool = Field(
         default=False,
-        description="Hold the frozen base model in 8 bits (LLM.int8).",
-        json_schema_extra={
-            "needs": "`adapter: lora`, bitsandbytes",
-            "pending": True,
-            "instead": _WHOLE,
-        },
+        description="Hold the frozen base model in 8 bits (LLM.int8) while an adapter is trained. "
+        "Merging loads it whole.",
+        json_schema_extra={"needs": "`adapter: lora`, bitsandbytes"},
     )
     load_in_4bit: bool = Field(
         default=False,
-        description="Hold the frozen base model in 4 bits: NF4 with double quantisation for "
-        "`adapter: qlora`.",
-        json_schema_extra={
-            "needs": "`adapter: qlora` or `lora`, bitsandbytes",
-            "pending": True,
-            "instead": _WHOLE,
-        },
+        description="Hold the frozen base model in 4 bits while an adapter is trained: NF4 with double "
+        "quantisation for `adapter: qlora`, FP4 without it for `lora`. Merging loads it whole.",
+        json_schema_extra={"needs": "`adapter: qlora` or `lora`, bitsandbytes"},
     )
     gptq: bool = Field(
         default=False,

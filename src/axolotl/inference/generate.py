@@ -24,7 +24,7 @@ from axolotl.inference.options import GenerationOptions
 from axolotl.inference.prompt import choose_format
 from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import weight_dtype
-from axolotl.models.quantized import gptq_base
+from axolotl.models.quantized import gptq_base, quantized_base
 from axolotl.training.generation import end_tokens
 
 if TYPE_CHECKING:
@@ -218,7 +218,9 @@ def open_generator(
     model = found.open(
         dtype=weight_dtype(resolved.precision),
         tokenizer=tokenizer,
-        quantized=gptq_base(resolved, found.model),
+        quantized=quantized_base(resolved)
+        if base or found.adapter
+        else gptq_base(resolved, found.model),
     )
     if torch.cuda.is_available():
         model = model.to("cuda")
