@@ -56,9 +56,6 @@ SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["
 """What no change of the file could mend without changing what it means."""
 NOT_YET = {
     ("gptq", True),
-    ("optimizer", BNB),
-    ("optimizer", PAGED),
-    ("optimizer", PAGED_8BIT),
 }
 """What this version does not carry out. It loses a line with everything that it learns, never gains one."""
 TF32 = (
