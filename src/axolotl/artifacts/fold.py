@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
 from axolotl.core.console import note
 from axolotl.errors import ModelError
+
+
+def check_kind(folder: Path) -> None:
+    """Refuse an adapter that changes the inputs of a model and not its weights, before anything is loaded.
+
+    Args:
+        folder: Folder of the adapter.
+
+    Raises:
+        ModelError: it cannot be merged.
+    """
+    kind = PeftConfig.from_pretrained(str(folder)).peft_type
+    tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(kind)  # pyright: ignore[reportArgumentType]
+    if not hasattr(tuner, "merge_and_unload"):
+        raise ModelError(
+            f"an adapter of the kind {getattr(kind, 'value', kind)} cannot be merged",
+            hint="it changes the model's inputs, not its weights; use it beside the base model",
+        )
 
 
 def fold(adapted: Any) -> Any:
@@ -22,14 +43,8 @@ def fold(adapted: Any) -> Any:
         The model without adapter, in evaluation mode.
 
     Raises:
-        ModelError: such an adapter is no sum of weights, or it holds numbers that are none.
+        ModelError: it holds numbers that are none.
     """
-    if not hasattr(adapted.base_model, "merge_and_unload"):
-        kind = adapted.peft_config[adapted.active_adapter].peft_type.value
-        raise ModelError(
-            f"an adapter of the kind {kind} cannot be merged",
-            hint="it changes the model's inputs, not its weights; use it beside the base model",
-        )
     _unshare(adapted)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

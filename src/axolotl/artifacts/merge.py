@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from axolotl.artifacts.fold import fold
+from axolotl.artifacts.fold import check_kind, fold
 from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
 from axolotl.artifacts.merge_target import check_target, room_for
 from axolotl.artifacts.run_folder import versions
@@ -159,6 +159,7 @@ def merge(
             f"there is nothing to merge: '{found.name}' was trained in full",
             hint="it is a whole model already; use that folder as it is",
         )
+    check_kind(found.adapter)
     adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)
     check_target(out, never=[found.adapter, Path(found.model.base_model)])
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
