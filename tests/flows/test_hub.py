@@ -64,7 +64,7 @@ def inside(hub: FakeHub, folder: str = "") -> set[str]:
 def test_hub_strategy_says_what_is_sent(
     strategy: str, folders: set[str], tiny_options: Options, hub: FakeHub, client: HubClient
 ) -> None:
-    """`hub_strategy`: the result always; checkpoints as models or whole."""
+    """`hub_model_id` gets the result always; `hub_strategy`: checkpoints as models or whole."""
     asked = options(tiny_options, hub_strategy=strategy)
     answer = client.ask("train", **asked)
     assert answer == {"steps": 4, "interrupted": False}, client.said()

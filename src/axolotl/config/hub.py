@@ -19,7 +19,9 @@ class HubSection(Section):
     )
     hub_strategy: Literal["end", "every_save", "checkpoint", "all_checkpoints"] = Field(
         default="every_save",
-        description="What is sent to the hub, and when.",
+        description="What is sent besides the result at the `end`: the model of each new checkpoint "
+        "(`every_save`), also the newest checkpoint as `last-checkpoint` to resume from "
+        "(`checkpoint`), or every one under its own name (`all_checkpoints`).",
         json_schema_extra={"needs": "`hub_model_id`"},
     )
     push_dataset_to_hub: str | None = Field(

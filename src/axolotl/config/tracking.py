@@ -22,7 +22,10 @@ class TrackingSection(Section):
     )
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
         default=None,
-        description="`offline` logs into a local folder, `disabled` logs nothing whatever else is set.",
+        description="`offline` logs into `output_dir/wandb`, for `wandb sync` to send it later; "
+        "`disabled` logs nothing whatever else is set; by default WANDB_MODE of the environment, or "
+        "`online`.",
+        json_schema_extra={"needs": _PROJECT},
     )
     wandb_entity: str | None = Field(
         default=None,
@@ -31,7 +34,8 @@ class TrackingSection(Section):
     )
     wandb_run_id: str | None = Field(
         default=None,
-        description="Id and name of the run; the same id continues the same run.",
+        description="Id and name of the run; the same id continues the same run. By default a new "
+        "one, which a resume of the run continues.",
         json_schema_extra={"needs": _PROJECT},
     )
     wandb_name: str | None = Field(
@@ -41,12 +45,14 @@ class TrackingSection(Section):
     )
     wandb_watch: Literal["gradients", "parameters", "all", "false"] | bool | None = Field(
         default=None,
-        description="Log histograms of gradients, parameters or both.",
+        description="Log histograms of what is trained: its gradients (also `true`), its "
+        "`parameters`, or `all`, with every log line.",
         json_schema_extra={"needs": _PROJECT},
     )
     wandb_log_model: Literal["checkpoint", "end", "false"] | bool | None = Field(
         default=None,
-        description="Upload the model as an artifact, at the `end` or at every `checkpoint`.",
+        description="Log the model as an artifact `model-ID`: the result at the `end` (also `true`), "
+        "or every `checkpoint` and the result.",
         json_schema_extra={"needs": _PROJECT},
     )
     eval_table_size: int = Field(
@@ -64,7 +70,7 @@ class TrackingSection(Section):
     )
     use_tensorboard: bool = Field(
         default=False,
-        description="Write TensorBoard files into `output_dir/runs`.",
+        description="Write TensorBoard files into `output_dir/runs`, a folder for each run.",
         json_schema_extra={"needs": "the package tensorboard"},
     )
     use_mlflow: bool = Field(
@@ -74,17 +80,20 @@ class TrackingSection(Section):
     )
     mlflow_tracking_uri: str | None = Field(
         default=None,
-        description="Server or folder of MLflow; by default MLflow's own choice.",
+        description="Server, database or folder (`file:./mlruns`) of MLflow; by default "
+        "MLFLOW_TRACKING_URI of the environment, or MLflow's own choice, `mlflow.db` where the "
+        "training is started.",
         json_schema_extra={"needs": "`use_mlflow: true`"},
     )
     mlflow_experiment_name: str | None = Field(
         default=None,
-        description="Experiment that the run belongs to.",
+        description="Experiment that the run belongs to; by default MLFLOW_EXPERIMENT_NAME of the "
+        "environment, or `Default`.",
         json_schema_extra={"needs": "`use_mlflow: true`"},
     )
     mlflow_run_name: str | None = Field(
         default=None,
-        description="Name of the run.",
+        description="Name of the run; by default one that MLflow makes up.",
         json_schema_extra={"needs": "`use_mlflow: true`"},
     )
     hf_mlflow_log_artifacts: bool = Field(

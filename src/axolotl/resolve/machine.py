@@ -18,6 +18,7 @@ _BF16_FROM = (8, 0)
 OPTIONAL_PACKAGES: Sequence[str] = (
     "bitsandbytes",
     *("apollo_torch", "galore_torch", "grokadamw", "optimi", "schedulefree", "torchao"),
+    *("mlflow", "tensorboard", "wandb"),
 )
 """What only some options need, by the names to import; rules refuse such an option without it."""
 

@@ -27,6 +27,7 @@ from axolotl.resolve.rules import (
     schedule,
     selection,
     streaming,
+    tracking,
     variants,
 )
 
@@ -47,6 +48,7 @@ _FILES = (
     optimizer,
     schedule,
     evaluation,
+    tracking,
     not_yet,
     no_effect,
 )

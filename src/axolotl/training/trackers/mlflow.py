@@ -31,6 +31,7 @@ _VARIABLES = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone must not hold up a training
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _LONGEST = 500
 """Longest text of a parameter, by MLflow's oldest limit; the files of the configuration have all."""
 _AT_ONCE = 100
@@ -74,8 +75,10 @@ class MLflow:
                 hint="start it, or name a folder, such as `mlflow_tracking_uri: file:./mlruns`",
             )
         with _quiet():
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient, get_tracking_uri
 
+            if urlsplit(uri or get_tracking_uri()).scheme.partition("+")[0] in _DATABASES:
+                need("sqlalchemy", extra="mlflow", why="MLflow's database")
             self._client = MlflowClient(tracking_uri=uri)
             name = self.options.mlflow_experiment_name or os.environ.get(
                 "MLFLOW_EXPERIMENT_NAME", "Default"
