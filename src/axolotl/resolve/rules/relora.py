@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from axolotl.resolve.case import Case, Found, Table
 
+_WITH_PLAIN_MOMENTS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")
+
 
 def relora_on_lora(case: Case) -> Iterator[Found]:
     """ReLoRA merges a LoRA again and again, so there must be one."""
@@ -25,6 +27,14 @@ def relora_alone(case: Case) -> Iterator[Found]:
         return
     for key in case.asked("fsdp", "deepspeed"):
         yield Found("error", key, f"{key}: not with relora_steps", f"remove {key} or relora_steps")
+    if case.asked("gptq"):
+        yield Found(
+            "error",
+            "gptq",
+            "gptq: not with relora_steps: each merge needs the weights before they were quantised, "
+            "which a GPTQ checkpoint does not have",
+            "name the unquantised model in base_model, with `adapter: qlora` and `load_in_4bit: true`",
+        )
     if case.config.schedule.lr_scheduler == "one_cycle":
         yield Found(
             "error",
@@ -34,7 +44,44 @@ def relora_alone(case: Case) -> Iterator[Found]:
         )
 
 
+def relora_moments(case: Case) -> Iterator[Found]:
+    """Pruning knows the moments of plain Adam; other states are set to zero whole."""
+    relora, name = case.config.relora, case.config.optimizer.optimizer
+    if relora.relora_steps and relora.relora_prune_ratio and name not in _WITH_PLAIN_MOMENTS:
+        yield Found(
+            "error",
+            "relora_prune_ratio",
+            f"relora_prune_ratio: not with `optimizer: {name}`",
+            "write `optimizer: adamw_torch`, or remove it: the optimizer then forgets all",
+        )
+
+
+def relora_cycle(case: Case) -> Iterator[Found]:
+    """The learning rate has to arrive before it falls again."""
+    relora = case.config.relora
+    every = relora.relora_steps
+    if not every:
+        return
+    if "relora_warmup_steps" in case.config.written and relora.relora_warmup_steps > every:
+        yield Found(
+            "warning",
+            "relora_warmup_steps",
+            f"relora_warmup_steps: {relora.relora_warmup_steps} is more than relora_steps {every}: "
+            "after the first restart the learning rate never comes back to its schedule",
+            f"write `relora_warmup_steps: {max(1, every // 10)}`",
+        )
+    if relora.relora_anneal_steps > every:
+        yield Found(
+            "error",
+            "relora_anneal_steps",
+            f"relora_anneal_steps: {relora.relora_anneal_steps} is more than relora_steps {every}",
+            f"write `relora_anneal_steps: {max(1, every // 10)}`",
+        )
+
+
 TABLE: Table = [
     (relora_on_lora, "relora_steps adapter"),
-    (relora_alone, "relora_steps fsdp deepspeed lr_scheduler"),
+    (relora_alone, "relora_steps fsdp deepspeed gptq lr_scheduler"),
+    (relora_moments, "relora_steps relora_prune_ratio optimizer"),
+    (relora_cycle, "relora_steps relora_warmup_steps relora_anneal_steps"),
 ]
