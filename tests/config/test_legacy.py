@@ -47,6 +47,41 @@ def test_a_renamed_key_of_a_data_set(key: str) -> None:
     assert "say different things" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("given", "steps", "said"),
+    [
+        ({"relora": True, "relora_steps": 5}, 5, {"relora": "info"}),
+        (
+            {"relora": True, "jagged_restart_steps": 5},
+            5,
+            {"jagged_restart_steps": "info", "relora": "info"},
+        ),
+        ({"relora": False}, None, {"relora": "info"}),
+        ({"relora": None, "jagged_restart_steps": None}, None, {}),
+        ({"jagged_restart_steps": 5}, None, {"jagged_restart_steps": "error"}),
+        (
+            {"relora": False, "jagged_restart_steps": 5},
+            None,
+            {"jagged_restart_steps": "error", "relora": "info"},
+        ),
+        ({"relora": True}, None, {"relora": "error"}),
+        ({"relora": False, "relora_steps": 5}, 5, {"relora": "error"}),
+        ({"relora": "often", "relora_steps": 5}, 5, {"relora": "error"}),
+        (
+            {"relora": True, "relora_steps": 5, "jagged_restart_steps": 4},
+            5,
+            {"jagged_restart_steps": "error", "relora": "info"},
+        ),
+    ],
+)
+def test_relora_as_later_releases_write_it(
+    given: dict[str, Any], steps: int | None, said: dict[str, str]
+) -> None:
+    config = load_config({**SMALL, "adapter": "lora", **given})
+    assert config.as_dict()["relora_steps"] == steps
+    assert {note.key: note.level for note in config.notes} == said
+
+
 def test_both_names_are_one_option() -> None:
     options_read, finding = read({"eval_strategy": "epoch", "evaluation_strategy": "epoch"})
     assert options_read["evaluation_strategy"] == "epoch"

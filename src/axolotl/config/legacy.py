@@ -90,6 +90,39 @@ def _rename(tree: Branch, names: Mapping[str, str], place: str = "") -> list[Fin
     return findings
 
 
+def _relora(tree: Branch) -> list[Finding]:
+    """`relora: true` said what the restarts are for; without it, only the learning rate restarts."""
+    node, jagged = _take(tree, "relora"), tree.items.get("jagged_restart_steps")
+    on = node is not None and to_python(node) is True
+    findings: list[Finding] = []
+    if on or (jagged is not None and is_unset(jagged)):
+        findings += _rename(tree, {"jagged_restart_steps": "relora_steps"})
+    elif jagged is not None:
+        del tree.items["jagged_restart_steps"]
+        what = "jagged_restart_steps without `relora: true` restarts the learning rate and nothing else"
+        hint = "add `relora: true`, or choose `lr_scheduler: cosine_with_restarts`"
+        findings.append(
+            Finding("error", "relora", "jagged_restart_steps", jagged.where, what, hint)
+        )
+    if node is None or is_unset(node):
+        return findings
+    level, fix = "info", (Edit("remove", "relora"),)
+    what, hint = "relora: it is on where relora_steps is written", "remove it"
+    if not isinstance(to_python(node), bool):
+        level, what, hint = "error", "relora: expected true or false", "write relora_steps"
+    elif on and not _is_set(tree, "relora_steps"):
+        level, what = (
+            "error",
+            "relora: true does not say after how many steps the adapter is merged",
+        )
+        hint = "write `relora_steps: 150` instead"
+    elif not on and _is_set(tree, "relora_steps"):
+        level, what = "error", "relora: false and relora_steps contradict each other"
+        hint = "remove one of the two"
+    edits = fix if level == "info" else ()
+    return [*findings, Finding(level, "relora", "relora", node.where, what, hint, edits)]
+
+
 def _tokens_as_mapping(tree: Branch) -> list[Finding]:
     """`tokens: {pad_token: …}` was meant as `special_tokens`; read as a list, it adds the keys."""
     tokens = tree.items.get("tokens")
@@ -222,6 +255,7 @@ def _fsdp_names(tree: Branch) -> list[Finding]:
 _REWRITES: Sequence[Callable[[Branch], list[Finding]]] = [
     _removed,
     _without_effect,
+    _relora,
     _renamed,
     _tokens_as_mapping,
     _batch_size,
@@ -238,6 +272,8 @@ def old_names() -> Mapping[str, str]:
         **{key: f"no effect: {why}" for key, (why, _) in NO_EFFECT.items()},
         **{key: f"called {new} here" for key, new in RENAMED.items()},
         **{f"datasets.{key}": f"called {new} here" for key, new in RENAMED_IN_ENTRIES.items()},
+        "relora": "on where relora_steps is written",
+        "jagged_restart_steps": "called relora_steps here, where `relora: true` stands beside it",
         "batch_size": "read as gradient_accumulation_steps times micro_batch_size",
     }
 

@@ -9,8 +9,8 @@ RENAMED: Mapping[str, str] = {
     "type_of_model": "model_type",
     "revision_of_model": "model_revision",
     "neftune_noise_alpha": "noisy_embedding_alpha",
-    "jagged_restart_steps": "relora_steps",
     "jagged_restart_warmup_steps": "relora_warmup_steps",
+    "jagged_restart_anneal_steps": "relora_anneal_steps",
     "dataset_num_proc": "dataset_processes",
     "lora_layers_to_transform": "peft_layers_to_transform",
 }
