@@ -19,6 +19,7 @@ from axolotl import api
 from axolotl.errors import ModelError
 from axolotl.training.callbacks.metrics import read_metrics
 from axolotl.training.run import run_training
+from tests.conftest import build_llama, build_tokenizer
 from tests.flows.conftest import write_rows
 
 IDS = torch.arange(3, 43)[None]
@@ -232,3 +233,46 @@ def test_a_resume_with_another_adapter_is_refused(
     api.train(options)
     with pytest.raises(ModelError, match=f"{next(iter(changes))}: then null, now"):
         api.train(options | changes | {"resume_from_checkpoint": True})
+
+
+@pytest.mark.parametrize(
+    "trained", [[500, 7], {"embed_tokens": [500], "lm_head": [500]}], ids=["list", "mapping"]
+)
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "apart"])
+def test_a_new_token_learns_with_its_rows_alone(
+    trained: Any,
+    tied: bool,
+    tiny_options: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "base"
+    build_llama(vocab=500, tie_word_embeddings=tied).save_pretrained(base)
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([f"<{i}>" for i in range(500 - len(tokenizer))])
+    tokenizer.save_pretrained(base)
+    options = tiny_options(
+        base_model=str(base),
+        adapter="lora",
+        lora_target_linear=True,
+        tokens=["<tool>"],
+        peft_trainable_token_indices=trained,
+        max_steps=2,
+    )
+    if not tied and isinstance(trained, list):
+        with pytest.raises(ModelError, match="embeddings of the new tokens <tool>") as caught:
+            api.train(options)
+        assert "peft_trainable_token_indices: {embed_tokens: [500], lm_head: [500]}" in str(
+            caught.value.hint
+        )
+        return
+    run = train("new token", options, base)
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    plain.resize_token_embeddings(501, mean_resizing=False)
+    got = PeftModel.from_pretrained(plain, str(run.folder)).eval()
+    assert apart(logits(got), logits(run.model)) < 1e-5
+    largest = max(t.numel() for t in load_file(run.folder / "adapter_model.safetensors").values())
+    assert largest < 500 * 64, "no embeddings as a whole"
+    report = api.merge(options, out=tmp_path / "merged")
+    merged = AutoModelForCausalLM.from_pretrained(report.folder)
+    assert apart(logits(merged), logits(run.model)) < 1e-4
+    assert merged.config.tie_word_embeddings == tied

@@ -9,7 +9,7 @@ from typing import Any
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
@@ -85,7 +85,11 @@ def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | Non
         state_dict: All weights of the model, where they are not its own.
     """
     with quiet_peft():
-        adapted.save_pretrained(str(folder), state_dict=state_dict)
+        adapted.save_pretrained(
+            str(folder),
+            state_dict=state_dict,
+            save_embedding_layers=False if _new_rows_are_trained(adapted) else "auto",
+        )
     start = start_of(adapted)
     if start is None:
         return
@@ -93,6 +97,23 @@ def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | Non
         write_converted(start, folder)
     elif start.base is not None:
         name_own_base(folder, start.base)
+
+
+def _new_rows_are_trained(adapted: Any) -> bool:
+    """Whether the embeddings differ from the base model's in rows only that are saved by themselves.
+
+    Otherwise peft writes enlarged embeddings as a whole: an untrained new row is random, and another
+    program would draw another one.
+    """
+    settings = adapted.peft_config["default"]
+    rows = getattr(settings, "trainable_token_indices", None)
+    base = Path(str(settings.base_model_name_or_path or adapted.get_base_model().name_or_path))
+    if not rows or not (base / "config.json").is_file():
+        return False
+    new = set(range(AutoConfig.from_pretrained(base).vocab_size, adapted.config.vocab_size))
+    listed = list(rows.values()) if isinstance(rows, dict) else [rows]
+    both = bool(adapted.config.tie_word_embeddings) or len(listed) > 1
+    return both and all(new <= set(ids) for ids in listed)
 
 
 def take_weights(adapted: nn.Module, folder: Path) -> bool:
