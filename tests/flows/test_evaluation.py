@@ -19,7 +19,7 @@ from axolotl.data.encoder import Encoder
 from axolotl.data.prompts import prompt_ids
 from axolotl.errors import DataError
 from axolotl.formats import bind
-from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.callbacks.metrics import MEASURED, read_metrics
 from axolotl.training.trackers import Trackers
 from tests.flows.conftest import write_rows
 
@@ -79,7 +79,7 @@ def same(a: Path, b: Path) -> bool:
 
 
 def without_speed(file: Path) -> list[dict[str, Any]]:
-    timed = ("seconds", "tokens_per_second")
+    timed = ("seconds", *MEASURED)
     return [{k: v for k, v in line.items() if k not in timed} for line in read_metrics(file)]
 
 

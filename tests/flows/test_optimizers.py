@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from axolotl import api, optimizers
 from axolotl.errors import ModelError
-from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.callbacks.metrics import MEASURED, read_metrics
 
 Options = Callable[..., dict[str, Any]]
 QUICK = {"adamw_anyprecision", "adamw_bnb_8bit", "galore_adamw", "schedule_free_adamw"}
@@ -64,7 +64,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    unequal = ("tokens_per_second", "eval_seconds")
+    unequal = (*MEASURED, "eval_seconds")
     return [
         {key: value for key, value in line.items() if key not in unequal}
         for line in read_metrics(folder / "metrics.jsonl")

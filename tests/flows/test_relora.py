@@ -22,7 +22,7 @@ from axolotl import api
 from axolotl.errors import AxolotlError, EnvironmentFault, ModelError
 from axolotl.models.quantized import quantized_base
 from axolotl.training.callbacks.interrupt import StopOnSignal
-from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.callbacks.metrics import MEASURED, read_metrics
 from axolotl.training.relora import whole
 from axolotl.training.relora.rate import scale
 from axolotl.training.relora.relora import HIDDEN, Relora
@@ -57,7 +57,7 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     lines = [
-        [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in read_metrics(file)]
+        [{k: v for k, v in line.items() if k not in MEASURED} for line in read_metrics(file)]
         for file in (a / "metrics.jsonl", b / "metrics.jsonl")
     ]
     assert lines[0] == lines[1]

@@ -77,24 +77,24 @@ class DistributedSection(Section):
         default=None,
         ge=1,
         description="Seconds that processes wait for each other before they give up; 1800 by default.",
-        json_schema_extra={"needs": "several processes", "pending": True},
+        json_schema_extra={"needs": "several processes"},
     )
     ddp_bucket_cap_mb: int | None = Field(
         default=None,
         ge=1,
         description="Megabytes of gradients that are exchanged at once.",
-        json_schema_extra={"needs": "several processes", "pending": True},
+        json_schema_extra={"needs": "several processes"},
     )
     ddp_broadcast_buffers: bool | None = Field(
         default=None,
         description="Send the first process's buffers to all others before each forward pass.",
-        json_schema_extra={"needs": "several processes", "pending": True},
+        json_schema_extra={"needs": "several processes"},
     )
     ddp_find_unused_parameters: bool | None = Field(
         default=None,
         description="Look for weights without a gradient in every step; slower, and only needed where "
         "a step leaves some out.",
-        json_schema_extra={"needs": "several processes", "pending": True},
+        json_schema_extra={"needs": "several processes"},
     )
     local_rank: int | None = Field(
         default=None,

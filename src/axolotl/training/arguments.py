@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from axolotl.config.distributed import DistributedSection
 from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.config.saving import SavingSection
@@ -19,6 +20,9 @@ _CHECKPOINTING = (
     if hasattr(TrainingArguments, "activation_checkpointing")
     else "gradient_checkpointing"  # before transformers 5.21, the newest on Python 3.10
 )
+
+DDP = ("ddp_timeout", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_find_unused_parameters")
+"""Options that only several processes have a use for."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def training_arguments(
     optimizer: OptimizerSection,
     precision: PrecisionSection,
     saving: SavingSection,
+    distributed: DistributedSection,
     save: Cadence,
     evaluate: Cadence,
     logging_steps: int,
@@ -71,6 +76,7 @@ def training_arguments(
         optimizer: Optimizer options.
         precision: Precision options.
         saving: Output folder.
+        distributed: How several processes work together.
         save: When checkpoints are written.
         evaluate: When the held-out loss is computed.
         logging_steps: Steps between two log lines.
@@ -113,6 +119,17 @@ def training_arguments(
         report_to="none",
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
-        ddp_find_unused_parameters=False,
+        **_ddp(distributed),
         **extra,
     )
+
+
+def _ddp(distributed: DistributedSection) -> dict[str, Any]:
+    """Options of several processes; those that the file does not name keep the library's default."""
+    given = {key: getattr(distributed, key) for key in DDP}
+    unused = distributed.ddp_find_unused_parameters
+    return {
+        **{key: value for key, value in given.items() if value is not None},
+        # Every weight that is trained has a gradient in every step; looking for others costs time.
+        "ddp_find_unused_parameters": bool(unused),
+    }

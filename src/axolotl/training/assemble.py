@@ -11,6 +11,7 @@ from axolotl.resolve import Resolved
 from axolotl.training.arguments import every, training_arguments
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
+from axolotl.training.callbacks.first_memory import FirstMemory
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.per_epoch import PerEpoch
@@ -74,6 +75,7 @@ def build_trainer(
             output / "metrics.jsonl", counters, epochs=plan.streamed is None, trackers=trackers
         )
     ]
+    callbacks.append(FirstMemory())
     if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
         callbacks.append(EvaluateAfterFirstStep())
     if threshold := resolved.training.loss_watchdog_threshold:
@@ -88,6 +90,7 @@ def build_trainer(
         optimizer=resolved.optimizer,
         precision=resolved.precision,
         saving=saving,
+        distributed=resolved.distributed,
         save=every(
             saving.save_strategy or "epoch",
             saving.save_steps,
@@ -106,11 +109,13 @@ def build_trainer(
     )
     relora = build_relora(resolved, model, tokenizer, total=steps.total)
     merging = [relora] if relora else []
+    make_optimizer = OptimizerMaker(resolved.optimizer)
+    make_optimizer.check(model)
     trainer = PackedTrainer(
         model=model,
         args=arguments,
         loaders=Loaders(plan.train_loader, plan.eval_loader),
-        make_optimizer=OptimizerMaker(resolved.optimizer),
+        make_optimizer=make_optimizer,
         lr_factor=with_restarts(rate.factor, resolved.relora, total=steps.total),
         counters=counters,
         tokenizer=tokenizer,

@@ -1,11 +1,14 @@
-"""Peak memory of this process."""
+"""What this process holds in memory."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 
 import torch
+
+_STATUS = Path("/proc/self/statm")
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -14,3 +17,39 @@ def peak_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_figures(device: torch.device) -> dict[str, int]:
+    """Bytes held now and at most, under the names that they have in `metrics.jsonl`.
+
+    Args:
+        device: Where training runs: the memory of a GPU, with what torch keeps in reserve there, or
+            main memory, where only Linux tells what is held now.
+    """
+    found = {"peak_memory_bytes": peak_bytes(device)}
+    if device.type == "cuda":
+        found["memory_bytes"] = torch.cuda.memory_allocated(device)
+        found["reserved_memory_bytes"] = torch.cuda.memory_reserved(device)
+    elif _STATUS.is_file():
+        resident = int(_STATUS.read_text().split()[1])
+        found["memory_bytes"] = resident * resource.getpagesize()
+    return found
+
+
+def memory_words(figures: dict[str, int]) -> str:
+    """The figures for people.
+
+    >>> memory_words({"memory_bytes": 3 << 30, "peak_memory_bytes": 4 << 30})
+    '3.00 GiB in use, at most 4.00 GiB'
+    """
+    names = {
+        "memory_bytes": "{} in use",
+        "peak_memory_bytes": "at most {}",
+        "reserved_memory_bytes": "{} kept in reserve",
+    }
+    said = [words.format(_gib(figures[key])) for key, words in names.items() if key in figures]
+    return ", ".join(said)
+
+
+def _gib(count: int) -> str:
+    return f"{count / (1 << 30):.2f} GiB"

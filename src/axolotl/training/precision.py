@@ -65,20 +65,21 @@ def weights_in(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
         yield
         return
     copies: dict[nn.Parameter, nn.Parameter] = {}
-    places: list[tuple[dict[str, nn.Parameter | None], str, nn.Parameter]] = []
+    places: list[tuple[nn.Module, str, nn.Parameter]] = []
     try:
         for module in model.modules():
-            for name, weight in module._parameters.items():
-                if weight is None or type(weight) is not nn.Parameter:
+            own = module.named_parameters(recurse=False, remove_duplicate=False)
+            for name, weight in own:
+                if type(weight) is not nn.Parameter:
                     continue
                 if not weight.is_floating_point() or weight.dtype == dtype:
                     continue
                 if weight not in copies:
                     copies[weight] = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
-                places.append((module._parameters, name, weight))
-        for holder, name, weight in places:
-            holder[name] = copies[weight]
+                places.append((module, name, weight))
+        for module, name, weight in places:
+            setattr(module, name, copies[weight])
         yield
     finally:
-        for holder, name, weight in places:
-            holder[name] = weight
+        for module, name, weight in places:
+            setattr(module, name, weight)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from accelerate import PartialState
 from transformers import set_seed
 
+from axolotl.config.distributed import DistributedSection
 from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
 from axolotl.data.prepare import prepare, prepare_tests
@@ -28,6 +30,7 @@ from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import answer_ends, stop_at
+from axolotl.training.arguments import DDP
 from axolotl.training.assemble import build_trainer
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.interrupt import StopOnSignal
@@ -108,7 +111,7 @@ def run_training(
     Raises:
         AxolotlError: the user's input or machine is at fault.
     """
-    state = PartialState()
+    state = _processes(resolved.distributed)
     output = Path(resolved.saving.output_dir)
     resume = checkpoints.checkpoint_to_resume(
         output,
@@ -184,6 +187,19 @@ def run_training(
         model=model,
         facts=facts,
     )
+
+
+def _processes(options: DistributedSection) -> PartialState:
+    """Join the other processes, if there are any, before anything is waited for."""
+    patience: dict[str, Any] = {}
+    if options.ddp_timeout is not None:
+        patience["timeout"] = timedelta(seconds=options.ddp_timeout)
+    # Without being told, it looks for GPUs alone, and each process would take itself for the only one.
+    state = PartialState(cpu=not torch.cuda.is_available(), **patience)
+    idle = [key for key in DDP if getattr(options, key) is not None]
+    if idle and state.num_processes == 1:
+        note(f"{', '.join(idle)}: no effect, because there is one process")
+    return state
 
 
 def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedData:

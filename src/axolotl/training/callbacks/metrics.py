@@ -14,12 +14,15 @@ from transformers import TrainerCallback
 from axolotl.core.atomic import disk_faults, write_atomic
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
+from axolotl.training.memory import memory_figures
 from axolotl.training.trackers import Trackers
 
 _KEPT = (
     *("loss", "grad_norm", "learning_rate", "num_lora_restarts"),
     *("eval_loss", "eval_perplexity", "eval_tokens"),
 )
+MEASURED = ("tokens_per_second", "memory_bytes", "peak_memory_bytes", "reserved_memory_bytes")
+"""Figures that are of this run of the program alone: a resume, or another machine, has others."""
 _OF_PARTS = re.compile(r"eval_.+_(loss|perplexity|tokens)|bench_.+")
 """Figures of one of several sets, and of multiple-choice questions."""
 
@@ -61,11 +64,11 @@ class MetricsFile(TrainerCallback):
             AxolotlError: the loss is not finite; the line is written, with null for it.
         """
         if state.is_world_process_zero:
-            self._write(state, logs)
+            self._write(state, logs, memory_figures(args.device) if args else {})
         if not math.isfinite(logs.get("loss", 0.0)):
             raise diverged(f"the loss is {logs['loss']}", step=state.global_step)
 
-    def _write(self, state: Any, logs: Mapping[str, Any]) -> None:
+    def _write(self, state: Any, logs: Mapping[str, Any], memory: Mapping[str, int]) -> None:
         parts = [name for name in logs if name not in _KEPT and _OF_PARTS.fullmatch(name)]
         values = {name: _finite(logs[name]) for name in (*_KEPT, *parts) if name in logs}
         if not values:
@@ -75,6 +78,7 @@ class MetricsFile(TrainerCallback):
         if "loss" in values:
             line["trained_tokens"] = self.counters.trained_tokens
             line["tokens_per_second"] = round(self.counters.tokens_per_second, 2)
+            line |= memory
         with disk_faults(self.file), self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
         self.trackers.log_line(line)

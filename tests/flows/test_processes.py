@@ -1,0 +1,151 @@
+"""Two processes on one CPU: together they train what one trains alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from axolotl import api
+from axolotl.training.callbacks.metrics import MEASURED, read_metrics
+
+pytestmark = pytest.mark.slow
+Options = Callable[..., dict[str, Any]]
+OURS = "axolotl.cli.train"
+LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True}
+
+
+def start(
+    options: dict[str, Any], folder: Path, *, program: str = OURS, port: int = 29511
+) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    file = folder / "run.yml"
+    file.write_text(yaml.safe_dump(options))
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    run = ["-m", program] if program == OURS else [program]
+    return subprocess.Popen(
+        [sys.executable, *launch, *run, str(file)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def figures(folder: Path) -> list[dict[str, Any]]:
+    lines = read_metrics(folder / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k not in (*MEASURED, "epoch")} for line in lines]
+
+
+@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+def test_two_processes_train_what_one_trains(
+    tiny_options: Options, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    # The rows of a step are the same only if each has one sample of a fixed order.
+    options = tiny_options(
+        **method,
+        sample_packing=False,
+        micro_batch_size=1,
+        curriculum_sampling=True,
+        max_steps=6,
+        eval_steps=3,
+        save_steps=3,
+        optimizer="sgd",
+        learning_rate=0.5,
+        ddp_timeout=120,
+        ddp_bucket_cap_mb=1,
+        ddp_broadcast_buffers=False,
+        ddp_find_unused_parameters=True,
+    )
+    two, one = tmp_path / "two", tmp_path / "one"
+    said = finish(start(options | {"output_dir": str(two)}, tmp_path / "run"))
+    assert "no effect, because there is one process" not in said
+    api.train(options | {"output_dir": str(one), "gradient_accumulation_steps": 2})
+    for got, want in zip(figures(two), figures(one), strict=True):
+        assert got.keys() == want.keys()
+        assert got == {k: pytest.approx(v, rel=1e-4) for k, v in want.items()}
+    name = "adapter_model.safetensors" if method else "model.safetensors"
+    got, want = load_file(two / name), load_file(one / name)
+    assert all(torch.allclose(got[key], want[key], atol=1e-5) for key in want)
+
+
+PROBE = """
+import json, os, sys
+import torch.distributed as dist
+from torch.distributed import distributed_c10d
+from axolotl import api
+from axolotl.training.trainer import PackedTrainer
+
+step = PackedTrainer.training_step
+
+def probed(self, model, *args, **kwargs):
+    group = distributed_c10d._get_default_group()
+    backend = group._get_backend(next(model.parameters()).device)
+    found = {
+        "timeout": backend.options._timeout.total_seconds(),
+        "broadcast_buffers": model.broadcast_buffers,
+        "find_unused_parameters": model.find_unused_parameters,
+        "bucket_cap_mb": model.bucket_bytes_cap / (1 << 20),
+    }
+    with open(sys.argv[1] + f".{dist.get_rank()}", "w") as out:
+        json.dump(found, out)
+    return step(self, model, *args, **kwargs)
+
+PackedTrainer.training_step = probed
+api.train(sys.argv[1])
+"""
+
+
+def test_options_of_several_processes_reach_them(tiny_options: Options, tmp_path: Path) -> None:
+    probe = tmp_path / "probe.py"
+    probe.write_text(PROBE)
+    options = tiny_options(
+        max_steps=1,
+        ddp_timeout=77,
+        ddp_bucket_cap_mb=3,
+        ddp_broadcast_buffers=False,
+        ddp_find_unused_parameters=True,
+    )
+    finish(start(options, tmp_path / "run", program=str(probe), port=29512))
+    for rank in (0, 1):
+        found = json.loads((tmp_path / "run" / f"run.yml.{rank}").read_text())
+        assert found == {
+            "timeout": 77,
+            "broadcast_buffers": False,
+            "find_unused_parameters": True,
+            "bucket_cap_mb": 3,
+        }
+
+
+def test_a_signal_stops_both_at_the_same_step(tiny_options: Options, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = tiny_options(sample_packing=False, micro_batch_size=1, num_epochs=50)
+    process = start(options | {"save_strategy": "no"}, tmp_path / "run", port=29513)
+    deadline = time.monotonic() + 120
+    while len(read_metrics(out / "metrics.jsonl")) < 5:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    (checkpoint,) = out.glob("checkpoint-*")
+    assert f"checkpoint-{read_metrics(out / 'metrics.jsonl')[-1]['step']}" == checkpoint.name, (
+        errors
+    )
