@@ -7,7 +7,7 @@ A file holds `OPTIMIZERS`: name in the YAML file → `Facts`. What builds them h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +22,7 @@ OLD_OPTIMIZERS = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fu
 """Names that transformers has dropped → the same method by its present name."""
 ADAM = frozenset(["adam_beta1", "adam_beta2", "adam_epsilon"])
 _ARGS = "optim_args"
+_USUAL = "plain"
 _OF_THE_FILE = {
     "lr": "learning_rate",
     "betas": "adam_beta1",
@@ -74,12 +75,13 @@ class Facts:
 @cache
 def all_facts() -> Mapping[str, Facts]:
     """The facts of every optimizer, by its name; refused ones too."""
-    found: dict[str, Facts] = {}
-    for family in files(__name__):
-        rows: Mapping[str, Facts] = load(__name__, family).OPTIMIZERS
-        for name, facts in rows.items():
-            found[name] = Facts(**{**facts.__dict__, "family": family})
-    return found
+    return {name: facts for family in files(__name__) for name, facts in _rows(family).items()}
+
+
+@cache
+def _rows(family: str) -> Mapping[str, Facts]:
+    rows: Mapping[str, Facts] = load(__name__, family).OPTIMIZERS
+    return {name: replace(facts, family=family) for name, facts in rows.items()}
 
 
 def names() -> list[str]:
@@ -93,15 +95,16 @@ def facts_of(name: str) -> Facts:
     Raises:
         UnknownName: there is none of that name; names the nearest.
     """
-    known = all_facts()
-    facts = known.get(OLD_OPTIMIZERS.get(name, name))
-    if facts is None:
-        guess = nearest(name, [*known, *OLD_OPTIMIZERS])
-        hint = f"did you mean '{guess}'? " if guess else ""
-        raise UnknownName(
-            f"there is no optimizer '{name}'", hint=f"{hint}Available: {', '.join(names())}"
-        )
-    return facts
+    present = OLD_OPTIMIZERS.get(name, name)
+    # The others need not be read for the usual ones.
+    for family in (_USUAL, *files(__name__)):
+        if facts := _rows(family).get(present):
+            return facts
+    guess = nearest(name, [*all_facts(), *OLD_OPTIMIZERS])
+    hint = f"did you mean '{guess}'? " if guess else ""
+    raise UnknownName(
+        f"there is no optimizer '{name}'", hint=f"{hint}Available: {', '.join(names())}"
+    )
 
 
 def packages() -> list[str]:

@@ -36,6 +36,18 @@ class OptimizerMaker:
         self._options = fill_options(section.optimizer, section.optim_args)
         self.kept = self._facts.kept
 
+    def check(self, model: torch.nn.Module) -> None:
+        """Find the weights that the options mean, before anything is done.
+
+        Args:
+            model: Model, or model with adapter.
+
+        Raises:
+            ModelError: the options mean weights that the model does not have.
+        """
+        self._groups(model, [])
+        _order(self.section, self._facts, self._options, model)
+
     def __call__(self, model: torch.nn.Module, decayed: list[str]) -> torch.optim.Optimizer:
         """The optimizer.
 
@@ -47,7 +59,17 @@ class OptimizerMaker:
             ModelError: the options mean weights that the model does not have.
         """
         section, facts = self.section, self._facts
-        groups = weight_groups(
+        groups = self._groups(model, decayed)
+        order = _order(section, facts, self._options, model)
+        optimizer = cast(Builder, load(BUILDERS, facts.family)).build(groups, order)
+        if facts.family == "bnb" and section.optimizer.endswith("8bit"):
+            keep_wide(optimizer, _embeddings(model))
+        keep_precision(optimizer)
+        return optimizer
+
+    def _groups(self, model: torch.nn.Module, decayed: list[str]) -> list[dict[str, Any]]:
+        section = self.section
+        return weight_groups(
             model,
             decayed=frozenset(decayed),
             weight_decay=section.weight_decay,
@@ -56,12 +78,6 @@ class OptimizerMaker:
             loraplus_lr_embedding=section.loraplus_lr_embedding,
             lr_groups=section.lr_groups or (),
         )
-        order = _order(section, facts, self._options, model)
-        optimizer = cast(Builder, load(BUILDERS, facts.family)).build(groups, order)
-        if facts.family == "bnb" and section.optimizer.endswith("8bit"):
-            keep_wide(optimizer, _embeddings(model))
-        keep_precision(optimizer)
-        return optimizer
 
 
 def _order(section: OptimizerSection, facts: Facts, options: Any, model: torch.nn.Module) -> Order:
