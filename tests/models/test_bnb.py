@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +137,38 @@ def test_on_a_gpu_the_weights_are_quantised_where_they_stay(
     assert bnb.loading_arguments(FORMS["nf4"])["device_map"] == {"": 3}
     assert FORMS["int8"].rounds_to == torch.float16
     assert FORMS["nf4"].rounds_to == torch.float32
+
+
+def test_on_a_gpu_the_library_quantises_on_it(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Loader:
+        @staticmethod
+        def from_pretrained(source: str, **arguments: Any) -> Any:
+            given.update(arguments)
+            return build_llama()
+
+    tokenizer = build_tokenizer()
+    monkeypatch.setattr("axolotl.models.load._loader", lambda name: Loader)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(bnb, "settle", lambda model, form: None)
+    load(tiny_model, FORMS["nf4-bf16"], dtype=torch.bfloat16, tokenizer=tokenizer)
+    assert given["device_map"] == {"": 1}
+    assert given["dtype"] == torch.bfloat16
+    assert given["quantization_config"].bnb_4bit_compute_dtype == torch.bfloat16
+
+
+def test_on_a_gpu_8_bit_layers_are_left_as_the_library_has_them(tiny_model: Path) -> None:
+    """They compute the same in both modes there; `meta` stands for any place but the CPU."""
+    model = load(tiny_model, FORMS["int8"])
+    for layer in bnb.quantised_layers(model):
+        layer._forward_pre_hooks.clear()
+        layer.weight = layer.weight.to("meta")
+    bnb.settle(model, FORMS["int8"])
+    assert not any(layer._forward_pre_hooks for layer in bnb.quantised_layers(model))
 
 
 def test_adapters_probes_and_counts_find_the_layers(tiny_model: Path) -> None:

@@ -24,6 +24,7 @@ from torch import nn
 from axolotl.core.optional import need
 from axolotl.errors import ModelError
 from axolotl.models.quantized import Quantized
+from axolotl.models.quiet import no_library_lines
 
 OUTLIERS_FROM = 6.0
 """Inputs of an 8-bit layer from this size on are multiplied in half precision (LLM.int8)."""
@@ -81,6 +82,20 @@ def settle(model: nn.Module, form: Quantized) -> None:
         elif layer.weight.device.type == "cpu":
             layer.register_forward_pre_hook(_as_in_training)
     model.requires_grad_(False)
+
+
+def made_whole(model: Any, *, dtype: torch.dtype) -> Any:
+    """A model that was stored in few bits, with ordinary layers in place of quantised ones."""
+    with no_library_lines():
+        whole = model.dequantize(dtype)
+    # Saved, it would be packed again by steps of loading that have no way back.
+    known = getattr(whole, "_weight_conversions", None) or []
+    whole._weight_conversions = [step for step in known if not _unpacks(step)]
+    return whole
+
+
+def _unpacks(step: Any) -> bool:
+    return any(type(part).__name__.startswith("Bnb") for part in getattr(step, "operations", ()))
 
 
 def quantised_layers(model: nn.Module) -> list[Any]:

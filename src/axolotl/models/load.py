@@ -21,6 +21,7 @@ from axolotl.errors import ModelError
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
+from axolotl.models.stored_form import bnb_form_of
 
 
 def weight_dtype(precision: PrecisionSection) -> torch.dtype:
@@ -67,33 +68,37 @@ def open_model(
         from axolotl.models.gptq import open_gptq
 
         loaded = open_gptq(model, config, quantized=quantized, load=_from_pretrained, **arguments)
-    elif quantized is not None:
-        from axolotl.models import bnb
-
-        loaded = _from_pretrained(
-            model, source, config, **arguments, **bnb.loading_arguments(quantized)
-        )
-        bnb.settle(loaded, quantized)
     else:
-        _check_whole(config, source)
-        loaded = _from_pretrained(model, source, config, **arguments)
+        stored = bnb_form_of(config, quantized, source)
+        loaded = _open_few_bits(model, source, config, quantized, stored=stored, **arguments)
     fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
     return loaded
 
 
-def _check_whole(config: Any, source: str) -> None:
-    """Refuse a checkpoint in GPTQ that the file does not call one.
+def _open_few_bits(
+    model: ModelSection,
+    source: str,
+    config: Any,
+    quantized: Quantized | None,
+    *,
+    stored: bool,
+    **arguments: Any,
+) -> PreTrainedModel:
+    """Load what is whole, or what bitsandbytes quantises or has quantised, in the form asked for."""
+    if quantized is None and not stored:
+        return _from_pretrained(model, source, config, **arguments)
+    from axolotl.models import bnb
 
-    Raises:
-        ModelError: says what to write.
-    """
-    made = getattr(config, "quantization_config", None)
-    method = made.get("quant_method") if isinstance(made, dict) else None
-    if method == "gptq":
-        raise ModelError(
-            f"'{source}' is a GPTQ checkpoint",
-            hint="write `gptq: true` and `adapter: lora`, or name an unquantised model",
-        )
+    extra = bnb.loading_arguments(quantized or Quantized("nf4", asked_by="base_model"))
+    if stored:  # the checkpoint says how it is quantised, but not in what to compute
+        settings = extra.pop("quantization_config")
+        config.quantization_config["bnb_4bit_compute_dtype"] = settings.bnb_4bit_compute_dtype
+    loaded = _from_pretrained(model, source, config, **arguments, **extra)
+    if quantized is None:
+        note("the weights of the base model, stored in few bits, are made whole")
+        return bnb.made_whole(loaded, dtype=arguments["dtype"])
+    bnb.settle(loaded, quantized)
+    return loaded
 
 
 def _from_pretrained(

@@ -38,3 +38,14 @@ def quiet_peft() -> Iterator[None]:
         ):
             warnings.filterwarnings("ignore", said)
         yield
+
+
+@contextmanager
+def no_library_lines() -> Iterator[None]:
+    """No remarks of transformers while the body runs; errors are written."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -19,12 +19,16 @@ class Weights:
         trainable: How many of them are trained.
         frozen_bytes: What those take that are not trained, with the scales of quantised ones.
         frozen_bytes_whole: The same if none were quantised.
+        packed: How many are quantised.
+        double: Whether scales of 4-bit weights are quantised, too.
     """
 
     parameters: int
     trainable: int
     frozen_bytes: int
     frozen_bytes_whole: int
+    packed: int
+    double: bool
 
 
 def count_weights(model: nn.Module, *, whole: torch.dtype) -> Weights:
@@ -43,6 +47,8 @@ def count_weights(model: nn.Module, *, whole: torch.dtype) -> Weights:
         frozen_bytes_whole=sum(
             part.count * whole.itemsize if part.packed else part.held for part in frozen
         ),
+        packed=sum(part.count for part in parts if part.packed),
+        double=any(part.double for part in parts),
     )
 
 
@@ -52,6 +58,7 @@ class _Part:
     held: int
     trains: bool
     packed: bool
+    double: bool = False
 
 
 def _parts(model: nn.Module) -> Iterator[_Part]:
@@ -72,7 +79,7 @@ def _part(module: Any, parameter: Any) -> _Part:
     state = getattr(parameter, "quant_state", None)
     if state is not None:  # 4 bits, two weights in a byte
         held = parameter.nbytes + sum(tensor.nbytes for tensor in _scales(state))
-        return _Part(state.shape.numel(), held, trains=False, packed=True)
+        return _Part(state.shape.numel(), held, trains=False, packed=True, double=state.nested)
     if parameter.dtype == torch.int8:
         scales = getattr(parameter, "SCB", None)
         if scales is None:  # the first forward pass hands them to the layer

@@ -17,6 +17,9 @@ from axolotl.models.weights import Weights, count_weights
 from axolotl.training.data import Plan
 from axolotl.training.run_data import RunData
 
+_FEW = 0.25
+"""A share of the weights; in models whose experts are no linear layers it is some percent."""
+
 
 def print_summary(
     sections: Sections,
@@ -47,6 +50,11 @@ def print_summary(
     )
     for warning in data.warnings:
         note(f"warning: {warning}")
+    if form and weights.packed < _FEW * (total - trainable):
+        note(
+            f"warning: only {weights.packed / (total - trainable):.0%} of the frozen weights lie in "
+            f"layers that {form.asked_by} has an effect on"
+        )
     if attention.reason:
         note(f"attention: {attention.reason}")
     shared = sections.sequence.sample_packing or sections.training.micro_batch_size > 1
@@ -74,7 +82,7 @@ def print_summary(
 
 def _saving(form: Quantized, weights: Weights) -> str:
     """What few bits are good for: `nf4, double quantisation, 166 MB instead of 538 MB`."""
-    double = ", double quantisation" if form.double else ""
+    double = ", double quantisation" if weights.double else ""
     computed = "" if form.rounds_to == torch.float32 else f", computed in {_name(form.rounds_to)}"
     held, whole = weights.frozen_bytes / 1e6, weights.frozen_bytes_whole / 1e6
     return f"{form.kind}{double}{computed}, {held:,.0f} MB instead of {whole:,.0f} MB"
@@ -83,7 +91,7 @@ def _saving(form: Quantized, weights: Weights) -> str:
 def _facts(form: Quantized, weights: Weights) -> dict[str, Any]:
     return {
         "kind": form.kind,
-        "double": form.double,
+        "double": weights.double,
         "compute_dtype": _name(form.rounds_to),
         "bytes": weights.frozen_bytes,
         "bytes_unquantized": weights.frozen_bytes_whole,
