@@ -80,6 +80,7 @@ ROWS = [
     E("start-on-quantised", {**LORA, "gptq": True, "peft_init_lora_weights": "orthogonal"}, "peft_init_lora_weights", "from whole weights", {"gptq": False}),
     E("bits-of-loftq", {**LORA, "peft_init_lora_weights": "loftq", "peft": {"loftq_config": {"loftq_bits": 3}}}, "peft.loftq_config.loftq_bits", "3 bits are not known", {"peft": {"loftq_config": {"loftq_bits": 8}}}),
     E("dora-alone", {**LORA, "gptq": True, "peft_use_dora": True}, "peft_use_dora", "keeps packed", {"gptq": False}),
+    E("dora-alone", {**LORA, "load_in_8bit": True, "peft_use_dora": True}, "peft_use_dora", "without a GPU", {}, quiet_machine=GPU),
     E("dora-alone", {**LORA, "peft_init_lora_weights": "mica", "peft_use_dora": True}, "peft_use_dora", "a variant by itself", {"peft_init_lora_weights": "pissa"}),
     E("layers-of-a-pattern", {**LORA, "peft_layers_pattern": "layers"}, "peft_layers_pattern", "needs peft_layers_to_transform", {"peft_layers_to_transform": 0}),
     E("stacked-layers", {**LORA, "peft_layer_replication": [[2, 2]]}, "peft_layer_replication", "no range", {"peft_layer_replication": [[0, 2]]}),

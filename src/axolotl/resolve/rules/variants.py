@@ -116,6 +116,13 @@ def dora_alone(case: Case) -> Iterator[Found]:
             "peft_use_dora: DoRA measures the columns of the weights, which gptq keeps packed",
             "remove peft_use_dora, or use a base model that is not quantised",
         )
+    if case.asked("load_in_8bit") and not case.machine.gpu:
+        yield Found(
+            "error",
+            "peft_use_dora",
+            "peft_use_dora: without a GPU, DoRA cannot read weights in 8 bits to measure them",
+            "write `adapter: qlora` with `load_in_4bit: true`, or remove one of the two",
+        )
     if adapter.peft_init_lora_weights == "mica":
         yield Found(
             "error",
@@ -242,7 +249,7 @@ TABLE: Table = [
     (start_and_rank, "peft_init_lora_weights lora_r lora_rank_pattern"),
     (start_on_quantised, "peft_init_lora_weights load_in_8bit load_in_4bit gptq"),
     (bits_of_loftq, "peft"),
-    (dora_alone, "peft_use_dora peft_init_lora_weights gptq"),
+    (dora_alone, "peft_use_dora peft_init_lora_weights load_in_8bit gptq"),
     (layers_of_a_pattern, "peft_layers_pattern peft_layers_to_transform"),
     (stacked_layers, "peft_layer_replication load_in_8bit load_in_4bit gptq"),
     (rows_trained_twice, "peft_trainable_token_indices lora_modules_to_save"),
