@@ -43,6 +43,7 @@ def print_summary(
             "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections.adapter)}",
             **data.lines(plan),
             "steps": _steps(plan),
+            "optimizer": _optimizer(sections),
             "attention": attention.name,
             "matmul": f"{route} on {device.type}, {_dtype(model)}",
             "output": str(sections.saving.output_dir),
@@ -110,6 +111,16 @@ def _steps(plan: Plan) -> str:
     steps = plan.steps
     each = f"{steps.per_epoch:,} an epoch, " if plan.first_epoch else ""
     return f"{steps.total:,} ({each}{steps.accumulation} rows a step), {steps.warmup:,} of warm-up"
+
+
+def _optimizer(sections: Sections) -> str:
+    """How weights are changed: `adamw_torch, learning rate 0.0002, cosine`."""
+    optimizer = sections.optimizer
+    own = [f"{group.lr:g} for {group.name}" for group in optimizer.lr_groups or ()]
+    if optimizer.loraplus_lr_ratio:
+        own.append(f"{optimizer.learning_rate * optimizer.loraplus_lr_ratio:g} for B matrices")
+    rates = ", ".join([f"{optimizer.learning_rate:g}", *own])
+    return f"{optimizer.optimizer}, learning rate {rates}, {sections.schedule.lr_scheduler}"
 
 
 def _dtype(model: Any) -> str:
