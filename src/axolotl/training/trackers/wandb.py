@@ -16,6 +16,7 @@ import torch
 
 from axolotl.config.tracking import TrackingSection
 from axolotl.core.console import note
+from axolotl.core.hub_reach import why_not_reached
 from axolotl.core.optional import need
 from axolotl.errors import EnvironmentFault
 from axolotl.training.trackers._environment import Variables
@@ -27,6 +28,8 @@ _NAME = "wandb"
 _EXIT_CODES: Mapping[Outcome, int] = {"done": 0, "failed": 1, "interrupted": 255}
 """What the service makes `finished`, `failed` and, as after Ctrl-C, `killed` of."""
 _FLUSH_SECONDS = 1.0
+_PATIENCE_SECONDS = 3600.0
+"""How long the end of a run waits for models to be sent; for the rest, a tenth."""
 _BARS = 64
 
 
@@ -69,12 +72,20 @@ class Wandb:
         """Know the package, and online the login; nobody is asked for a key.
 
         Raises:
-            EnvironmentFault: the package or the key is missing, or the service refuses the key.
+            EnvironmentFault: the package or the key is missing, the service is not reached, or
+                refuses the key.
         """
         self._variables = Variables("WANDB_", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
         self._library = need("wandb", extra="wandb", why="wandb_project")
         if self.mode == "offline":
             return
+        server = self._library.setup().settings.base_url
+        if why := why_not_reached(server):
+            raise EnvironmentFault(
+                f"wandb's server {server} is not reached: {why}",
+                where=self.option,
+                hint="write `wandb_mode: offline`, and send the run later with `wandb sync`",
+            )
         hint = "log in with `wandb login`, set WANDB_API_KEY, or write `wandb_mode: offline`"
         try:
             known = self._library.login(verify=True, prompt=False)
@@ -111,6 +122,8 @@ class Wandb:
                 disable_code=True,
                 save_code=False,
                 x_transaction_log_flush_interval=_FLUSH_SECONDS,
+                finish_timeout=_PATIENCE_SECONDS if self._logs_models else _PATIENCE_SECONDS / 10,
+                finish_timeout_raises=True,
             ),
         )
         self._last = self._last_step(before if before.get("id") == number else {})
@@ -176,9 +189,13 @@ class Wandb:
         if self.options.wandb_log_model == "checkpoint" and step > self._last:
             self._log_model(sorted(folder.iterdir()), f"step-{step}")
 
+    @property
+    def _logs_models(self) -> bool:
+        return self.options.wandb_log_model not in (None, False, "false")
+
     def log_result(self, files: Sequence[Path]) -> None:
         """The result as a version of the artifact `model-ID`."""
-        if self.options.wandb_log_model not in (None, False, "false"):
+        if self._logs_models:
             self._log_model(files, "result")
 
     def _log_model(self, files: Sequence[Path], alias: str) -> None:
@@ -188,7 +205,11 @@ class Wandb:
         self._run.log_artifact(artifact, aliases=["latest", alias])
 
     def finish(self, outcome: Outcome) -> None:
-        """Send what is left, and leave the process as it was."""
+        """Send what is left, and leave the process as it was.
+
+        Raises:
+            TimeoutError: it cannot be sent.
+        """
         run, self._run = self._run, None
         try:
             if run is not None:
