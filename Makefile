@@ -50,6 +50,7 @@ format: .venv/.dev  ## mend what ruff can mend by itself
 docs: .venv/.dev  ## write the generated pages of docs/ anew
 	.venv/bin/python docs/generate.py
 	.venv/bin/python docs/dataset_types.py
+	.venv/bin/python docs/optimizers.py
 
 bench: .venv/.dev  ## measure every benchmark against its plain way
 	.venv/bin/python benchmarks/run.py

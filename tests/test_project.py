@@ -91,7 +91,12 @@ def test_every_example_passes_the_check(example: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("script", "name"),
-    [("generate", "options"), ("generate", "rules"), ("dataset_types", "dataset_types")],
+    [
+        ("generate", "options"),
+        ("generate", "rules"),
+        ("dataset_types", "dataset_types"),
+        ("optimizers", "optimizers"),
+    ],
 )
 def test_a_generated_page_is_current(script: str, name: str) -> None:
     page = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))[f"{name}_page"]()
