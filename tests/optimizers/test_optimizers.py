@@ -68,9 +68,8 @@ def test_a_refused_one_names_one_that_trains(name: str) -> None:
 def test_what_runs_here_and_why_the_others_do_not() -> None:
     here = optimizers.available()
     assert here["adamw_torch"] is None
-    assert here["galore_adamw_8bit"] == "its package computes on a GPU only"
-    assert optimizers.available(gpu=True)["galore_adamw_8bit"] is None
-    missing = optimizers.why_not("lion_8bit", gpu=False, missing=["bitsandbytes"])
+    assert "during the backward pass" in str(here["lomo"])
+    missing = optimizers.why_not("lion_8bit", missing=["bitsandbytes"])
     assert missing == "it needs the package 'bitsandbytes', which is not installed"
 
 

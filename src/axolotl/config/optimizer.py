@@ -45,7 +45,6 @@ class OptimizerSection(Section):
                 "apollo_adamw",
                 "galore_adafactor",
                 "galore_adamw",
-                "galore_adamw_8bit",
                 "grokadamw",
                 "lion_32bit",
                 "lion_8bit",

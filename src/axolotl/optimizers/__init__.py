@@ -6,7 +6,7 @@ A file holds `OPTIMIZERS`: name in the YAML file → `Facts`. What builds them h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
@@ -52,7 +52,6 @@ class Facts:
         extra: The extra of the project that brings that.
         refused: Why it cannot be right here; empty for one that trains.
         instead: What to write instead, where it is refused.
-        on_gpu: Why it needs a GPU; empty for one that runs on a CPU too.
         projects: Whether it projects the gradients of `optim_target_modules`.
         averages: Whether the weights that it trains at are not those that are to be used.
         kept: Settings of its groups that are part of its state, and not of the file.
@@ -65,7 +64,6 @@ class Facts:
     extra: str = ""
     refused: str = ""
     instead: str = "optimizer: adamw_torch"
-    on_gpu: str = ""
     projects: bool = False
     averages: bool = False
     kept: frozenset[str] = frozenset()
@@ -112,12 +110,11 @@ def packages() -> list[str]:
     return sorted({facts.package for facts in all_facts().values() if facts.package})
 
 
-def why_not(name: str, *, gpu: bool, missing: Sequence[str] | frozenset[str]) -> str | None:
+def why_not(name: str, *, missing: Collection[str]) -> str | None:
     """Why an optimizer does not run on a machine; None where it does.
 
     Args:
         name: The optimizer.
-        gpu: Whether there is a GPU.
         missing: Modules that are not installed.
     """
     facts = facts_of(name)
@@ -125,20 +122,17 @@ def why_not(name: str, *, gpu: bool, missing: Sequence[str] | frozenset[str]) ->
         return facts.refused
     if facts.package in missing:
         return f"it needs the package '{facts.package}', which is not installed"
-    return facts.on_gpu if facts.on_gpu and not gpu else None
+    return None
 
 
-def available(*, gpu: bool = False) -> dict[str, str | None]:
+def available() -> dict[str, str | None]:
     """Every optimizer → None where it runs on this machine, or why it does not.
-
-    Args:
-        gpu: Whether there is a GPU.
 
     >>> available()["adamw_torch"] is None, available()["adamw_torch_xla"] is None
     (True, False)
     """
     missing = [name for name in packages() if find_spec(name) is None]
-    return {name: why_not(name, gpu=gpu, missing=missing) for name in sorted(all_facts())}
+    return {name: why_not(name, missing=missing) for name in sorted(all_facts())}
 
 
 def fill_options(name: str, given: str | Mapping[str, Any] | None) -> OptimizerOptions:

@@ -26,6 +26,5 @@ _ADAM = Facts(
 )
 OPTIMIZERS = {
     "galore_adamw": _ADAM,
-    "galore_adamw_8bit": replace(_ADAM, on_gpu="its package computes on a GPU only"),
     "galore_adafactor": replace(_ADAM, takes=frozenset[str]()),
 }

@@ -34,7 +34,7 @@ def optimizer_name(case: Case) -> Iterator[Found]:
 
 
 def optimizer_here(case: Case) -> Iterator[Found]:
-    """This machine has what the optimizer needs: its package, and a GPU."""
+    """The package that the optimizer comes from is installed."""
     facts, name = _facts(case), case.config.optimizer.optimizer
     if facts is None or facts.refused or not case.trains:
         return
@@ -44,13 +44,6 @@ def optimizer_here(case: Case) -> Iterator[Found]:
             "optimizer",
             f"optimizer: {name} needs the package '{facts.package}', which is not installed",
             f"pip install 'axolotl[{facts.extra}]', or write `optimizer: adamw_torch`",
-        )
-    if facts.on_gpu and not case.machine.gpu:
-        yield Found(
-            "error",
-            "optimizer",
-            f"optimizer: {name} does not run here: {facts.on_gpu}",
-            f"write `optimizer: {name.removesuffix('_8bit')}`",
         )
 
 

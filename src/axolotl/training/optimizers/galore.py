@@ -21,6 +21,4 @@ def build(groups: Groups, order: Order) -> torch.optim.Optimizer:
     split = split_projected(groups, order, order.options.model_dump())
     if order.name == "galore_adafactor":
         return galore.GaLoreAdafactor(split, **adafactor_arguments(order))
-    if order.name == "galore_adamw_8bit":
-        return galore.GaLoreAdamW8bit(split, **order.adam)
     return galore.GaLoreAdamW(split, **order.adam, no_deprecation_warning=True)
