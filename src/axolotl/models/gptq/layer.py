@@ -14,7 +14,8 @@ gradient checkpointing). Against 512 tokens a row it is about a tenth of the mul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from transformers.pytorch_utils import Conv1D
 
 from axolotl.core.console import note
 from axolotl.models.gptq.layout import unpack, words_for, zeros_of
+
+_CACHED = 1 << 18
+"""Weights that are unpacked together on a CPU: what takes part then stays in its cache."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +134,36 @@ class GPTQLinear(nn.Linear):
             dtype: What it is rounded to.
         """
         form = self.form
-        q_IO = unpack(self.qweight, form.bits)
         zeros_GO = zeros_of(self.qzeros, form.bits, version=form.version)
         scales_GO = self.scales.float()
-        if self._in_order():
-            q_GIO = q_IO.view(form.groups, form.group_inputs, form.outputs)
-            weight = (q_GIO - zeros_GO[:, None]) * scales_GO[:, None]
+        weight = torch.empty(form.inputs, form.outputs, dtype=dtype, device=self.scales.device)
+        for rows in self._blocks():
+            words = slice(words_for(rows.start, form.bits), words_for(rows.stop, form.bits))
+            q = unpack(self.qweight[words], form.bits)
+            if self._in_order():
+                group = form.group_inputs
+                groups = slice(rows.start // group, -(-rows.stop // group))
+                q = q.view(groups.stop - groups.start, -1, form.outputs)
+                zeros, scales = zeros_GO[groups, None], scales_GO[groups, None]
+            else:
+                groups = self.g_idx[rows]
+                zeros, scales = zeros_GO[groups], scales_GO[groups]
+            torch.mul(q - zeros, scales, out=weight[rows].view(q.shape))
+        return weight
+
+    def _blocks(self) -> Iterator[slice]:
+        """Inputs to be unpacked together: on a CPU as many as fit its cache, elsewhere all.
+
+        A block is of whole words, and of whole groups where they are in order.
+        """
+        form = self.form
+        step = math.lcm(32, form.group_inputs) if self._in_order() else 32
+        if self.scales.device.type == "cpu":
+            step *= max(1, _CACHED // (step * form.outputs))
         else:
-            weight = (q_IO - zeros_GO[self.g_idx]) * scales_GO[self.g_idx]
-        return weight.view(form.inputs, form.outputs).to(dtype)
+            step = form.inputs
+        for start in range(0, form.inputs, step):
+            yield slice(start, min(start + step, form.inputs))
 
     def settle(self) -> None:
         """Take note of tensors that were put in: whether the groups are in order."""
