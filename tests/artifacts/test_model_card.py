@@ -1,0 +1,64 @@
+"""The model card says what was trained, on what, how well, and with which file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard
+
+from axolotl.artifacts.model_card import model_card
+from axolotl.config import load_config
+from axolotl.resolve import resolve
+
+FINAL = {"steps": 1200, "trained_tokens": 34_567, "train_loss": 1.5, "eval_loss": None}
+ALPACA = {"path": "tatsu-lab/alpaca", "type": "alpaca"}
+
+
+def card_of(*, interrupted: bool = False, **options: Any) -> tuple[dict[str, Any], str]:
+    """What the hub reads, and the text below."""
+    given = {"base_model": "HuggingFaceTB/SmolLM2-135M", "datasets": [ALPACA], **options}
+    resolved = resolve(load_config(given), purpose="answer")
+    card = ModelCard(model_card(resolved, {"final": FINAL, "interrupted": interrupted}))
+    data: Any = card.data
+    return data.to_dict(), card.text
+
+
+def test_what_the_hub_reads() -> None:
+    data, _ = card_of(adapter="lora", lora_target_linear=True)
+    assert data["base_model"] == "HuggingFaceTB/SmolLM2-135M"
+    assert data["datasets"] == ["tatsu-lab/alpaca"]
+    assert (data["library_name"], data["license"]) == ("peft", "unknown")
+    assert {"axolotl", "lora"} <= {*data["tags"]}
+    assert card_of()[0]["library_name"] == "transformers"
+
+
+def test_places_of_this_machine_are_no_names_of_the_hub(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("")
+    source = {"path": str(file), "type": "alpaca"}
+    data, text = card_of(base_model=str(tmp_path), datasets=[source])
+    assert not {"base_model", "datasets"} & data.keys()
+    assert f"of `{tmp_path.name}`, on `rows.jsonl`." in text
+
+
+def test_each_data_set_is_named_once() -> None:
+    both = [ALPACA, {**ALPACA, "type": "alpaca_chat"}, {"path": "me/own", "type": "completion"}]
+    assert card_of(datasets=both)[0]["datasets"] == ["tatsu-lab/alpaca", "me/own"]
+
+
+def test_a_stream_is_named() -> None:
+    data, _ = card_of(datasets=None, pretraining_dataset="me/texts", max_steps=5)
+    assert data["datasets"] == ["me/texts"]
+
+
+def test_what_people_read() -> None:
+    _, text = card_of(hub_model_id="me/colours", learning_rate=2e-4)
+    assert "# colours\n" in text
+    assert "| steps | 1,200 |\n| trained tokens | 34,567 |\n| training loss | 1.5000 |" in text
+    assert "held-out" not in text
+    given = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert given["learning_rate"] == 2e-4
+    assert "stopped before its last step" not in text
+    assert "stopped before its last step" in card_of(interrupted=True)[1]
