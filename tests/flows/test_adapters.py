@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from axolotl import api
 from axolotl.errors import ModelError
@@ -56,6 +56,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tokens of a module": {"peft_trainable_token_indices": {"embed_tokens": [5, 300]}},
     "prompts": {"adapter": "llama-adapter", "peft_adapter": {"layers": 1, "len": 4}},
 }
+QUICK = (
+    *("dora", "pissa and dora", "pissa, rslora, patterns", "olora", "loftq", "stacked layers"),
+    *("tokens", "prompts"),
+)
+"""Those that are tried every time; the others differ from them in one point each."""
+TRIED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
 OWN_BASE = {name for name in VARIANTS if name.startswith("loftq")}
 
 
@@ -96,7 +102,7 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max())
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=TRIED)
 def run(
     request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
@@ -276,3 +282,30 @@ def test_a_new_token_learns_with_its_rows_alone(
     merged = AutoModelForCausalLM.from_pretrained(report.folder)
     assert apart(logits(merged), logits(run.model)) < 1e-4
     assert merged.config.tie_word_embeddings == tied
+
+
+@pytest.mark.parametrize("start", ["pissa", "loftq"])
+def test_weights_that_are_stored_transposed(
+    start: str, tiny_options: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2}
+    model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=512, **ends))
+    model.save_pretrained(tmp_path / "gpt2")
+    build_tokenizer().save_pretrained(tmp_path / "gpt2")
+    options = tiny_options(
+        base_model=str(tmp_path / "gpt2"),
+        adapter="lora",
+        lora_target_linear=True,
+        peft_init_lora_weights=start,
+        max_steps=2,
+        learning_rate=0.02,
+    )
+    run = train(start, options, tmp_path / "gpt2")
+    settings = json.loads((run.folder / "adapter_config.json").read_text())
+    assert settings["fan_in_fan_out"] is True
+    got = logits(plain_peft(Path(settings["base_model_name_or_path"]), run.folder))
+    assert apart(got, logits(run.model)) < 1e-5
+    report = api.merge(options, out=tmp_path / "merged")
+    merged = AutoModelForCausalLM.from_pretrained(report.folder)
+    assert apart(logits(merged), logits(run.model)) < 1e-4
