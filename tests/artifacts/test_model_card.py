@@ -32,6 +32,10 @@ def test_what_the_hub_reads() -> None:
     assert (data["library_name"], data["license"]) == ("peft", "unknown")
     assert {"axolotl", "lora"} <= {*data["tags"]}
     assert card_of()[0]["library_name"] == "transformers"
+    data, text = card_of(adapter="lora", lora_target_linear=True, relora_steps=5)
+    assert data["library_name"] == "transformers"
+    assert {"lora", "relora"} <= {*data["tags"]}
+    assert "ReLoRA (lora, merged into the model every 5 steps and at the end) of" in text
 
 
 def test_places_of_this_machine_are_no_names_of_the_hub(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def merge(
     start = time.perf_counter()
     if found.adapter is None:
         raise ModelError(
-            f"there is nothing to merge: '{found.name}' was trained in full",
+            f"there is nothing to merge: '{found.name}' holds a whole model, not an adapter",
             hint="it is a whole model already; use that folder as it is",
         )
     check_kind(found.adapter)

@@ -54,17 +54,22 @@ def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
 
 def _head(resolved: Resolved) -> dict[str, Any]:
     """What the hub reads; it takes only its own names for models and data sets."""
-    adapter = resolved.adapter.adapter
+    adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
     base = resolved.model.base_model
     datasets = [name for name in _sources(resolved) if _on_hub(name)]
     return {
-        "library_name": "peft" if adapter else "transformers",
+        "library_name": "peft" if adapter and not merges else "transformers",
         "license": "unknown",
         **({"base_model": base} if _on_hub(base) else {}),
         **({"datasets": datasets} if datasets else {}),
-        "tags": ["axolotl", "generated_from_trainer", *([adapter] if adapter else [])],
+        "tags": ["axolotl", "generated_from_trainer", *_method_tags(resolved)],
         "pipeline_tag": "text-generation",
     }
+
+
+def _method_tags(resolved: Resolved) -> list[str]:
+    adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
+    return [*([adapter] if adapter else []), *(["relora"] if merges else [])]
 
 
 def _sources(resolved: Resolved) -> Sequence[str]:
@@ -86,7 +91,9 @@ def _short(name: str) -> str:
 
 
 def _how(resolved: Resolved) -> str:
-    adapter = resolved.adapter.adapter
+    adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
+    if merges:
+        return f"ReLoRA ({adapter}, merged into the model every {merges} steps and at the end)"
     return f"An adapter ({adapter})" if adapter else "A full fine-tuning"
 
 

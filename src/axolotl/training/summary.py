@@ -8,7 +8,6 @@ import torch
 
 from axolotl.attention import Choice
 from axolotl.config import Sections
-from axolotl.config.adapter import AdapterSection
 from axolotl.core.console import note, print_pairs
 from axolotl.models.load import weight_dtype
 from axolotl.models.matmul import Route
@@ -40,7 +39,7 @@ def print_summary(
         {
             "model": f"{sections.model.base_model}, {total:,} parameters",
             **({"base weights": _saving(form, weights)} if form else {}),
-            "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections.adapter)}",
+            "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections)}",
             **data.lines(plan),
             "steps": _steps(plan),
             "optimizer": _optimizer(sections),
@@ -99,12 +98,14 @@ def _facts(form: Quantized, weights: Weights) -> dict[str, Any]:
     }
 
 
-def _method(adapter: AdapterSection) -> str:
+def _method(sections: Sections) -> str:
+    adapter, every = sections.adapter, sections.relora.relora_steps
     if adapter.adapter is None:
         return "full fine-tuning"
+    merged = f", merged every {every:,} steps" if every else ""
     if adapter.lora_model_dir:
-        return f"adapter of {adapter.lora_model_dir}"
-    return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}"
+        return f"adapter of {adapter.lora_model_dir}{merged}"
+    return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}{merged}"
 
 
 def _steps(plan: Plan) -> str:
