@@ -9,7 +9,7 @@ from typing import Any
 from axolotl.models.noise import EmbeddingNoise
 from axolotl.resolve import Resolved
 from axolotl.training.arguments import every, training_arguments
-from axolotl.training.callbacks.best import BestCheckpoint
+from axolotl.training.callbacks.best import BestCheckpoint, metric_key
 from axolotl.training.callbacks.first_evaluation import EvaluateAfterFirstStep
 from axolotl.training.callbacks.first_memory import FirstMemory
 from axolotl.training.callbacks.interrupt import StopOnSignal
@@ -84,7 +84,12 @@ def build_trainer(
     patience = evaluation.early_stopping_patience
     best = None
     if evaluation.load_best_model_at_end:
-        best = BestCheckpoint(output, resume=resume, patience=patience)
+        best = BestCheckpoint(
+            output,
+            resume=resume,
+            patience=patience,
+            metric=metric_key(evaluation.metric_for_best_model),
+        )
     arguments = training_arguments(
         training=resolved.training,
         optimizer=resolved.optimizer,
@@ -133,6 +138,7 @@ def build_trainer(
         best=best,
         parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
     )
+    trainer.stop, stop.agree = stop, trainer.any_process
     trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation
     if alpha := resolved.training.noisy_embedding_alpha:
         trainer.noise = EmbeddingNoise(model, alpha)

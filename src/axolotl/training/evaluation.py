@@ -111,6 +111,10 @@ def recorded(line: Mapping[str, float], sets: EvalSets | None) -> dict[str, Any]
     return found
 
 
+class GivenUp(Exception):
+    """An evaluation did not come to its end, because it was not to."""
+
+
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Dropout and the like off while the body runs; each part then has the mode that it had."""
@@ -130,6 +134,7 @@ def evaluate_loss(
     *,
     device: torch.device,
     sum_over_ranks: Callable[[Tensor], Tensor] = lambda total: total,
+    give_up: Callable[[], bool] = lambda: False,
 ) -> EvalResult:
     """Sum the loss over all rows, in one pass for all sets; the model is left in the mode it had.
 
@@ -142,6 +147,10 @@ def evaluate_loss(
         row_loss: The loss of one row.
         device: Where the model is.
         sum_over_ranks: Adds a tensor up over all processes.
+        give_up: Asked before each row whether to go on.
+
+    Raises:
+        GivenUp: it was not to go on.
     """
     start = time.perf_counter()
     sets: EvalSets | None = getattr(getattr(batches, "dataset", None), "sets", None)
@@ -149,6 +158,8 @@ def evaluate_loss(
     sums = np.zeros((2, len(names)))
     with evaluating(model):
         for batch, of_documents in _with_sets(batches, sets):
+            if give_up():
+                raise GivenUp
             inputs = {name: value.to(device) for name, value in batch.items()}
             losses = row_loss.of_labels(model, inputs).double().cpu().numpy()
             of_labels = np.zeros(losses.size, np.int64)

@@ -32,10 +32,11 @@ from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
 from axolotl.training.bench.score import Bench
 from axolotl.training.callbacks.best import BestCheckpoint
+from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.checkpoint_files import loading
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
-from axolotl.training.evaluation import evaluate_loss
+from axolotl.training.evaluation import EvalResult, GivenUp, evaluate_loss
 from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.loss import RowLoss, label_count
 from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
@@ -143,6 +144,8 @@ class PackedTrainer(Trainer):
         """Questions to be answered at each evaluation."""
         self.noise: EmbeddingNoise | None = None
         """What goes on the embeddings while training."""
+        self.stop: StopOnSignal | None = None
+        """Knows whether the run is to end."""
         self.evaluates_in: torch.dtype | None = None
         """What the weights are converted to for an evaluation; None leaves them as they are."""
         self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
@@ -254,28 +257,50 @@ class PackedTrainer(Trainer):
         """Mean loss per trained token over the held-out rows of all ranks, and of each set of them."""
         assert self.loaders.eval is not None, "evaluation without held-out rows"
         self.at_average()
-        with self._formats_of_evaluation():
-            result = evaluate_loss(
-                self.model_wrapped,
-                self.loaders.eval,
-                self.row_loss,
-                device=self.args.device,
-                sum_over_ranks=self._sum_over_ranks,
-            )
-            if self.bench is not None:
-                answered = self.bench(
-                    self.model_wrapped,
-                    self.row_loss,
-                    device=self.args.device,
-                    sum_over_ranks=self._sum_over_ranks,
-                )
-                result = replace(result, bench=answered)
+        try:
+            result = self._evaluated(self.loaders.eval)
+        except GivenUp:
+            assert self.stop is not None, "given up without a signal"
+            self.stop.cut_evaluation(self.state, self.control)
+            return {}
         metrics = result.metrics(metric_key_prefix)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _evaluated(self, rows: DataLoader[Any]) -> EvalResult:
+        with self._formats_of_evaluation():
+            result = evaluate_loss(
+                self.model_wrapped,
+                rows,
+                self.row_loss,
+                device=self.args.device,
+                sum_over_ranks=self._sum_over_ranks,
+                give_up=self._gives_up,
+            )
+            if self.bench is None:
+                return result
+            answered = self.bench(
+                self.model_wrapped,
+                self.row_loss,
+                device=self.args.device,
+                sum_over_ranks=self._sum_over_ranks,
+            )
+            return replace(result, bench=answered)
+
+    def _gives_up(self) -> bool:
+        """Several processes would have to agree before every row; they finish an evaluation."""
+        alone = self.accelerator.num_processes == 1
+        return alone and self.stop is not None and self.stop.cuts_evaluation
+
+    def any_process(self, wanted: bool) -> bool:
+        """Whether one of all processes wants something."""
+        if self.accelerator.num_processes == 1:
+            return wanted
+        flag = torch.tensor(float(wanted), device=self.args.device)
+        return bool(self._sum_over_ranks(flag) > 0)
 
     @contextmanager
     def _formats_of_evaluation(self) -> Iterator[None]:

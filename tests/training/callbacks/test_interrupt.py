@@ -17,6 +17,7 @@ def state(step: int, epoch: float = 0.5) -> TrainerState:
 
 def signalled() -> StopOnSignal:
     stop = StopOnSignal()
+    stop.on_train_begin(None, state(0), TrainerControl())
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
     return stop
@@ -25,6 +26,7 @@ def signalled() -> StopOnSignal:
 def test_a_signal_saves_and_stops_at_the_end_of_the_step() -> None:
     stop, control = StopOnSignal(), TrainerControl()
     before = signal.getsignal(signal.SIGTERM)
+    stop.on_train_begin(None, state(0), control)
     with stop.listening():
         stop.on_step_end(None, state(3), control)
         assert not control.should_training_stop
@@ -63,3 +65,47 @@ def test_a_second_signal_stops_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), stop.listening():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_launchers_sigterm_after_a_ctrl_c_is_no_second_signal() -> None:
+    stop = StopOnSignal()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.stopped_by is signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_all_processes_stop_where_one_was_told_to() -> None:
+    stop, control = StopOnSignal(), TrainerControl()
+    stop.on_train_begin(None, state(0), control)
+    asked: list[bool] = []
+
+    def agree(wanted: bool) -> bool:
+        asked.append(wanted)
+        return True
+
+    stop.agree = agree
+    stop.on_step_end(None, state(3), control)
+    assert asked == [False]
+    assert stop.interrupted
+    assert control.should_save
+
+
+@pytest.mark.parametrize("at_end", [False, True], ids=["on the way", "after the last step"])
+def test_an_evaluation_that_was_cut_short_is_due(at_end: bool) -> None:
+    stop, control = signalled(), TrainerControl(should_evaluate=True)
+    assert stop.cuts_evaluation
+    stop.cut_evaluation(state(10 if at_end else 4), control)
+    assert stop.evaluation_due
+    assert not control.should_evaluate
+    assert stop.interrupted is control.should_save is control.should_training_stop is not at_end
+
+
+def test_after_the_training_a_signal_cuts_nothing() -> None:
+    stop, control = signalled(), TrainerControl()
+    stop.on_train_end(None, state(4), control)
+    assert not stop.cuts_evaluation
+    stop.on_evaluate(None, state(4), control)
+    assert not stop.interrupted
