@@ -153,6 +153,7 @@ def test_all_trackers_have_the_numbers_of_metrics_jsonl(
     assert dict(os.environ) == before
     said = [line for line in capsys.readouterr().err.splitlines() if "wandb" in line]
     assert said == [f"wandb: offline; send it with: wandb sync {wandb_folders(output)[0]}"]
+    assert {"train/memory_bytes", "train/tokens_per_second"} <= {*expected}
 
 
 def test_an_offline_run_holds_configuration_artifact_and_table(
@@ -231,7 +232,8 @@ def test_wandb_watch_says_what_is_looked_at(
 
 def test_wandb_log_model_end_takes_the_result_alone(tiny_options: Options) -> None:
     output = api.train(tiny_options(**WANDB, wandb_log_model="end", max_steps=1)).output_dir
-    aliases = [[*a.aliases] for a in wandb_records(output, "artifact") if a.type == "model"]
+    artifacts = wandb_records(output, "artifact")
+    aliases = [sorted(a.aliases) for a in artifacts if a.type == "model"]
     assert aliases == [["latest", "result"]]
 
 
@@ -267,7 +269,7 @@ def test_mlflow_options_name_experiment_and_run(tiny_options: Options, tmp_path:
 
 
 def test_a_resumed_run_goes_on_in_each_tracker_and_logs_no_step_twice(
-    tiny_options: Options, tmp_path: Path
+    tiny_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = tiny_options(
         **WANDB, **TENSORBOARD, **mlflow_options(tmp_path), save_steps=2, num_epochs=2
@@ -283,6 +285,8 @@ def test_a_resumed_run_goes_on_in_each_tracker_and_logs_no_step_twice(
     assert after["mlflow"] == before["mlflow"]
     assert after["tensorboard"] == before["tensorboard"]
     assert len(wandb_folders(output)) == 2
+    both = " ".join(map(str, wandb_folders(output)))
+    assert f"wandb sync {both}\n" in capsys.readouterr().err
     assert_same_curves(wandb_curves(output), whole)
     assert_same_curves(mlflow_curves(tmp_path), whole)
     assert_same_curves(tensorboard_curves(output), whole)

@@ -215,10 +215,17 @@ class Wandb:
             if run is not None:
                 run.finish(exit_code=_EXIT_CODES[outcome])
                 if self.mode == "offline":
-                    note(f"wandb: offline; send it with: wandb sync {run.settings.sync_dir}")
+                    note(f"wandb: offline; send it with: wandb sync {_folders(run)}")
         finally:
             if self._variables is not None:
                 self._variables.put_back()
+
+
+def _folders(run: Any) -> str:
+    """The folders of an offline run: one for each of its starts."""
+    parent = Path(run.settings.sync_dir).parent
+    files = sorted(parent.glob(f"offline-run-*/run-{run.id}.wandb"))
+    return " ".join(str(file.parent) for file in files)
 
 
 def histogram(tensor: torch.Tensor) -> tuple[list[float], list[float]]:
