@@ -54,9 +54,7 @@ SAID_OF_THE_OLD = {
 """Rule → the old files of which it says something, on a GPU with bfloat16."""
 SAID_OF_THE_NEW = {"remote-code": REMOTE_CODE, "pure-float16": SAID_OF_THE_OLD["pure-float16"]}
 """What no change of the file could mend without changing what it means."""
-NOT_YET = {
-    ("gptq", True),
-}
+NOT_YET: set[tuple[str, object]] = set()
 """What this version does not carry out. It loses a line with everything that it learns, never gains one."""
 TF32 = (
     FALCON

@@ -118,7 +118,7 @@ ROWS = [
     # the model
     W("remote-code", {"trust_remote_code": True}, "trust_remote_code", "will be run", {"trust_remote_code": False}),
     E("output-is-not-input", {"base_model": "./x", "output_dir": "x"}, "output_dir", "overwrite base_model", {"output_dir": "y"}),
-    E("gptq-revision", {"gptq": True, "model_revision": "main", **LORA}, "model_revision", "not with gptq", {"model_revision": None}),
+    N("merging-unquantised", {**LORA, "gptq": True}, "gptq", "made whole for merging", {"gptq": False}, purpose="merge"),
     N("merging-unquantised", QLORA, "load_in_4bit", "unquantised for merging", {"load_in_4bit": False}, purpose="merge"),
     E("falcon-and-fsdp", {"base_model": "x/Falcon-7b", "fsdp": ["full_shard"]}, "fsdp", "not with Falcon", {"base_model": "x/llama"}),
     E("mpt-and-checkpointing", {"base_model": "MPT-7b", "gradient_checkpointing": True}, "gradient_checkpointing", "not with MPT", {"base_model": "m"}),
@@ -133,7 +133,8 @@ ROWS = [
     N("kind-of-four-bits", {**LORA, "load_in_4bit": True}, "load_in_4bit", "FP4", {"bnb_config_kwargs": {"bnb_4bit_quant_type": "fp4"}}),
     W("settings-of-bitsandbytes", {**LORA, "bnb_config_kwargs": {"llm_int8_skip_modules": ["q_proj"]}}, "bnb_config_kwargs", "no effect", {"load_in_8bit": True}),
     W("settings-of-bitsandbytes", {**QLORA, "bnb_config_kwargs": {"llm_int8_threshold": 5}}, "bnb_config_kwargs.llm_int8_threshold", "not about load_in_4bit", {"adapter": "lora", "load_in_4bit": False, "load_in_8bit": True}),
-    W("settings-of-bitsandbytes", {**LORA, "load_in_8bit": True, "bnb_config_kwargs": {"bnb_4bit_use_double_quant": True}}, "bnb_config_kwargs.bnb_4bit_use_double_quant", "not about load_in_8bit", QLORA),
+    W("settings-of-bitsandbytes", {**LORA, "load_in_8bit": True, "bnb_config_kwargs": {"bnb_4bit_use_double_quant": True}}, "bnb_config_kwargs.bnb_4bit_use_double_quant", "not about load_in_8bit", {**QLORA, "load_in_8bit": False}),
+    E("settings-of-bitsandbytes", {**LORA, "load_in_8bit": True, "bnb_config_kwargs": {"llm_int8_has_fp16_weight": True}}, "bnb_config_kwargs.llm_int8_has_fp16_weight", "is frozen", {"bnb_config_kwargs": {"llm_int8_has_fp16_weight": False}}),
     E("bitsandbytes-is-there", QLORA, "load_in_4bit", "bitsandbytes, which is not installed", {}, machine=BARE, quiet_machine=CPU),
     E("bitsandbytes-is-there", {**LORA, "load_in_8bit": True}, "load_in_8bit", "bitsandbytes, which is not installed", {"load_in_8bit": False}, machine=BARE),
     E("bitsandbytes-is-there", QLORA, "load_in_4bit", "bitsandbytes, which is not installed", {}, machine=BARE, quiet_machine=CPU, purpose="answer"),
@@ -151,6 +152,8 @@ ROWS = [
     E("relora-alone", {**LORA, "relora_steps": 5, "lr_scheduler": "one_cycle"}, "lr_scheduler", "restarts the learning rate", {"lr_scheduler": "cosine"}),
     E("relora-alone", {**LORA, "relora_steps": 5, "gptq": True}, "gptq", "before they were quantised", {"relora_steps": None}),
     E("relora-moments", {**LORA, "relora_steps": 5, "relora_prune_ratio": 0.9, "optimizer": "adafactor"}, "relora_prune_ratio", "not with `optimizer: adafactor`", {"optimizer": "adamw_torch"}),
+    W("relora-in-half", {**LORA, "relora_steps": 5, "bfloat16": True}, "bfloat16", "rounded to half precision", {"bfloat16": None, "bf16": "auto"}),
+    W("relora-offload", {**LORA, "relora_steps": 5, "relora_cpu_offload": True}, "relora_cpu_offload", "no effect", {"load_in_8bit": True}),
     W("relora-cycle", {**LORA, "relora_steps": 5, "relora_warmup_steps": 6}, "relora_warmup_steps", "never comes back", {"relora_warmup_steps": 5}),
     E("relora-cycle", {**LORA, "relora_steps": 5, "relora_anneal_steps": 6}, "relora_anneal_steps", "more than relora_steps", {"relora_anneal_steps": 5}),
     # data

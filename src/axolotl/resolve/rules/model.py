@@ -31,17 +31,6 @@ def output_is_not_input(case: Case) -> Iterator[Found]:
         )
 
 
-def gptq_revision(case: Case) -> Iterator[Found]:
-    """A GPTQ checkpoint is read from a folder, without choosing a branch."""
-    if case.config.quantization.gptq and case.config.model.model_revision:
-        yield Found(
-            "error",
-            "model_revision",
-            "model_revision: not with gptq",
-            "fetch that branch into a folder, and name the folder in base_model",
-        )
-
-
 def merging_unquantised(case: Case) -> Iterator[Found]:
     """A merge needs the weights as they were before they were quantised."""
     if case.purpose != "merge":
@@ -51,6 +40,13 @@ def merging_unquantised(case: Case) -> Iterator[Found]:
             "info",
             keys[0],
             f"{keys[0]}: left aside, the base model is loaded unquantised for merging",
+        )
+    if case.asked("gptq"):
+        yield Found(
+            "info",
+            "gptq",
+            "gptq: the base model is made whole for merging; what its quantisation rounded off stays "
+            "lost",
         )
 
 
@@ -80,8 +76,7 @@ def mpt_and_checkpointing(case: Case) -> Iterator[Found]:
 TABLE: Table = [
     (remote_code, "trust_remote_code"),
     (output_is_not_input, "output_dir base_model"),
-    (gptq_revision, "gptq model_revision"),
-    (merging_unquantised, "load_in_8bit load_in_4bit"),
+    (merging_unquantised, "load_in_8bit load_in_4bit gptq"),
     (falcon_and_fsdp, "base_model fsdp"),
     (mpt_and_checkpointing, "base_model gradient_checkpointing"),
 ]
