@@ -157,7 +157,7 @@ def merge(
     if found.adapter is None:
         raise ModelError(
             f"there is nothing to merge: '{found.name}' holds a whole model, not an adapter",
-            hint="it is a whole model already; use that folder as it is",
+            hint="use that folder as it is",
         )
     check_kind(found.adapter)
     adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)

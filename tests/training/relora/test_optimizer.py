@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import bitsandbytes as bnb
+import bitsandbytes
 import pytest
 import torch
 import transformers
 
 from axolotl.training.relora.optimizer import prune_optimizer, reset_optimizer
 
+bnb: Any = bitsandbytes
 Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Make] = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.1),

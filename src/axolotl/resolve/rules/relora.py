@@ -56,6 +56,36 @@ def relora_moments(case: Case) -> Iterator[Found]:
         )
 
 
+def relora_in_half(case: Case) -> Iterator[Found]:
+    """What is merged into weights of half precision is rounded each time."""
+    config = case.config
+    if not config.relora.relora_steps or case.asked("load_in_8bit", "load_in_4bit"):
+        return
+    for key, instead in (("bfloat16", "bf16"), ("float16", "fp16")):
+        if case.asked(key):
+            yield Found(
+                "warning",
+                key,
+                f"{key}: each merge of ReLoRA is rounded to half precision, which loses most of what "
+                "a short cycle has learnt",
+                f"write `{instead}: true`, which keeps the weights in full precision",
+            )
+
+
+def relora_offload(case: Case) -> Iterator[Found]:
+    """Without quantisation, a weight is added to where it is."""
+    relora = case.config.relora
+    whole = not case.asked("load_in_8bit", "load_in_4bit")
+    if relora.relora_steps and relora.relora_cpu_offload and whole:
+        yield Found(
+            "warning",
+            "relora_cpu_offload",
+            "relora_cpu_offload has no effect: the base model is not quantised, and is merged into "
+            "where it is",
+            "remove it",
+        )
+
+
 def relora_cycle(case: Case) -> Iterator[Found]:
     """The learning rate has to arrive before it falls again."""
     relora = case.config.relora
@@ -83,5 +113,7 @@ TABLE: Table = [
     (relora_on_lora, "relora_steps adapter"),
     (relora_alone, "relora_steps fsdp deepspeed gptq lr_scheduler"),
     (relora_moments, "relora_steps relora_prune_ratio optimizer"),
+    (relora_in_half, "relora_steps bfloat16 float16 load_in_8bit load_in_4bit"),
+    (relora_offload, "relora_steps relora_cpu_offload load_in_8bit load_in_4bit"),
     (relora_cycle, "relora_steps relora_warmup_steps relora_anneal_steps"),
 ]

@@ -95,14 +95,14 @@ class AdaptedLayer:
                 quant_type=old.quant_type,
                 quant_storage=old.quant_storage,
                 module=self.base,
-            )
-        else:
-            new = library.Int8Params(
-                whole.to("cpu"), requires_grad=False, has_fp16_weights=old.has_fp16_weights
-            )
-            self.base.state.reset_grads()
-            self.base.state.CB = self.base.state.SCB = None
-        self.base.weight = new.to(old.device)
+            ).to(old.device)
+            old.data, old.quant_state = new.data, new.quant_state
+            return
+        new = library.Int8Params(
+            whole.to("cpu"), requires_grad=False, has_fp16_weights=old.has_fp16_weights
+        ).to(old.device)
+        old.data, old.CB, old.SCB = new.data, new.CB, new.SCB
+        self.base.state.reset_grads()
 
     @torch.no_grad()
     def begin_anew(self, init: bool | str) -> None:
