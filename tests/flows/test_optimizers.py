@@ -71,6 +71,14 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def assert_same(whole: Path, part: Path) -> None:
+    """Two runs left the same weights and the same figures."""
+    first, second = weights(whole), weights(part)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert lines(whole) == lines(part)
+
+
 def assert_goes_on_alike(options: dict[str, Any], folder: Path, *, step: int = 3) -> Path:
     """Train; go on from a checkpoint as if the run had ended there; the same bits come of it."""
     whole, part = folder / "whole", folder / "part"
@@ -81,10 +89,7 @@ def assert_goes_on_alike(options: dict[str, Any], folder: Path, *, step: int = 3
             shutil.rmtree(checkpoint)
     resumed = options | {"output_dir": str(part), "auto_resume_from_checkpoints": True}
     api.train(resumed)
-    first, second = weights(whole), weights(part)
-    assert first.keys() == second.keys()
-    assert [name for name in first if not torch.equal(first[name], second[name])] == []
-    assert lines(whole) == lines(part)
+    assert_same(whole, part)
     return whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from click.testing import CliRunner
 
 from axolotl import api
 from axolotl.cli.train import main as train
+from axolotl.registry import available
 from axolotl.training.callbacks.metrics import read_metrics
-from tests.flows.test_optimizers import assert_goes_on_alike
+from axolotl.training.trainer import PackedTrainer
+from tests.flows.test_optimizers import assert_goes_on_alike, assert_same
 
 Options = Callable[..., dict[str, Any]]
 RUN = {"max_steps": 6, "val_set_size": 0, "save_strategy": "no", "learning_rate": 0.002}
@@ -139,3 +142,51 @@ def test_the_rate_is_changed_at_once_by_an_evaluation(tiny_options: Options) -> 
     ]
     # The first evaluation is better than none; the others are not better by half.
     assert seen == [(1, 0.002), (2, 0.002), (3, 0.002), (4, 0.002), (5, 0.001), (6, 0.001)]
+
+
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [
+        # Stopped where the checkpoint has to know of an evaluation, and where nothing else is due.
+        (FOLLOWING["plateau"], 4),
+        ({"optimizer": "schedule_free_adamw", "eval_steps": 4, "warmup_steps": 2}, 5),
+    ],
+    ids=["plateau", "schedule-free"],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    tiny_options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    step: int,
+) -> None:
+    given = tiny_options(**{"max_steps": 8, "save_steps": 100, "micro_batch_size": 1, **options})
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    api.train(given | {"output_dir": str(whole)})
+    loss = PackedTrainer.compute_loss
+
+    def interrupted(self: PackedTrainer, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == step - 1:
+            signal.raise_signal(signal.SIGINT)
+        return loss(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PackedTrainer, "compute_loss", interrupted)
+        assert api.train(given | {"output_dir": str(stopped)}).interrupted
+    assert (stopped / f"checkpoint-{step}").is_dir()
+    api.train(given | {"output_dir": str(stopped), "auto_resume_from_checkpoints": True})
+    assert_same(whole, stopped)
+
+
+STEADY = [name for name in available("axolotl.schedules") if name not in ("cosine", "greedy")]
+NEEDED = {"cosine_with_min_lr": {"min_lr": 1e-4}, "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEADY)
+def test_every_schedule_goes_on_alike(tiny_options: Options, tmp_path: Path, name: str) -> None:
+    options = {"lr_scheduler": name, "lr_scheduler_kwargs": NEEDED.get(name), "max_steps": 8}
+    if name != "log_sweep":
+        options["warmup_steps"] = 2
+    folder = assert_goes_on_alike(tiny_options(**options, save_steps=3, eval_steps=2), tmp_path)
+    assert len(set(rates(folder))) > 1
