@@ -226,3 +226,21 @@ def test_a_schedule_free_optimizer_leaves_its_average(
     )
     rates = [line["learning_rate"] for line in lines(result.output_dir) if "loss" in line]
     assert rates[1:] == [2e-3] * (len(rates) - 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adafactor",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                *("adamw_anyprecision", "adamw_torch", "stable_adamw", "schedule_free_radam"),
+                *("lion_8bit", "grokadamw", "apollo_adamw", "ademamix_8bit"),
+            )
+        ),
+    ],
+)
+def test_weights_in_bfloat16_go_on_alike(tiny_options: Options, tmp_path: Path, name: str) -> None:
+    """The states may have another precision than the weights: it is kept."""
+    assert_goes_on_alike(tiny_options(**some(name), bfloat16=True), tmp_path)
