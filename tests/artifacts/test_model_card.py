@@ -66,3 +66,11 @@ def test_what_people_read() -> None:
     assert given["learning_rate"] == 2e-4
     assert "stopped before its last step" not in text
     assert "stopped before its last step" in card_of(interrupted=True)[1]
+
+
+def test_no_password_is_told() -> None:
+    source = {"path": "https://me:password@host/rows.jsonl?token=1", "type": "alpaca"}
+    _, text = card_of(datasets=[source], mlflow_tracking_uri="https://me:password@server")
+    assert "on `https://host/rows.jsonl`." in text
+    assert "password" not in text
+    assert "token=1" not in text

@@ -143,6 +143,29 @@ def test_what_did_not_arrive_is_named_at_the_end(
     assert inside(hub, "checkpoint-4/") >= MODEL
 
 
+def test_a_run_that_is_stopped_sends_its_checkpoint_and_no_result(
+    tiny_options: Options, hub: FakeHub, client: HubClient
+) -> None:
+    asked = options(tiny_options, hub_strategy="checkpoint", save_steps=1, max_steps=2000)
+
+    def stop() -> None:
+        for _ in range(600):
+            if (Path(asked["output_dir"]) / "checkpoint-1").exists():
+                break
+            time.sleep(0.02)
+        client.interrupt()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    answer = client.ask("train", **asked)
+    stopping.join()
+    assert answer["interrupted"], client.said()
+    saved = Path(asked["output_dir"]) / f"checkpoint-{answer['steps']}"
+    files = hub.repositories["me/it"].files
+    assert files[f"last-checkpoint/{WEIGHTS}"] == (saved / WEIGHTS).read_bytes()
+    assert "The result" not in [message for _, message in hub.commits]
+
+
 @pytest.mark.parametrize(
     ("given", "faults", "says"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -338,6 +339,26 @@ def test_how_a_run_ends_is_told(
     (end,) = wandb_records(Path(options["output_dir"]), "exit")
     assert end.exit_code == exit_code
     assert mlflow_run(tmp_path)[1].info.status == status
+
+
+def test_a_run_that_is_stopped_and_saved_counts_as_interrupted(
+    tiny_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from axolotl.training.callbacks.interrupt import StopOnSignal
+
+    own = StopOnSignal.on_step_end
+
+    def on_step_end(self: StopOnSignal, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        own(self, args, state, control, **more)
+
+    monkeypatch.setattr(StopOnSignal, "on_step_end", on_step_end)
+    options = tiny_options(**WANDB, **mlflow_options(tmp_path))
+    assert api.train(options).interrupted
+    (end,) = wandb_records(Path(options["output_dir"]), "exit")
+    assert end.exit_code == 255
+    assert mlflow_run(tmp_path)[1].info.status == "KILLED"
 
 
 def test_a_tracker_that_fails_in_between_does_not_end_the_training(

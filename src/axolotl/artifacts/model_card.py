@@ -11,6 +11,7 @@ import yaml
 
 from axolotl.artifacts.run_folder import versions
 from axolotl.resolve import Resolved
+from axolotl.training.public import without_secrets
 
 CARD_FILE = "README.md"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -36,7 +37,8 @@ def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
     """
     name = resolved.hub.hub_model_id or Path(resolved.saving.output_dir).resolve().name
     head = yaml.safe_dump(_head(resolved), sort_keys=False, allow_unicode=True)
-    given = yaml.safe_dump(resolved.config.given(), sort_keys=False, allow_unicode=True)
+    options = without_secrets(resolved.config.given())
+    given = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
     return "\n".join(
         [
             f"---\n{head}---\n",
@@ -87,7 +89,7 @@ def _on_hub(name: str) -> bool:
 
 def _short(name: str) -> str:
     """A name without the folders of this machine."""
-    return name if _on_hub(name) or "://" in name else Path(name).name or name
+    return without_secrets(name) if _on_hub(name) or "://" in name else Path(name).name or name
 
 
 def _how(resolved: Resolved) -> str:

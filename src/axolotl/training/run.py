@@ -44,6 +44,7 @@ from axolotl.training.fingerprint import check_resume, fingerprint
 from axolotl.training.hub import HubUploads
 from axolotl.training.memory import peak_bytes
 from axolotl.training.model import build_model
+from axolotl.training.public import without_secrets
 from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
 from axolotl.training.streaming import BufferMark
@@ -87,7 +88,9 @@ class Trained:
             "plan": self.facts,
             "data": self.data.as_dict(),
             "format": of_first_entry(self.resolved),
-            "config": {"given": config.given(), "resolved": self.resolved.as_dict()},
+            "config": without_secrets(
+                {"given": config.given(), "resolved": self.resolved.as_dict()}
+            ),
         }
 
 
@@ -228,9 +231,11 @@ def _run(
         eval_loss = trainer.evaluate()["eval_loss"]
     chosen: dict[str, Any] = {}
     if not stop.interrupted and (best := _take_best(trainer)) is not None:
-        chosen, eval_loss = {"checkpoint": best.step}, best.loss
+        chosen = {"checkpoint": best.step}
     counters = trainer.counters
     evaluated = _evaluated_at(trainer, chosen.get("checkpoint", trainer.state.global_step))
+    if chosen and evaluated is not None:
+        eval_loss = evaluated["eval_loss"]
     return RunResult(
         output_dir=output,
         steps=trainer.state.global_step,
@@ -259,7 +264,7 @@ def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:
     if best is None or (folder := best.folder) is None:
         return None
     trainer.take_weights(folder)
-    note(f"the result is {folder.name}, the best one: held-out loss {best.loss:.4f}")
+    note(f"the result is {folder.name}, the best one: {best.words}")
     return best
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from axolotl.resolve import Resolved
 from axolotl.training.callbacks.metrics import read_metrics
 from axolotl.training.checkpoint_files import step_of
+from axolotl.training.public import without_secrets
 from axolotl.training.trackers import TrackedRun
 
 
@@ -25,8 +26,8 @@ def tracked_run(resolved: Resolved, plan: Mapping[str, Any], *, resume: Path | N
     earlier = read_metrics(output / "metrics.jsonl") if resume else []
     return TrackedRun(
         output_dir=output,
-        given=resolved.config.given(),
-        resolved=resolved.as_dict(),
+        given=without_secrets(resolved.config.given()),
+        resolved=without_secrets(resolved.as_dict()),
         plan=plan,
         resumed=resume is not None,
         lines=[line for line in earlier if line["step"] <= last],
