@@ -79,6 +79,7 @@ ROWS = [
     E("start-on-quantised", {**LORA, "load_in_8bit": True, "peft_init_lora_weights": "loftq"}, "peft_init_lora_weights", "needs them whole", {"load_in_8bit": False}),
     E("start-on-quantised", {**LORA, "gptq": True, "peft_init_lora_weights": "orthogonal"}, "peft_init_lora_weights", "from whole weights", {"gptq": False}),
     E("bits-of-loftq", {**LORA, "peft_init_lora_weights": "loftq", "peft": {"loftq_config": {"loftq_bits": 3}}}, "peft.loftq_config.loftq_bits", "3 bits are not known", {"peft": {"loftq_config": {"loftq_bits": 8}}}),
+    E("bits-of-loftq", {**LORA, "peft_init_lora_weights": "loftq"}, "peft_init_lora_weights", "needs the package bitsandbytes", {"peft": {"loftq_config": {"loftq_bits": 8}}}, machine=Machine(gpu=False, bf16=False, missing=frozenset({"bitsandbytes"}))),
     E("dora-alone", {**LORA, "gptq": True, "peft_use_dora": True}, "peft_use_dora", "keeps packed", {"gptq": False}),
     E("dora-alone", {**LORA, "load_in_8bit": True, "peft_use_dora": True}, "peft_use_dora", "without a GPU", {}, quiet_machine=GPU),
     E("dora-alone", {**LORA, "peft_init_lora_weights": "mica", "peft_use_dora": True}, "peft_use_dora", "a variant by itself", {"peft_init_lora_weights": "pissa"}),

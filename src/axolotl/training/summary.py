@@ -8,6 +8,7 @@ import torch
 
 from axolotl.attention import Choice
 from axolotl.config import Sections
+from axolotl.config.adapter import PeftAdapter
 from axolotl.core.console import note, print_pairs
 from axolotl.models.load import weight_dtype
 from axolotl.models.matmul import Route
@@ -101,11 +102,23 @@ def _facts(form: Quantized, weights: Weights) -> dict[str, Any]:
 def _method(sections: Sections) -> str:
     adapter, every = sections.adapter, sections.relora.relora_steps
     if adapter.adapter is None:
-        return "full fine-tuning"
+        named = adapter.unfrozen_parameters
+        return f"only weights named {', '.join(named)}" if named else "full fine-tuning"
     merged = f", merged every {every:,} steps" if every else ""
     if adapter.lora_model_dir:
         return f"adapter of {adapter.lora_model_dir}{merged}"
-    return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}{merged}"
+    if adapter.adapter == "llama-adapter":
+        return f"prompts of {(adapter.peft_adapter or PeftAdapter()).len} tokens in the last layers"
+    variants = {
+        "DoRA": adapter.peft_use_dora,
+        "rsLoRA": adapter.peft_use_rslora,
+        str(adapter.peft_init_lora_weights): isinstance(adapter.peft_init_lora_weights, str),
+        "some layers": adapter.peft_layers_to_transform is not None,
+        "stacked layers": adapter.peft_layer_replication,
+        "rows of tokens": adapter.peft_trainable_token_indices,
+    }
+    also = "".join(f", {name}" for name, asked in variants.items() if asked)
+    return f"{adapter.adapter} r {adapter.lora_r}, alpha {adapter.lora_alpha}{also}{merged}"
 
 
 def _steps(plan: Plan) -> str:

@@ -56,7 +56,7 @@ def attach_saved(
             f"'{folder / 'adapter_model.safetensors'}' is damaged: {first_line(error)}",
             hint="copy it again, or use one of the run's checkpoint folders",
         ) from error
-    except (ValueError, RuntimeError, KeyError) as error:
+    except (ValueError, TypeError, RuntimeError, KeyError) as error:
         base = settings.get("base_model_name_or_path") or "another base model"
         raise ModelError(
             f"the adapter in '{folder}' does not fit the base model: {_mismatch(error)}",

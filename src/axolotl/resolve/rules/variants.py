@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from axolotl.config.adapter import AdapterSection
+from axolotl.config.adapter import AdapterSection, LoftQ
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
 
@@ -92,15 +92,25 @@ def start_on_quantised(case: Case) -> Iterator[Found]:
 
 
 def bits_of_loftq(case: Case) -> Iterator[Found]:
-    """LoftQ knows two formats."""
+    """LoftQ knows two formats; NF4 is that of bitsandbytes."""
     adapter = _begins(case)
-    settings = adapter and adapter.peft and adapter.peft.loftq_config
-    if settings and settings.loftq_bits not in (4, 8):
+    if adapter is None or adapter.peft_init_lora_weights != "loftq":
+        return
+    settings = (adapter.peft and adapter.peft.loftq_config) or LoftQ()
+    if settings.loftq_bits not in (4, 8):
         yield Found(
             "error",
             "peft.loftq_config.loftq_bits",
             f"peft.loftq_config.loftq_bits: {settings.loftq_bits} bits are not known to LoftQ",
             "write 4 or 8",
+        )
+    if settings.loftq_bits == 4 and "bitsandbytes" in case.machine.missing:
+        yield Found(
+            "error",
+            "peft_init_lora_weights",
+            "peft_init_lora_weights: 'loftq' in 4 bits needs the package bitsandbytes, which is not "
+            "installed",
+            "pip install 'axolotl[bnb]', or write `loftq_bits: 8`",
         )
 
 
@@ -248,7 +258,7 @@ TABLE: Table = [
     (start_of_lora, "peft_init_lora_weights adapter"),
     (start_and_rank, "peft_init_lora_weights lora_r lora_rank_pattern"),
     (start_on_quantised, "peft_init_lora_weights load_in_8bit load_in_4bit gptq"),
-    (bits_of_loftq, "peft"),
+    (bits_of_loftq, "peft peft_init_lora_weights"),
     (dora_alone, "peft_use_dora peft_init_lora_weights load_in_8bit gptq"),
     (layers_of_a_pattern, "peft_layers_pattern peft_layers_to_transform"),
     (stacked_layers, "peft_layer_replication load_in_8bit load_in_4bit gptq"),
