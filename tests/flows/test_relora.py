@@ -295,6 +295,42 @@ def test_embeddings_trained_beside_the_adapter_are_in_the_result(
     assert_same_run(first, again)
 
 
+def test_it_goes_on_from_an_adapter_and_from_a_checkpoint_with_its_base(
+    tiny_options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, first, again = (tmp_path / name for name in ("plain", "first", "again"))
+    api.train(tiny_options(**RELORA | {"relora_steps": None}, output_dir=str(plain)))
+    options = tiny_options(**RELORA)
+    options = {k: v for k, v in options.items() if not k.startswith("lora_")}
+    options |= {"lora_model_dir": str(plain), "output_dir": str(first), "eval_steps": 5}
+    api.train(options)
+    more = {"output_dir": str(again), "resume_from_checkpoint": str(first / "checkpoint-5")}
+    again.mkdir()
+    shutil.copy(first / "metrics.jsonl", again)
+    api.train(options | more)
+    assert_same_run(first, again)
+
+    capsys.readouterr()
+    api.evaluate(options)
+    assert "without lora_model_dir that is taken" in " ".join(capsys.readouterr().err.split())
+    lines = read_metrics(first / "metrics.jsonl")
+    want = next(line["eval_loss"] for line in lines if "eval_loss" in line)
+    options |= {"lora_model_dir": str(first / "checkpoint-5"), "output_dir": str(tmp_path / "next")}
+    assert api.evaluate(options).loss == pytest.approx(want, abs=1e-5)
+    api.train(options)
+
+
+def test_sampling_options_of_the_base_do_not_stop_a_checkpoint(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    options = tiny_options(**RELORA)
+    base = tmp_path / "base"
+    shutil.copytree(options["base_model"], base)
+    (base / "generation_config.json").write_text('{"temperature": 0.7, "do_sample": false}')
+    for method in ({}, NF4):
+        api.train(options | {"base_model": str(base), **method})
+
+
 @pytest.mark.parametrize("base", [{}, NF4], ids=["whole", "nf4"])
 def test_checkpoints_between_two_restarts_share_one_copy(
     tiny_options: Options, tmp_path: Path, base: dict[str, Any]
