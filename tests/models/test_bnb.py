@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,26 @@ def test_what_the_library_is_asked_for() -> None:
     plain = bnb.loading_arguments(FORMS["fp4"])["quantization_config"]
     assert (plain.bnb_4bit_quant_type, plain.bnb_4bit_use_double_quant) == ("fp4", False)
     assert bnb.loading_arguments(FORMS["int8"])["quantization_config"].llm_int8_threshold == 6.0
+
+
+@pytest.mark.parametrize("name", ["int8", "nf4"])
+def test_layers_can_be_left_whole_and_the_head_always_is(tiny_model: Path, name: str) -> None:
+    form = replace(FORMS[name], skip=("q_proj", "0.mlp.up_proj"), threshold=5.0)
+    model = load(tiny_model, form)
+    layers = bnb.quantised_layers(model)
+    assert len(layers) == 2 * 7 - 3
+    left = {
+        path
+        for path, module in model.named_modules()
+        if bnb.is_linear(module) and module not in layers
+    }
+    attention = {f"model.layers.{i}.self_attn.q_proj" for i in range(2)}
+    assert left == {"lm_head", "model.layers.0.mlp.up_proj", *attention}
+    if name == "int8":
+        assert {layer.state.threshold for layer in layers} == {5.0}
+    with pytest.raises(ModelError, match="no linear layer 'query'") as caught:
+        load(tiny_model, replace(form, skip=("query",)))
+    assert "up_proj" in str(caught.value.hint)
 
 
 def test_on_a_gpu_the_weights_are_quantised_where_they_stay(

@@ -9,6 +9,7 @@ import torch
 
 from axolotl.config import load_config
 from axolotl.config.precision import PrecisionSection
+from axolotl.errors import ConfigErrors
 from axolotl.models.quantized import Quantized, compute_dtype, quantized_base
 
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d", "type": "alpaca"}]}
@@ -57,3 +58,31 @@ def test_it_is_multiplied_in_the_precision_of_the_file(
     assert compute_dtype(PrecisionSection(**precision)) == cpu
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert compute_dtype(PrecisionSection(**precision)) == gpu
+
+
+def test_bnb_config_kwargs_change_what_the_adapter_implies() -> None:
+    more = {
+        "bnb_4bit_quant_type": "fp4",
+        "bnb_4bit_use_double_quant": False,
+        "llm_int8_skip_modules": ["q_proj"],
+        "llm_int8_has_fp16_weight": False,
+    }
+    qlora = {"adapter": "qlora", "load_in_4bit": True, "bnb_config_kwargs": more}
+    assert quantized_base(load_config(SMALL | qlora)) == Quantized("fp4", skip=("q_proj",))
+    eight = {"adapter": "lora", "load_in_8bit": True}
+    threshold = {"bnb_config_kwargs": {"llm_int8_threshold": 0}}
+    form = quantized_base(load_config(SMALL | eight | threshold))
+    assert form == Quantized("int8", threshold=0, asked_by="load_in_8bit")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"bnb_4bit_quant_type": "nf3"}, "nf4"),
+        ({"bnb_4bit_quant": "nf4"}, "bnb_4bit_quant_type"),
+    ],
+)
+def test_settings_that_are_none_are_refused_by_name(more: dict[str, Any], said: str) -> None:
+    options = {"adapter": "qlora", "load_in_4bit": True, "bnb_config_kwargs": more}
+    with pytest.raises(ConfigErrors, match=said):
+        load_config(SMALL | options)

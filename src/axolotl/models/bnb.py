@@ -14,7 +14,7 @@ Two things of the library are put right as soon as a model is loaded, before its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,15 +26,13 @@ from axolotl.errors import ModelError
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_lines
 
-OUTLIERS_FROM = 6.0
-"""Inputs of an 8-bit layer from this size on are multiplied in half precision (LLM.int8)."""
 
-
-def loading_arguments(form: Quantized) -> dict[str, Any]:
+def loading_arguments(form: Quantized, *, whole: Sequence[str] = ()) -> dict[str, Any]:
     """What `from_pretrained` is given to quantise a model while it loads.
 
     Args:
         form: `int8`, `nf4` or `fp4`.
+        whole: Layers that stay whole, by the ends of their names; default: the output head.
 
     Raises:
         EnvironmentFault: bitsandbytes is missing.
@@ -43,15 +41,53 @@ def loading_arguments(form: Quantized) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     if form.kind == "int8":
-        settings = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=OUTLIERS_FROM)
+        settings = BitsAndBytesConfig(
+            load_in_8bit=True,
+            llm_int8_threshold=form.threshold,
+            llm_int8_skip_modules=list(whole) or None,
+        )
     else:
         settings = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=form.kind,
             bnb_4bit_use_double_quant=form.double,
             bnb_4bit_compute_dtype=form.compute_dtype,
+            llm_int8_skip_modules=list(whole) or None,
         )
     return {"quantization_config": settings, "device_map": {"": place_of_this_process()}}
+
+
+def names_left_whole(skeleton: Any, skip: Sequence[str]) -> list[str]:
+    """The layers that stay whole: those named, and what the library leaves whole by itself.
+
+    With any name given, the library no longer thinks of the output head.
+
+    Args:
+        skeleton: The model, without weights.
+        skip: Ends of the names of layers.
+
+    Raises:
+        ModelError: no layer has such a name.
+    """
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    paths = [path for path, module in skeleton.named_modules() if is_linear(module)]
+    for name in skip:
+        if not any(path.endswith(name) for path in paths):
+            ends = sorted({path.rpartition(".")[2] for path in paths})
+            raise ModelError(
+                f"the model has no linear layer '{name}' to leave whole",
+                where="bnb_config_kwargs.llm_int8_skip_modules",
+                hint=f"its linear layers are {', '.join(ends)}",
+            )
+    return [*skip, *get_keys_to_not_convert(skeleton)]
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether it is a layer that the library quantises."""
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, nn.Linear | Conv1D)
 
 
 def place_of_this_process() -> str | int:

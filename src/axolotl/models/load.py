@@ -89,7 +89,11 @@ def _open_few_bits(
         return _from_pretrained(model, source, config, **arguments)
     from axolotl.models import bnb
 
-    extra = bnb.loading_arguments(quantized or Quantized("nf4", asked_by="base_model"))
+    form = quantized or Quantized("nf4", asked_by="base_model")
+    left: list[str] = []
+    if form.skip:
+        left = bnb.names_left_whole(_skeleton(model, config), form.skip)
+    extra = bnb.loading_arguments(form, whole=left)
     if stored:  # the checkpoint says how it is quantised, but not in what to compute
         settings = extra.pop("quantization_config")
         config.quantization_config["bnb_4bit_compute_dtype"] = settings.bnb_4bit_compute_dtype
@@ -99,6 +103,15 @@ def _open_few_bits(
         return bnb.made_whole(loaded, dtype=arguments["dtype"])
     bnb.settle(loaded, quantized)
     return loaded
+
+
+def _skeleton(model: ModelSection, config: PreTrainedConfig) -> Any:
+    """The model without weights."""
+    loader = _loader(model.model_type)
+    with torch.device("meta"):
+        if hasattr(loader, "from_config"):
+            return loader.from_config(config, trust_remote_code=model.trust_remote_code)
+        return loader(config)
 
 
 def _from_pretrained(

@@ -23,6 +23,8 @@ class Quantized:
             arXiv 2305.14314), or `gptq` for a checkpoint that is quantised already.
         compute_dtype: What 4-bit weights are turned into for a multiplication.
         double: Whether the scales of 4-bit blocks are quantised too.
+        threshold: Inputs of 8-bit layers from this size on are multiplied in half precision.
+        skip: Layers that stay whole besides the output head, by the ends of their names.
         asked_by: The option that asks for it, for messages.
         gptq_groupsize: What the file says of a GPTQ checkpoint; the checkpoint knows better.
         gptq_model_v1: The same.
@@ -32,6 +34,8 @@ class Quantized:
     kind: Kind
     compute_dtype: torch.dtype = torch.float32
     double: bool = False
+    threshold: float = 6.0
+    skip: tuple[str, ...] = ()
     asked_by: str = "load_in_4bit"
     gptq_groupsize: int | None = None
     gptq_model_v1: bool | None = None
@@ -61,11 +65,21 @@ def quantized_base(sections: Sections) -> Quantized | None:
             gptq_groupsize=asked.gptq_groupsize,
             gptq_model_v1=asked.gptq_model_v1,
         )
+    more = asked.bnb_config_kwargs
+    skip = tuple(more.llm_int8_skip_modules)
     if asked.load_in_8bit:
-        return Quantized("int8", compute, asked_by="load_in_8bit")
+        return Quantized(
+            "int8", compute, threshold=more.llm_int8_threshold, skip=skip, asked_by="load_in_8bit"
+        )
     if asked.load_in_4bit:
         qlora = sections.adapter.adapter == "qlora"
-        return Quantized("nf4" if qlora else "fp4", compute, double=qlora)
+        double = more.bnb_4bit_use_double_quant
+        return Quantized(
+            more.bnb_4bit_quant_type or ("nf4" if qlora else "fp4"),
+            compute,
+            double=qlora if double is None else double,
+            skip=skip,
+        )
     return None
 
 

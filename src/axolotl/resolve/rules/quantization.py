@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
@@ -71,7 +71,8 @@ def lora_in_8bit(case: Case) -> Iterator[Found]:
 
 def kind_of_four_bits(case: Case) -> Iterator[Found]:
     """`adapter: lora` keeps what 4 bits meant before QLoRA."""
-    if case.config.adapter.adapter == "lora" and case.asked("load_in_4bit") and case.trains:
+    chosen = case.config.quantization.bnb_config_kwargs.bnb_4bit_quant_type
+    if chosen is None and _lora(case) and case.asked("load_in_4bit") and case.trains:
         yield Found(
             "info",
             "load_in_4bit",
@@ -79,6 +80,43 @@ def kind_of_four_bits(case: Case) -> Iterator[Found]:
             "takes less memory",
             "write `adapter: qlora` for NF4",
         )
+
+
+def settings_of_bitsandbytes(case: Case) -> Iterator[Found]:
+    """Settings of 8 bits are none of 4 bits, and the other way round."""
+    written: Mapping[str, object] = case.config.written.get("bnb_config_kwargs") or {}
+    if not case.asked(*_BITSANDBYTES):
+        if written:
+            yield Found(
+                "warning",
+                "bnb_config_kwargs",
+                "bnb_config_kwargs has no effect: the base model is not held in 8 or 4 bits",
+                "remove it, or set load_in_8bit or load_in_4bit",
+            )
+        return
+    if written.get("llm_int8_has_fp16_weight"):
+        yield Found(
+            "error",
+            "bnb_config_kwargs.llm_int8_has_fp16_weight",
+            "bnb_config_kwargs.llm_int8_has_fp16_weight: the base model is frozen, and whole weights "
+            "beside the quantised ones would save nothing",
+            "remove it",
+        )
+    idle = ("llm_int8_threshold",)
+    if case.asked("load_in_8bit"):
+        idle = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
+    for name in [name for name in idle if name in written]:
+        yield Found(
+            "warning",
+            f"bnb_config_kwargs.{name}",
+            f"bnb_config_kwargs.{name} has no effect: it is not about "
+            f"{case.asked(*_BITSANDBYTES)[0]}",
+            "remove it",
+        )
+
+
+def _lora(case: Case) -> bool:
+    return case.config.adapter.adapter == "lora"
 
 
 def bitsandbytes_is_there(case: Case) -> Iterator[Found]:
@@ -99,6 +137,7 @@ TABLE: Table = [
     (quantised_for_qlora, "adapter load_in_8bit load_in_4bit gptq"),
     (quantised_without_adapter, "adapter load_in_8bit load_in_4bit gptq"),
     (lora_in_8bit, "adapter load_in_8bit"),
-    (kind_of_four_bits, "load_in_4bit adapter"),
+    (kind_of_four_bits, "load_in_4bit adapter bnb_config_kwargs"),
+    (settings_of_bitsandbytes, "bnb_config_kwargs load_in_8bit load_in_4bit"),
     (bitsandbytes_is_there, "load_in_8bit load_in_4bit"),
 ]
