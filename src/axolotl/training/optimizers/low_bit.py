@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from axolotl.core.console import note_once
 from axolotl.core.optional import need
 from axolotl.errors import EnvironmentFault
 from axolotl.training.optimizers import Groups, Order
@@ -25,6 +26,7 @@ def build(groups: Groups, order: Order) -> torch.optim.Optimizer:
             f"optimizer: {order.name} compiles its step, and there is no C++ compiler here",
             hint="install g++, or write `optimizer: adamw_bnb_8bit`",
         )
+    note_once(f"{order.name}: its step is compiled first, which takes up to a minute")
     _import_compiler()
     kind = torchao.AdamW4bit if order.name.endswith("4bit") else torchao.AdamW8bit
     options = {k: v for k, v in order.options.model_dump().items() if v is not None}
