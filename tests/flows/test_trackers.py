@@ -218,6 +218,24 @@ def test_an_offline_run_holds_configuration_artifact_and_table(
     assert end.exit_code == 0
 
 
+def test_predictions_are_a_table_at_each_evaluation(tiny_options: Options) -> None:
+    from axolotl.training.callbacks.eval_table import COLUMNS, TABLE
+
+    options = tiny_options(**WANDB, eval_table_size=2, eval_table_max_new_tokens=3)
+    output = api.train(options).output_dir
+    tables = [
+        (line.step.num, item) for line in wandb_records(output, "history") for item in line.item
+    ]
+    steps = {step for step, item in tables if item.nested_key[0] == TABLE}
+    assert steps == {step for step, _ in file_curves(output)["eval/loss"]}
+    files = [*(wandb_folders(output)[0] / "files" / "media" / "table").iterdir()]
+    assert len(files) == len(steps) == 2
+    for file in files:
+        content = json.loads(file.read_text())
+        assert content["columns"] == [*COLUMNS]
+        assert content["data"]
+
+
 @pytest.mark.parametrize(
     ("watch", "groups"),
     [("gradients", {"gradients"}), ("parameters", {"parameters"}), ("false", set())],

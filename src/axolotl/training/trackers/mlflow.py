@@ -5,6 +5,7 @@ Only the client is used, so that a run of the caller's own, and its defaults, st
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -146,7 +147,8 @@ class MLflow:
         """The table as a file of the run's artifacts, in the shape that MLflow shows as one."""
         if step > self._last:
             content = {"columns": list(columns), "data": [list(row) for row in rows]}
-            self._client.log_dict(self._run_id, content, f"tables/{title}-{step}.json")
+            text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+            self._client.log_text(self._run_id, text, f"tables/{title}-{step}.json")
 
     def log_weights(self, model: Any, *, step: int) -> None:
         """Nothing: no option asks for it."""
