@@ -158,3 +158,7 @@ def test_a_resume_on_another_form_of_the_base_is_refused(tiny_options: Options) 
         api.train(other)
     assert "load_in_4bit: then true, now null" in str(caught.value)
     assert "load_in_8bit: then null, now true" in str(caught.value)
+    kept = {"bnb_config_kwargs": {"bnb_4bit_quant_type": "nf4"}, "resume_from_checkpoint": True}
+    with pytest.raises(AxolotlError, match="bnb_config_kwargs: then null") as caught:
+        api.train(options | kept)
+    assert '"bnb_4bit_quant_type": "nf4"' in str(caught.value)

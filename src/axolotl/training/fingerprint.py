@@ -56,11 +56,13 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         shape = {"unfrozen_parameters": adapter.unfrozen_parameters}
     if relora_steps := resolved.relora.relora_steps:
         shape["relora_steps"] = relora_steps
-    few_bits = resolved.quantization.model_dump(include={"load_in_8bit", "load_in_4bit", "gptq"})
+    few_bits = resolved.quantization.model_dump(
+        include={"load_in_8bit", "load_in_4bit", "bnb_config_kwargs", "gptq"}, exclude_defaults=True
+    )
     fixed = {
         "base_model": _place(model.base_model),
         "model_revision": model.model_revision,
-        **{key: True for key, asked in few_bits.items() if asked},
+        **{key: asked for key, asked in few_bits.items() if asked},
         "adapter": None,
         **shape,
         **data.marks(),
