@@ -309,3 +309,25 @@ def test_weights_that_are_stored_transposed(
     report = api.merge(options, out=tmp_path / "merged")
     merged = AutoModelForCausalLM.from_pretrained(report.folder)
     assert apart(logits(merged), logits(run.model)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"adapter": "llama-adapter", "peft_adapter": {"len": 7}}, "prompts of 7 tokens"),
+        ({"unfrozen_parameters": ["model.norm"]}, "only weights named model.norm"),
+        (
+            {"adapter": "lora", "peft_use_dora": True, "peft_init_lora_weights": "pissa"},
+            "lora r 8, alpha 16, DoRA, pissa",
+        ),
+    ],
+    ids=["prompts", "some weights", "variants"],
+)
+def test_the_table_before_the_start_says_what_is_trained(
+    method: dict[str, Any],
+    said: str,
+    tiny_options: Callable[..., dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    api.train(tiny_options(**method, max_steps=1))
+    assert said in capsys.readouterr().err

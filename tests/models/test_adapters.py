@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.errors import ModelError
-from axolotl.models.adapters import attach_new
+from axolotl.models.adapters import attach_new, save_adapter, take_weights
 from axolotl.models.isolation import why_not_isolated
 from axolotl.training.loss import RowLoss
 from tests.conftest import build_llama
@@ -369,3 +371,30 @@ def test_the_loss_in_the_head_gives_the_gradients_of_plain_logits(kind: str, tie
     assert got.keys() == want.keys()
     assert all(torch.allclose(got[n], want[n], rtol=1e-3, atol=1e-5) for n in got)
     assert any(float(gradient.abs().max()) > 0 for gradient in got.values())
+
+
+def test_a_start_that_another_machine_finds_differently_is_taken_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_seed(seed: int) -> Any:
+        base = build_llama()
+        torch.manual_seed(seed)
+        options = {"adapter": "lora", "lora_r": 4, "peft_init_lora_weights": "pissa_niter_0"}
+        return attach_new(base, AdapterSection.model_validate(options))
+
+    there, here = with_seed(1), with_seed(2)
+    with torch.no_grad():
+        for name, parameter in there.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(0.01)
+    save_adapter(there, tmp_path)
+    assert take_weights(here, tmp_path)
+    assert "began with other factors" in capsys.readouterr().err
+    assert torch.allclose(logits(here), logits(there), atol=1e-5)
+    save_adapter(here, tmp_path / "again")
+    one, other = (
+        load_file(folder / "adapter_model.safetensors") for folder in (tmp_path, tmp_path / "again")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert take_weights(here, tmp_path)
+    assert "began with other factors" not in capsys.readouterr().err
