@@ -285,3 +285,29 @@ def test_eval_table_max_new_tokens_is_the_longest_prediction(
     assert lengths == [1, 3]
     assert list(first) == ["step", "id", "prompt", "correct", "generated", "teacher_forced"]
     assert first["prompt"].endswith("### Response:\n")
+
+
+@pytest.mark.parametrize("metric", ["far_loss", "bench_accuracy"])
+def test_metric_for_best_model_may_be_that_of_a_set_or_of_the_questions(
+    tiny_options: Options, tmp_path: Path, everything: dict[str, Any], metric: str
+) -> None:
+    asked = {**EVERY, **everything, "eval_sample_prompts": None, "eval_table_size": 0}
+    options = tiny_options(**asked | {"num_epochs": 3, "learning_rate": 2e-2})
+    api.train(options | {"metric_for_best_model": metric, "load_best_model_at_end": True})
+    out = tmp_path / "out"
+    lines = [x for x in read_metrics(out / "metrics.jsonl") if "eval_loss" in x]
+    key, pick = ("bench_accuracy", max) if metric.startswith("bench") else ("eval_far_loss", min)
+    best = pick(lines, key=lambda line: line[key])
+    final = json.loads((out / "run.json").read_text())["final"]
+    assert (final["checkpoint"], final["eval_loss"]) == (best["step"], best["eval_loss"])
+    assert final["sets"]["far"]["loss"] == best["eval_far_loss"]
+    assert same(out, out / f"checkpoint-{best['step']}")
+
+
+def test_metric_for_best_model_needs_rows_of_its_set(tiny_options: Options, tmp_path: Path) -> None:
+    files = [write_rows(tmp_path / f"{name}.jsonl", 20) for name in ("one", "two")]
+    data = [{"path": str(file), "type": "alpaca"} for file in files]
+    own = {"shuffle_merged_datasets": False, "metric_for_best_model": "eval_one_loss"}
+    options = tiny_options(**EVERY, **own, datasets=data, load_best_model_at_end=True)
+    with pytest.raises(DataError, match="eval_one_loss is not measured"):
+        api.train(options)

@@ -46,12 +46,18 @@ class EvaluationSection(Section):
     )
     metric_for_best_model: str | None = Field(
         default=None,
-        description="What tells the best checkpoint: `loss`, the held-out loss.",
-        json_schema_extra={"needs": "`load_best_model_at_end`", "choices": ["loss", "eval_loss"]},
+        description="What tells the best checkpoint, and how long patience lasts: `loss`, the held-out "
+        "loss; `eval_<name>_loss`, that of one of several sets; or with `do_bench_eval`, "
+        "`bench_accuracy` or `bench_loss`.",
+        json_schema_extra={
+            "needs": "`load_best_model_at_end`",
+            "choices": ["loss", "eval_loss", "bench_accuracy", "bench_loss"],
+        },
     )
     greater_is_better: bool | None = Field(
         default=None,
-        description="A higher metric is the better one; a lower loss is, so `false`.",
+        description="A higher metric is the better one: of a loss the lower is, so `false`; of an "
+        "accuracy the higher.",
         json_schema_extra={"needs": "`metric_for_best_model`"},
     )
     do_bench_eval: bool = Field(

@@ -103,6 +103,7 @@ class EvalExtras:
         output = Path(options.saving.output_dir)
         files = {name: JsonLines(output / name) for name in (SAMPLES_FILE, PREDICTIONS_FILE)}
         store: Any = trainer.loaders.eval.dataset if trainer.loaders.eval else None
+        _check_metric(trainer, self.questions)
         trainer.add_callback(EvalReport(trainer.sets, len(self.questions)))
         trainer.add_callback(FilesOfSteps(list(files.values())))
         if self.questions:
@@ -142,6 +143,20 @@ class EvalExtras:
                 trackers=trackers,
             )
             trainer.add_callback(table)
+
+
+def _check_metric(trainer: PackedTrainer, questions: Sequence[Question]) -> None:
+    """Refuse to choose the best checkpoint by the loss of a set of which no row is held out."""
+    names = trainer.sets.names if trainer.sets else ()
+    there = ["eval_loss", *(f"eval_{name}_loss" for name in names)]
+    if trainer.best is None or trainer.best.metric in there:
+        return
+    if not (questions and trainer.best.metric.startswith("bench_")):
+        raise DataError(
+            f"{trainer.best.metric} is not measured: there is no row of that set to evaluate on",
+            where="metric_for_best_model",
+            hint=f"name one of {', '.join(there)}",
+        )
 
 
 def read_bench(options: Sections, tokenizer: Any) -> list[Question]:

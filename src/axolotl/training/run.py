@@ -29,7 +29,7 @@ from axolotl.packing.loader import SampleStore
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
-from axolotl.training.answer_ends import answer_ends, stop_at
+from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
 from axolotl.training.arguments import DDP
 from axolotl.training.assemble import build_trainer
 from axolotl.training.callbacks.best import BestCheckpoint
@@ -134,6 +134,7 @@ def run_training(
     with located(model_place):
         model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
     stop_at(model, answer_ends(tokenizer, data.shown, eot_tokens=resolved.chat.eot_tokens))
+    make_saveable(model)
     max_steps_given = resolved.training.max_steps is not None
     layout: dict[str, Any] = {
         "isolates": attention.isolates,

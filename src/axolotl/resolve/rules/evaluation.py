@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from axolotl.config.set_names import set_names
+from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Table, strategy
 
 _OFTEN = ("eval_steps", "evals_per_epoch")
@@ -136,23 +138,42 @@ def divides(part: float, whole: float) -> bool:
 
 
 def metric_of_the_best(case: Case) -> Iterator[Found]:
-    """There is one metric, the held-out loss, and less of it is better."""
+    """It is a loss, of all held-out rows or of a set, or an accuracy on questions."""
     evaluation = case.config.evaluation
-    metric = evaluation.metric_for_best_model
-    if metric not in (None, "loss", "eval_loss"):
+    metric, greater = evaluation.metric_for_best_model, evaluation.greater_is_better
+    known = _measured(case)
+    if metric is not None and metric not in known and f"eval_{metric}" not in known:
+        guess = nearest(metric, known)
         yield Found(
             "error",
             "metric_for_best_model",
             f"metric_for_best_model: '{metric}' is not measured here",
-            "write `metric_for_best_model: loss`, or remove it",
+            f"{f'did you mean {guess}? ' if guess else ''}There are: {', '.join(known)}",
         )
-    elif evaluation.greater_is_better:
+    elif metric is not None and metric.endswith("_accuracy"):
+        if greater is False:
+            yield Found(
+                "error",
+                "greater_is_better",
+                "greater_is_better: the metric is an accuracy, and a higher one is better",
+                "remove it",
+            )
+    elif greater:
         yield Found(
             "error",
             "greater_is_better",
             "greater_is_better: the metric is a loss, and a lower one is better",
             "remove it",
         )
+
+
+def _measured(case: Case) -> list[str]:
+    """Figures that every evaluation gives."""
+    config = case.config
+    entries = config.data.test_datasets or config.data.datasets
+    names = set_names(entries) if len(entries) > 1 else []
+    found = ["eval_loss", *(f"eval_{name}_loss" for name in names)]
+    return found + (["bench_accuracy", "bench_loss"] if config.evaluation.do_bench_eval else [])
 
 
 def answered_at_evaluations(case: Case) -> Iterator[Found]:
@@ -196,7 +217,10 @@ TABLE: Table = [
         "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "
         "evaluation_strategy saves_per_epoch evals_per_epoch",
     ),
-    (metric_of_the_best, "metric_for_best_model greater_is_better"),
+    (
+        metric_of_the_best,
+        "metric_for_best_model greater_is_better test_datasets datasets do_bench_eval",
+    ),
     (
         answered_at_evaluations,
         "do_bench_eval eval_sample_prompts val_set_size test_datasets",

@@ -24,16 +24,24 @@ class BestCheckpoint(TrainerCallback, ExportableState):
         run_folder: Where the checkpoints of this run are.
         resume: The checkpoint that the run goes on from; the best may lie beside it.
         patience: Stop after so many evaluations without a lower loss than all before; None never.
+        metric: The figure of an evaluation that tells: a loss, or an accuracy, of which more is
+            better; that is counted as a loss by its negative.
     """
 
     def __init__(
-        self, run_folder: Path, *, resume: Path | None = None, patience: int | None = None
+        self,
+        run_folder: Path,
+        *,
+        resume: Path | None = None,
+        patience: int | None = None,
+        metric: str = "eval_loss",
     ) -> None:
         self.patience = patience
+        self.metric = metric
         self.step: int | None = None
         """Step of the best checkpoint; None before there is one."""
         self.loss = math.inf
-        """Its held-out loss."""
+        """Its loss."""
         self._lowest = math.inf
         self._without_better = 0
         self._evaluated: tuple[int, float] = (-1, math.inf)
@@ -50,6 +58,13 @@ class BestCheckpoint(TrainerCallback, ExportableState):
         """Whether patience is at an end."""
         return self.patience is not None and self._without_better >= self.patience
 
+    @property
+    def words(self) -> str:
+        """What the best checkpoint came to."""
+        if higher_is_better(self.metric):
+            return f"{self.metric} {-self.loss:.4f}"
+        return f"{'held-out loss' if self.metric == 'eval_loss' else self.metric} {self.loss:.4f}"
+
     def saving(self, step: int) -> None:
         """A checkpoint is about to be written: it may be the best one."""
         evaluated_at, loss = self._evaluated
@@ -63,6 +78,9 @@ class BestCheckpoint(TrainerCallback, ExportableState):
         if not state.global_step:
             return
         known = saved["attributes"]
+        if (before := known.get("metric", "eval_loss")) != self.metric:
+            note(f"the best checkpoint is chosen anew, by {self.metric} instead of {before}")
+            return
         self._lowest = _number(known["lowest"])
         self._without_better = known["without_better"]
         self.step, self.loss = known["step"], _number(known["loss"])
@@ -79,7 +97,7 @@ class BestCheckpoint(TrainerCallback, ExportableState):
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
     ) -> None:
         """Count, and stop when patience is at an end."""
-        loss = metrics["eval_loss"]
+        loss = -metrics[self.metric] if higher_is_better(self.metric) else metrics[self.metric]
         self._evaluated = state.global_step, loss
         self._without_better = 0 if loss < self._lowest else self._without_better + 1
         self._lowest = min(self._lowest, loss)
@@ -87,7 +105,8 @@ class BestCheckpoint(TrainerCallback, ExportableState):
             control.should_training_stop = True
             note(
                 f"stopping at step {state.global_step}: "
-                f"no better loss in {self._without_better} evaluations"
+                f"no better {'loss' if self.metric == 'eval_loss' else self.metric} in "
+                f"{self._without_better} evaluations"
             )
 
     def state(self) -> dict[str, Any]:
@@ -99,7 +118,22 @@ class BestCheckpoint(TrainerCallback, ExportableState):
             "without_better": self._without_better,
         }
         finite = {key: None if value == math.inf else value for key, value in known.items()}
-        return {"args": {}, "attributes": finite}
+        return {"args": {}, "attributes": {"metric": self.metric, **finite}}
+
+
+def metric_key(name: str | None) -> str:
+    """The name in `metrics.jsonl` of what `metric_for_best_model` names.
+
+    >>> metric_key(None), metric_key("loss"), metric_key("bench_accuracy")
+    ('eval_loss', 'eval_loss', 'bench_accuracy')
+    """
+    name = name or "loss"
+    return name if name.startswith(("eval_", "bench_")) else f"eval_{name}"
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of a figure is better."""
+    return metric.endswith("_accuracy")
 
 
 def _number(value: float | None) -> float:
