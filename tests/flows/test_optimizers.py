@@ -244,3 +244,14 @@ def test_a_schedule_free_optimizer_leaves_its_average(
 def test_weights_in_bfloat16_go_on_alike(tiny_options: Options, tmp_path: Path, name: str) -> None:
     """The states may have another precision than the weights: it is kept."""
     assert_goes_on_alike(tiny_options(**some(name), bfloat16=True), tmp_path)
+
+
+def test_the_best_checkpoint_of_a_schedule_free_run_is_taken_as_it_is(
+    tiny_options: Options,
+) -> None:
+    options = some("schedule_free_adamw") | {"save_steps": 2, "learning_rate": 1.0}
+    result = api.train(tiny_options(**options, load_best_model_at_end=True))
+    best = result.output_dir / f"checkpoint-{result.metrics['checkpoint']}"
+    first, second = weights(result.output_dir), weights(best)
+    assert result.metrics["checkpoint"] < result.steps
+    assert all(torch.equal(first[name], second[name]) for name in first)
