@@ -233,6 +233,10 @@ ROWS = [
     N("attention-in-its-place", {"flash_attention": True}, "flash_attention", "same result", {"flash_attention": False}),
     N("attention-in-its-place", {"xformers_attention": True, "sample_packing": True}, "xformers_attention", "same result", {"xformers_attention": False}),
     # the loop
+    E("compiling", {"torch_compile": True}, "torch_compile", "there is none here", {}, machine=Machine(gpu=False, bf16=False, compiler=False), quiet_machine=CPU),
+    E("compiling", {"torch_compile": True}, "torch_compile", "there is none here", {"torch_compile_backend": "eager"}, machine=Machine(gpu=False, bf16=False, compiler=False)),
+    E("compiling", {"torch_compile": True, "torch_compile_mode": "defualt"}, "torch_compile_mode", "torch knows no 'defualt'", {"torch_compile_mode": "default"}),
+    E("compiling", {"torch_compile": True, "torch_compile_mode": "default", "torch_compile_backend": "eager"}, "torch_compile_mode", "has no modes", {"torch_compile_backend": "inductor"}),
     E("one-strategy-for-saving", {"save_steps": 5, "saves_per_epoch": 2}, "saves_per_epoch", "exclude each other", {"save_steps": None}),
     E("one-strategy-for-saving", {"save_strategy": "epoch", "saves_per_epoch": 2}, "saves_per_epoch", "exclude each other", {"save_strategy": "steps"}),
     E("one-strategy-for-evaluation", {"eval_steps": 5, "evals_per_epoch": 2, **HELD}, "evals_per_epoch", "exclude each other", {"eval_steps": None}),

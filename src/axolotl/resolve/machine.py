@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,25 +32,34 @@ class Machine:
         gpu: Whether torch will find a GPU.
         bf16: Whether every GPU computes in bfloat16; False without one.
         missing: Those of `OPTIONAL_PACKAGES` that are not installed.
+        compiler: Whether there is a C++ compiler.
     """
 
     gpu: bool
     bf16: bool
     missing: frozenset[str] = frozenset()
+    compiler: bool = True
 
 
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     missing = frozenset(name for name in OPTIONAL_PACKAGES if find_spec(name) is None)
+    machine = partial(Machine, missing=missing, compiler=_finds_compiler())
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
-        return Machine(gpu=False, bf16=False, missing=missing)
+        return machine(gpu=False, bf16=False)
     built_for = torch_build()
     if built_for == "hip":
         there = Path("/dev/kfd").exists()
-        return Machine(gpu=there, bf16=there, missing=missing)
+        return machine(gpu=there, bf16=there)
     found = cuda_capabilities() if built_for == "cuda" else []
-    return Machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM, missing=missing)
+    return machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM)
+
+
+def _finds_compiler() -> bool:
+    """Whether there is one where torch looks for it."""
+    names = [os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl"]
+    return any(shutil.which(name) for name in names if name)
 
 
 def torch_build() -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from axolotl.core.console import note
+from axolotl.models.compile import compile_layers
 from axolotl.models.noise import EmbeddingNoise
 from axolotl.resolve import Resolved
 from axolotl.training.arguments import every, training_arguments
@@ -140,6 +142,12 @@ def build_trainer(
     )
     trainer.stop, stop.agree = stop, trainer.any_process
     trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation
+    training = resolved.training
+    if training.torch_compile:
+        count = compile_layers(
+            model, backend=training.torch_compile_backend, mode=training.torch_compile_mode
+        )
+        note(f"torch_compile: {count} layers are compiled when they are first used")
     if alpha := resolved.training.noisy_embedding_alpha:
         trainer.noise = EmbeddingNoise(model, alpha)
     if rate.follow:

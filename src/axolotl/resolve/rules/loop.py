@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Table, strategy
 
+_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 
 
@@ -45,8 +46,40 @@ def checkpointing_arguments(case: Case) -> Iterator[Found]:
         )
 
 
+def compiling(case: Case) -> Iterator[Found]:
+    """torch's own backend writes C++, which has to be compiled, and it alone has modes."""
+    training = case.config.training
+    if not training.torch_compile:
+        return
+    own = training.torch_compile_backend in (None, "inductor")
+    if own and case.trains and not case.machine.compiler:
+        yield Found(
+            "error",
+            "torch_compile",
+            "torch_compile needs a C++ compiler, and there is none here",
+            "install one (`apt-get install g++`), or write `torch_compile: false`",
+        )
+    mode = training.torch_compile_mode
+    if mode is not None and mode not in _MODES:
+        guess = nearest(mode, _MODES)
+        yield Found(
+            "error",
+            "torch_compile_mode",
+            f"torch_compile_mode: torch knows no '{mode}'",
+            f"did you mean '{guess}'?" if guess else f"there are {', '.join(_MODES)}",
+        )
+    elif mode is not None and not own:
+        yield Found(
+            "error",
+            "torch_compile_mode",
+            f"torch_compile_mode: the backend {training.torch_compile_backend} has no modes",
+            "remove it",
+        )
+
+
 TABLE: Table = [
     (one_strategy_for_saving, "save_strategy save_steps saves_per_epoch"),
     (epochs_of_a_stream, "saves_per_epoch evals_per_epoch pretraining_dataset"),
     (checkpointing_arguments, "gradient_checkpointing_kwargs"),
+    (compiling, "torch_compile torch_compile_backend torch_compile_mode"),
 ]
