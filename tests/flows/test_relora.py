@@ -320,15 +320,15 @@ def test_it_goes_on_from_an_adapter_and_from_a_checkpoint_with_its_base(
     api.train(options)
 
 
+@pytest.mark.parametrize("base", [{}, NF4], ids=["whole", "nf4"])
 def test_sampling_options_of_the_base_do_not_stop_a_checkpoint(
-    tiny_options: Options, tmp_path: Path
+    tiny_options: Options, tmp_path: Path, base: dict[str, Any]
 ) -> None:
-    options = tiny_options(**RELORA)
-    base = tmp_path / "base"
-    shutil.copytree(options["base_model"], base)
-    (base / "generation_config.json").write_text('{"temperature": 0.7, "do_sample": false}')
-    for method in ({}, NF4):
-        api.train(options | {"base_model": str(base), **method})
+    options = tiny_options(**RELORA | base)
+    other = tmp_path / "base"
+    shutil.copytree(options["base_model"], other)
+    (other / "generation_config.json").write_text('{"temperature": 0.7, "do_sample": false}')
+    api.train(options | {"base_model": str(other)})
 
 
 @pytest.mark.parametrize("base", [{}, NF4], ids=["whole", "nf4"])

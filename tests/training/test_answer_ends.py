@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from axolotl.errors import ConfigError
 from axolotl.records import IGNORE_INDEX, TokenRow
-from axolotl.training.answer_ends import answer_ends, stop_at, write_stops
+from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at, write_stops
 from tests.conftest import build_llama, build_tokenizer
 
 
@@ -116,3 +116,16 @@ def test_an_adapter_says_it_beside_its_weights(tmp_path: Path) -> None:
     written = GenerationConfig.from_pretrained(tmp_path)
     assert written.eos_token_id == [2, 5]
     assert written.pad_token_id == 0
+
+
+def test_sampling_options_of_the_base_are_saved_with_sampling_on(tmp_path: Path) -> None:
+    model = build_llama()
+    model.generation_config.temperature = 0.7
+    with pytest.raises(ValueError, match="temperature"):
+        model.save_pretrained(tmp_path)
+    make_saveable(model)
+    model.save_pretrained(tmp_path)
+    assert GenerationConfig.from_pretrained(tmp_path).do_sample
+    other = build_llama()
+    make_saveable(other)
+    assert not other.generation_config.do_sample

@@ -113,6 +113,25 @@ def stop_at(model: Any, ends: Sequence[int]) -> None:
     settings.eos_token_id = list(dict.fromkeys([*ends, *known]))
 
 
+def make_saveable(model: Any) -> None:
+    """Let the settings of generation be saved as they were loaded.
+
+    Sampling options with sampling off, as some models of the hub have them, are read by the library
+    and refused when it is to write them, which would end a training at its first checkpoint.
+
+    Args:
+        model: A model of transformers, without an adapter on it or with one.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    settings = getattr(base, "generation_config", None)
+    if settings is None:
+        return
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        settings.do_sample = True
+
+
 def write_stops(model: Any, folder: Path) -> None:
     """Write where generation stops beside an adapter, which else would not say it."""
     if (folder / GENERATION_FILE).exists() or not hasattr(model, "get_base_model"):

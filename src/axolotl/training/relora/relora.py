@@ -40,7 +40,7 @@ from axolotl.training.relora.layers import (
 from axolotl.training.relora.optimizer import prune_optimizer, reset_optimizer
 from axolotl.training.relora.rate import restarts_before
 from axolotl.training.relora.whole import WholeWeights
-from axolotl.training.relora.writer import make_saveable, name_base, share
+from axolotl.training.relora.writer import name_base, share
 
 HIDDEN = ".relora"
 """Folder in `output_dir` with the weights of the last merge."""
@@ -85,7 +85,6 @@ class Relora(TrainerCallback):
         self.layers = adapted_layers(model)
         self.merges = 0
         """Restarts that the weights in memory have behind them."""
-        make_saveable(model.get_base_model())
         self._whole: WholeWeights | None = None
         if any(item.quantised for item in self.layers):
             self._whole = self._opened(WeightFiles(base_folder()))

@@ -88,21 +88,6 @@ def write_settings(model: Any, folder: Path, *, dtype: torch.dtype | None = None
         model.generation_config.save_pretrained(folder)
 
 
-def make_saveable(model: Any) -> None:
-    """Let the settings of generation be saved as they were loaded.
-
-    The library reads sampling options with sampling off, as some hub models have them, and refuses
-    to write them: in the middle of a training that would be the end of it.
-    """
-    settings = getattr(model, "generation_config", None)
-    if settings is None:
-        return
-    try:
-        settings.validate(strict=True)
-    except ValueError:
-        settings.do_sample = True
-
-
 def check_room(folder: Path, needed_bytes: int) -> None:
     """See that a long write will not end for want of room.
 
