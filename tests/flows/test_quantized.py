@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from axolotl import api
 from axolotl.errors import AxolotlError
 from axolotl.models.bnb import quantised_layers
+from axolotl.models.quiet import no_library_bars
 from tests.flows.test_training import assert_same_bits, assert_same_metrics, weights
 
 Options = Callable[..., dict[str, Any]]
@@ -136,6 +138,26 @@ def test_a_merge_takes_the_whole_base(
         merged["model.layers.0.mlp.up_proj.weight"] - base["model.layers.0.mlp.up_proj.weight"]
     )
     assert torch.linalg.matrix_rank(changed.float(), rtol=1e-3) <= 4, "rounding would fill it"
+    assert "quantization_config" not in (report.folder / "config.json").read_text("utf-8")
+
+
+def test_an_adapter_is_trained_on_a_base_stored_in_4_bits_and_merged(
+    tiny_options: Options, tmp_path: Path, tiny_model: Path
+) -> None:
+    stored = tmp_path / "stored"
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    with no_library_bars():
+        AutoModelForCausalLM.from_pretrained(
+            tiny_model, quantization_config=settings, device_map={"": "cpu"}
+        ).save_pretrained(stored)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(stored)
+    options = tiny_options(**METHODS["nf4"], base_model=str(stored), max_steps=3)
+    result = api.train(options)
+    assert result.eval_loss == pytest.approx(api.evaluate(options).loss, rel=1e-5)
+    plan = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))["plan"]
+    assert plan["quantized"]["double"] is False, "as it is stored"
+    report = api.merge(options)
+    assert report.merge_difference.relative < 1e-5
     assert "quantization_config" not in (report.folder / "config.json").read_text("utf-8")
 
 
