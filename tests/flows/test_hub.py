@@ -188,6 +188,15 @@ def test_a_repository_that_is_not_ours_is_refused_before_anything_is_loaded(
     assert not list(Path(asked["output_dir"]).glob("*.json"))
 
 
+def test_a_name_without_an_owner_is_ones_own(
+    tiny_options: Options, hub: FakeHub, client: HubClient
+) -> None:
+    asked = options(tiny_options, hub_model_id="it", hub_strategy="end", max_steps=1)
+    assert client.ask("train", **asked)["steps"] == 1
+    assert hub.repositories["me/it"].private
+    assert b"# it\n" in hub.repositories["me/it"].files["README.md"]
+
+
 def test_a_public_repository_is_refused(
     tiny_options: Options, hub: FakeHub, client: HubClient
 ) -> None:

@@ -188,7 +188,7 @@ class HubUploads(TrainerCallback):
                 f"the result is not on the hub: {_reason(error)}",
                 where=_WHERE,
                 hint=f"it is whole in {self.output_dir}; send it with: hf upload --private "
-                f"{self.repository} {self.output_dir} . --exclude 'checkpoint-*'",
+                f"{self.repository} {self.output_dir} . --exclude '*/*'",
             ) from error
         if self.not_sent:
             note(f"hub: {self.repository} has the result, but not {', '.join(self.not_sent)}")
@@ -290,4 +290,4 @@ def _linked(source: Path, target: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    return hub_reason(error) if str(error).strip() else type(error).__name__
+    return hub_reason(error).rstrip(".") if str(error).strip() else type(error).__name__
