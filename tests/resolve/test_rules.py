@@ -155,8 +155,9 @@ ROWS = [
     E("relora-moments", {**LORA, "relora_steps": 5, "relora_prune_ratio": 0.9, "optimizer": "adafactor"}, "relora_prune_ratio", "not with `optimizer: adafactor`", {"optimizer": "adamw_torch"}),
     W("relora-in-half", {**LORA, "relora_steps": 5, "bfloat16": True}, "bfloat16", "rounded to half precision", {"bfloat16": None, "bf16": "auto"}),
     W("relora-offload", {**LORA, "relora_steps": 5, "relora_cpu_offload": True}, "relora_cpu_offload", "no effect", {"load_in_8bit": True}),
+    W("relora-cycle", {**LORA, "relora_steps": 5}, "relora_warmup_steps", "10, the default, is more than", {"relora_warmup_steps": 2}),
     W("relora-cycle", {**LORA, "relora_steps": 5, "relora_warmup_steps": 6}, "relora_warmup_steps", "never comes back", {"relora_warmup_steps": 5}),
-    E("relora-cycle", {**LORA, "relora_steps": 5, "relora_anneal_steps": 6}, "relora_anneal_steps", "more than relora_steps", {"relora_anneal_steps": 5}),
+    E("relora-cycle", {**LORA, "relora_steps": 5, "relora_warmup_steps": 2, "relora_anneal_steps": 6}, "relora_anneal_steps", "more than relora_steps", {"relora_anneal_steps": 5}),
     # data
     E("something-to-train-on", {"datasets": None}, "datasets", "datasets is missing", SMALL),
     E("something-to-train-on", {"datasets": []}, "datasets", "datasets is missing", SMALL),

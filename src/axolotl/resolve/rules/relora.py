@@ -92,11 +92,12 @@ def relora_cycle(case: Case) -> Iterator[Found]:
     every = relora.relora_steps
     if not every:
         return
-    if "relora_warmup_steps" in case.config.written and relora.relora_warmup_steps > every:
+    if relora.relora_warmup_steps > every:
+        unsaid = "" if "relora_warmup_steps" in case.config.written else ", the default,"
         yield Found(
             "warning",
             "relora_warmup_steps",
-            f"relora_warmup_steps: {relora.relora_warmup_steps} is more than relora_steps {every}: "
+            f"relora_warmup_steps: {relora.relora_warmup_steps}{unsaid} is more than relora_steps {every}: "
             "after the first restart the learning rate never comes back to its schedule",
             f"write `relora_warmup_steps: {max(1, every // 10)}`",
         )
