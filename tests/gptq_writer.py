@@ -107,8 +107,8 @@ def quantise(weight: Tensor, recipe: Recipe, *, inputs: Tensor | None = None) ->
     meant = (in_place - zero_GO[g_idx].T) * scale_GO[g_idx].T.float()
     stored = zero_GO if recipe.version == 2 else _one_less(zero_GO, recipe.bits)
     tensors = {
-        "qweight": _words(in_place, recipe.bits).T.contiguous(),
-        "qzeros": _words(stored, recipe.bits) if stored.dtype != torch.int32 else stored,
+        "qweight": as_words(in_place, recipe.bits).T.contiguous(),
+        "qzeros": as_words(stored, recipe.bits) if stored.dtype != torch.int32 else stored,
         "scales": scale_GO,
         "g_idx": g_idx.to(torch.int32),
     }
@@ -133,7 +133,7 @@ def _grid(columns: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
     return scale, zero.clamp(0, top).to(torch.int64)
 
 
-def _words(rows: Tensor, bits: int) -> Tensor:
+def as_words(rows: Tensor, bits: int) -> Tensor:
     """int32 words of each row's numbers, which lie one after the other, lowest bit first."""
     numbers = rows.numpy().astype(np.uint8)
     each = np.unpackbits(numbers[:, :, None], axis=2, count=bits, bitorder="little")
@@ -146,7 +146,7 @@ def _one_less(zeros: Tensor, bits: int) -> Tensor:
     if bits == 3:
         return (zeros - 1) & 7
     ones = np.uint32(sum(1 << shift for shift in range(0, 32, bits)))
-    words = _words(zeros, bits).numpy().view(np.uint32) - ones
+    words = as_words(zeros, bits).numpy().view(np.uint32) - ones
     return torch.from_numpy(words.view(np.int32))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from axolotl.models.gptq.layout import BITS, pack, stored_zeros, unpack, words_for, zeros_of
-from tests.gptq_writer import _words
+from tests.gptq_writer import as_words
 
 
 def numbers(bits: int, *, inputs: int = 64, outputs: int = 96) -> torch.Tensor:
@@ -21,7 +21,7 @@ def test_numbers_come_back(bits: int) -> None:
     assert words.dtype == torch.int32
     assert len(words) == words_for(64, bits)
     assert torch.equal(unpack(words, bits), q.to(torch.int32))
-    assert torch.equal(words.T, _words(q.T.contiguous(), bits)), "as written bit by bit"
+    assert torch.equal(words.T, as_words(q.T.contiguous(), bits)), "as written bit by bit"
 
 
 @pytest.mark.parametrize("version", [1, 2])

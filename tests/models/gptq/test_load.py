@@ -113,8 +113,13 @@ def test_layers_with_biases_and_fused_layers(tmp_path: Path) -> None:
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     torch.manual_seed(0)
-    settings = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
-    config = GPTNeoXConfig(**settings, num_attention_heads=4, vocab_size=448)
+    config = GPTNeoXConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=448,
+    )
     meant = write_gptq(
         GPTNeoXForCausalLM(config).eval(),
         tmp_path,
@@ -198,7 +203,7 @@ def test_an_adapter_belongs_to_the_dequantised_model_as_well(
         if "lora_" in name:
             assert weight.requires_grad
             nn.init.normal_(weight, std=0.05)
-    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.save_pretrained(str(tmp_path / "adapter"))
     want = logits(adapted)
     plain = PeftModel.from_pretrained(meant, str(tmp_path / "adapter"))
     assert_same(logits(plain), want)

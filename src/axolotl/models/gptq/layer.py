@@ -9,7 +9,8 @@ linear layers find it. What is written into that `weight` is lost: `dequantise` 
 layers first.
 
 Cost: unpacking is a few elementwise passes over the weight, done twice a step (three times with
-gradient checkpointing). Against 512 tokens a row it is about a tenth of the multiplication.
+gradient checkpointing). A step over 512 tokens of SmolLM2-135M with LoRA takes 14 % longer on one CPU
+core than with whole weights; longer rows, less.
 """
 
 from __future__ import annotations
