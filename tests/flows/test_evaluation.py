@@ -84,7 +84,13 @@ def without_speed(file: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "method", [{}, {**LORA, "gradient_checkpointing": True}], ids=["full", "lora"]
+    "method",
+    [
+        {},
+        {**LORA, "gradient_checkpointing": True},
+        {**LORA, "adapter": "qlora", "load_in_4bit": True, "noisy_embedding_alpha": 5},
+    ],
+    ids=["full", "lora", "4-bit"],
 )
 def test_evaluations_leave_the_training_as_it_is(
     tiny_options: Options, tmp_path: Path, everything: dict[str, Any], method: dict[str, Any]
