@@ -317,3 +317,21 @@ def test_metric_for_best_model_needs_rows_of_its_set(tiny_options: Options, tmp_
     options = tiny_options(**EVERY, **own, datasets=data, load_best_model_at_end=True)
     with pytest.raises(DataError, match="eval_one_loss is not measured"):
         api.train(options)
+
+
+def test_other_questions_and_another_metric_on_a_resume_are_said(
+    tiny_options: Options, tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny_options(
+        **EVERY, do_bench_eval=True, bench_dataset=str(questions), load_best_model_at_end=True
+    )
+    api.train(options)
+    shutil.rmtree(tmp_path / "out" / "checkpoint-5")
+    other = tmp_path / "other.jsonl"
+    other.write_text(questions.read_text())
+    changed = {"bench_dataset": str(other), "metric_for_best_model": "bench_loss"}
+    capsys.readouterr()
+    api.train(options | changed | {"resume_from_checkpoint": True})
+    said = capsys.readouterr().err
+    assert "changed since checkpoint-4: bench_dataset: then" in said
+    assert "chosen anew, by bench_loss instead of eval_loss" in said

@@ -11,7 +11,6 @@ from accelerate import PartialState
 
 from axolotl.config import Sections
 from axolotl.core.console import note
-from axolotl.core.hashing import hash_values
 from axolotl.data.encoder import Encoder
 from axolotl.data.prompts import format_of_first_entry, prompt_ids
 from axolotl.errors import DataError
@@ -62,13 +61,6 @@ class EvalExtras:
             prompts,
             prompt_ids(prompts, bound=bound, encoder=encoder),
         )
-
-    def marks(self) -> dict[str, Any]:
-        """What a resume may change, because it trains nothing, and says."""
-        if not self.questions:
-            return {}
-        rows = [(q.row.input_ids.tolist(), q.choices, q.subject) for q in self.questions]
-        return {"bench_dataset": hash_values(rows)}
 
     def facts(self, options: Sections) -> dict[str, Any]:
         """What `run.json` says of it: where the answers are kept, beside it."""

@@ -85,9 +85,23 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         **resolved.precision.model_dump(),
         **(resolved.relora.model_dump(exclude={"relora_steps"}) if relora_steps else {}),
         **({"lora_dropout": adapter.lora_dropout} if adapter.adapter else {}),
+        **_asked(resolved),
     }
     content = {"version": FINGERPRINT_VERSION, "fixed": fixed, "may_change": may_change}
     return json.loads(json.dumps(content, default=str))
+
+
+def _asked(resolved: Resolved) -> dict[str, Any]:
+    """What decides the figures of evaluations besides the rows; it trains nothing."""
+    evaluation = resolved.evaluation
+    return {
+        **({"bench_dataset": evaluation.bench_dataset} if evaluation.do_bench_eval else {}),
+        **(
+            {"metric_for_best_model": evaluation.metric_for_best_model}
+            if evaluation.load_best_model_at_end
+            else {}
+        ),
+    }
 
 
 def _states(optimizer: OptimizerSection) -> dict[str, Any]:
