@@ -39,6 +39,7 @@ def run(options: dict[str, Any], folder: Path) -> tuple[dict[str, torch.Tensor],
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # from inductor
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize(
     ("torch_compile_backend", "torch_compile_mode"),

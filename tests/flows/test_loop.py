@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from axolotl import api
 from axolotl.errors import AxolotlError
 from axolotl.training.callbacks.metrics import read_metrics
-from tests.flows.test_training import assert_same_bits
+from tests.flows.test_training import assert_same_bits, assert_same_metrics
 
 Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
@@ -134,3 +135,35 @@ def test_number_formats_that_a_cpu_trains_in(
     assert losses[0] == pytest.approx(6.2, abs=0.1)
     assert losses[-1] < losses[0]
     assert result.eval_loss == pytest.approx(api.evaluate(options).loss, abs=2e-3)
+
+
+RESUMED: dict[str, dict[str, Any]] = {
+    "noise": {"noisy_embedding_alpha": 5.0},
+    "noise on an adapter": {**LORA, "noisy_embedding_alpha": 5.0, "gradient_checkpointing": True},
+    "by length": {**ROWS, "group_by_length": True, "gradient_accumulation_steps": 3},
+    "per epoch": {**ROWS, "saves_per_epoch": 3, "evals_per_epoch": 3},
+    "bf16": {"bf16": True},
+    "evaluated in bf16": {"bf16": "full", "eval_steps": 2},
+    "bfloat16": {"bfloat16": True},
+    "watched": {"loss_watchdog_threshold": 100.0},
+    "unclipped": {"max_grad_norm": 0},
+}
+
+
+@pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
+def test_a_resume_gives_equal_bits(
+    tiny_options: Options, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    often = {} if "saves_per_epoch" in changes else {"save_steps": 2}
+    options = tiny_options(**{"num_epochs": 2, "save_total_limit": 0, **often, **changes})
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    api.train(options | {"output_dir": str(whole)})
+    steps = saved(whole)
+    shutil.copytree(whole, resumed)
+    for step in steps[1:]:
+        shutil.rmtree(resumed / f"checkpoint-{step}")
+    for file in resumed.glob("*.safetensors"):
+        file.unlink()
+    api.train(options | {"output_dir": str(resumed), "resume_from_checkpoint": True})
+    assert_same_bits(whole, resumed)
+    assert_same_metrics(whole, resumed)

@@ -29,6 +29,10 @@ _ADAPTER_IF_SET = (
     *("peft_trainable_token_indices", "lora_rank_pattern", "lora_alpha_pattern"),
 )
 """Named only where they are written: checkpoints of runs without them stay as they are."""
+_LOOP_IF_SET = (
+    *("noisy_embedding_alpha", "gradient_checkpointing"),
+    *("torch_compile", "torch_compile_backend", "torch_compile_mode"),
+)
 Fingerprint = Mapping[str, Any]
 
 
@@ -83,6 +87,7 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         **resolved.schedule.model_dump(exclude={"warmup_steps", "warmup_ratio"}),
         **resolved.optimizer.model_dump(exclude={"optimizer"}),
         **resolved.precision.model_dump(),
+        **{key: value for key in _LOOP_IF_SET if (value := getattr(resolved.training, key))},
         **(resolved.relora.model_dump(exclude={"relora_steps"}) if relora_steps else {}),
         **({"lora_dropout": adapter.lora_dropout} if adapter.adapter else {}),
         **_asked(resolved),

@@ -47,7 +47,7 @@ def checkpointing_arguments(case: Case) -> Iterator[Found]:
 
 
 def compiling(case: Case) -> Iterator[Found]:
-    """torch's own backend writes C++, which has to be compiled, and it alone has modes."""
+    """The backend of torch itself writes C++, which has to be compiled, and it alone has modes."""
     training = case.config.training
     if not training.torch_compile:
         return
