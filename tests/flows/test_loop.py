@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from axolotl import api
 from axolotl.errors import AxolotlError
@@ -167,3 +169,26 @@ def test_a_resume_gives_equal_bits(
     api.train(options | {"output_dir": str(resumed), "resume_from_checkpoint": True})
     assert_same_bits(whole, resumed)
     assert_same_metrics(whole, resumed)
+
+
+@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+def test_gradient_checkpointing_kwargs_change_no_gradient(
+    tiny_options: Options, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    # Without clipping or momentum, a step is the gradient itself.
+    options = tiny_options(**method, max_steps=2, optimizer="sgd", max_grad_norm=0)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"gradient_checkpointing": True},
+        *(
+            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": x}}
+            for x in (True, False)
+        ),
+    ]
+    found: list[dict[str, torch.Tensor]] = []
+    for number, way in enumerate(ways):
+        folder = api.train(options | way | {"output_dir": str(tmp_path / str(number))}).output_dir
+        (file,) = folder.glob("*.safetensors")
+        found.append(load_file(file))
+    for other in found[1:]:
+        assert all(torch.allclose(other[name], found[0][name], atol=1e-7) for name in other)
