@@ -21,12 +21,17 @@ from _smol import MICRO_BATCH, SEQUENCE_LEN, MemoryStore, alpaca_like_rows, lora
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from axolotl.attention import per_document
+from axolotl.config.optimizer import OptimizerSection
 from axolotl.models.matmul import choose_route, layer_shapes
 from axolotl.packing.loader import make_loader
 from axolotl.packing.plan import plan_packed
 from axolotl.packing.sampler import PlanSampler
+from axolotl.training.checkpointing import Kept
 from axolotl.training.counters import RunCounters
 from axolotl.training.memory import peak_bytes
+from axolotl.training.optimizer import OptimizerMaker
+from axolotl.training.places import RowPlaces
+from axolotl.training.steps import Steps
 from axolotl.training.trainer import Loaders, PackedTrainer
 
 ROUNDS = 3
@@ -68,11 +73,15 @@ def our_trainer(adapter: bool, folder: str, steps: int) -> PackedTrainer:
         model=lora(model) if adapter else model,
         args=arguments(folder, per_device_train_batch_size=1, max_steps=steps),
         loaders=Loaders(packed_loader()),
-        lr_factor=lambda _step: 1.0,
+        kept=Kept(
+            make_optimizer=OptimizerMaker(OptimizerSection(learning_rate=1e-4)),
+            lr_factor=lambda _step: 1.0,
+            fingerprint={},
+        ),
         counters=RunCounters(),
         tokenizer=None,
         callbacks=[],
-        fingerprint={},
+        places=RowPlaces(Steps(1, 1, 1, steps, 0, 1), lambda _row: []),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerCallback, TrainingArguments
+
+from axolotl.config.training import TrainingSection
 from axolotl.core.console import note
 from axolotl.models.compile import compile_layers
 from axolotl.models.noise import EmbeddingNoise
@@ -18,6 +21,7 @@ from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.metrics import MetricsFile
 from axolotl.training.callbacks.per_epoch import PerEpoch
 from axolotl.training.callbacks.watchdog import LossWatchdog
+from axolotl.training.checkpointing import Kept
 from axolotl.training.counters import RunCounters
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint import Fingerprint
@@ -54,45 +58,60 @@ def build_trainer(
         trackers: What follows the run; for callbacks that have something to show.
         sources: From the number of a row of this process to the source rows in it.
     """
-    steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
+    steps = plan.steps
     counters, places = RunCounters(), RowPlaces(steps, sources)
-    evaluates = plan.eval_loader is not None and evaluation.evaluation_strategy != "no"
     rate = learning_rate(
         resolved.schedule,
         learning_rate=resolved.optimizer.learning_rate,
         total=steps.total,
         warmup=steps.warmup,
-        evaluates=evaluates,
+        evaluates=plan.eval_loader is not None and resolved.evaluation.evaluation_strategy != "no",
     )
-    following = [rate.follow] if rate.follow else []
-    stop = StopOnSignal(evaluate_first=bool(evaluation.load_best_model_at_end or following))
-    output = Path(saving.output_dir)
-    per_epoch = PerEpoch(
-        steps.per_epoch,
-        saves=saving.saves_per_epoch,
-        evaluations=evaluation.evals_per_epoch if plan.eval_loader else None,
+    best = _best(resolved, resume)
+    stop = StopOnSignal(evaluate_first=best is not None or rate.follow is not None)
+    relora = build_relora(resolved, model, tokenizer, total=steps.total)
+    # Both change what a step does, so they come first, and both have a part in checkpoints.
+    first: list[Any] = [part for part in (relora, rate.follow) if part is not None]
+    make_optimizer = OptimizerMaker(resolved.optimizer)
+    make_optimizer.check(model)
+    arguments = _arguments(resolved, plan)
+    trainer = PackedTrainer(
+        model=model,
+        args=arguments,
+        loaders=Loaders(plan.train_loader, plan.eval_loader),
+        kept=Kept(
+            make_optimizer=make_optimizer,
+            lr_factor=with_restarts(rate.factor, resolved.relora, total=steps.total),
+            fingerprint=marks,
+            best=best,
+            parts=[*first, *([_StreamPlace(plan)] if plan.streamed else [])],
+        ),
+        counters=counters,
+        tokenizer=tokenizer,
+        callbacks=[
+            *first,
+            *_cadence(resolved, plan),
+            *([best] if best else []),
+            *_watching(resolved, plan, counters, places, trackers),
+            trackers,
+            stop,
+        ],
+        places=places,
     )
-    callbacks: list[Any] = [
-        MetricsFile(
-            output / "metrics.jsonl", counters, epochs=plan.streamed is None, trackers=trackers
-        )
-    ]
-    callbacks.append(FirstMemory())
-    if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
-        callbacks.append(EvaluateAfterFirstStep())
-    if threshold := resolved.training.loss_watchdog_threshold:
-        most = resolved.training.loss_watchdog_patience
-        callbacks.append(LossWatchdog(threshold, patience=most, counters=counters, places=places))
-    patience = evaluation.early_stopping_patience
-    best = None
-    if evaluation.load_best_model_at_end:
-        best = BestCheckpoint(
-            output,
-            resume=resume,
-            patience=patience,
-            metric=metric_key(evaluation.metric_for_best_model),
-        )
-    arguments = training_arguments(
+    trainer.stop, stop.agree = stop, trainer.any_process
+    trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation
+    if rate.follow:
+        rate.follow.apply = trainer.apply_rate
+    if alpha := resolved.training.noisy_embedding_alpha:
+        trainer.noise = EmbeddingNoise(model, alpha)
+    _compile(resolved.training, model)
+    return trainer, stop
+
+
+def _arguments(resolved: Resolved, plan: Plan) -> TrainingArguments:
+    """The file's options in the library's words."""
+    steps, saving, evaluation = plan.steps, resolved.saving, resolved.evaluation
+    return training_arguments(
         training=resolved.training,
         optimizer=resolved.optimizer,
         precision=resolved.precision,
@@ -114,45 +133,51 @@ def build_trainer(
         total_steps=steps.total,
         accumulation_steps=steps.accumulation,
     )
-    relora = build_relora(resolved, model, tokenizer, total=steps.total)
-    merging = [relora] if relora else []
-    make_optimizer = OptimizerMaker(resolved.optimizer)
-    make_optimizer.check(model)
-    trainer = PackedTrainer(
-        model=model,
-        args=arguments,
-        loaders=Loaders(plan.train_loader, plan.eval_loader),
-        make_optimizer=make_optimizer,
-        lr_factor=with_restarts(rate.factor, resolved.relora, total=steps.total),
-        counters=counters,
-        tokenizer=tokenizer,
-        callbacks=[
-            *merging,
-            *following,
-            per_epoch,
-            *([best] if best else []),
-            *callbacks,
-            trackers,
-            stop,
-        ],
-        fingerprint=marks,
-        places=places,
-        best=best,
-        parts=[*merging, *following, *([_StreamPlace(plan)] if plan.streamed else [])],
+
+
+def _best(resolved: Resolved, resume: Path | None) -> BestCheckpoint | None:
+    """What chooses among the checkpoints; None where the last one is taken."""
+    evaluation = resolved.evaluation
+    if not evaluation.load_best_model_at_end:
+        return None
+    return BestCheckpoint(
+        Path(resolved.saving.output_dir),
+        resume=resume,
+        patience=evaluation.early_stopping_patience,
+        metric=metric_key(evaluation.metric_for_best_model),
     )
-    trainer.stop, stop.agree = stop, trainer.any_process
-    trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation
-    training = resolved.training
+
+
+def _cadence(resolved: Resolved, plan: Plan) -> Iterator[TrainerCallback]:
+    """When checkpoints and evaluations happen that the library knows no times for."""
+    evaluation = resolved.evaluation
+    yield PerEpoch(
+        plan.steps.per_epoch,
+        saves=resolved.saving.saves_per_epoch,
+        evaluations=evaluation.evals_per_epoch if plan.eval_loader else None,
+    )
+    if plan.eval_loader and evaluation.eval_steps and evaluation.eval_steps < 1:
+        yield EvaluateAfterFirstStep()
+
+
+def _watching(
+    resolved: Resolved, plan: Plan, counters: RunCounters, places: RowPlaces, trackers: Trackers
+) -> Iterator[TrainerCallback]:
+    """What looks at losses and memory, and writes them down."""
+    file = Path(resolved.saving.output_dir) / "metrics.jsonl"
+    yield MetricsFile(file, counters, epochs=plan.streamed is None, trackers=trackers)
+    yield FirstMemory()
+    if threshold := resolved.training.loss_watchdog_threshold:
+        most = resolved.training.loss_watchdog_patience
+        yield LossWatchdog(threshold, patience=most, counters=counters, places=places)
+
+
+def _compile(training: TrainingSection, model: Any) -> None:
     if training.torch_compile:
         count = compile_layers(
             model, backend=training.torch_compile_backend, mode=training.torch_compile_mode
         )
         note(f"torch_compile: {count} layers are compiled when they are first used")
-    if alpha := resolved.training.noisy_embedding_alpha:
-        trainer.noise = EmbeddingNoise(model, alpha)
-    if rate.follow:
-        rate.follow.apply = trainer.apply_rate
-    return trainer, stop
 
 
 class _StreamPlace:

@@ -6,18 +6,15 @@ run folder is left to `axolotl.artifacts`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from transformers import set_seed
 
-from axolotl.config.distributed import DistributedSection
+from axolotl.attention import Choice
 from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
 from axolotl.data.prepare import prepare, prepare_tests
@@ -30,20 +27,17 @@ from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
-from axolotl.training.arguments import DDP
 from axolotl.training.assemble import build_trainer
-from axolotl.training.callbacks.best import BestCheckpoint
-from axolotl.training.callbacks.interrupt import StopOnSignal
-from axolotl.training.callbacks.progress import ProgressBar
 from axolotl.training.chat import keep_template
-from axolotl.training.data import plan_training
+from axolotl.training.data import Plan, plan_training
 from axolotl.training.divergence import naming_last_checkpoint
 from axolotl.training.eval_extras import EvalExtras
-from axolotl.training.evaluation import EvalResult, recorded
+from axolotl.training.evaluation import EvalResult
 from axolotl.training.fingerprint import check_resume, fingerprint
 from axolotl.training.hub import HubUploads
-from axolotl.training.memory import peak_bytes
+from axolotl.training.loop import run_loop
 from axolotl.training.model import build_model
+from axolotl.training.processes import join_processes
 from axolotl.training.public import without_secrets
 from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
@@ -51,7 +45,6 @@ from axolotl.training.streaming import BufferMark
 from axolotl.training.summary import print_summary
 from axolotl.training.trackers import Trackers
 from axolotl.training.tracking import tracked_run
-from axolotl.training.trainer import PackedTrainer
 
 
 @dataclass(frozen=True)
@@ -114,15 +107,14 @@ def run_training(
     Raises:
         AxolotlError: the user's input or machine is at fault.
     """
-    state = _processes(resolved.distributed)
+    state = join_processes(resolved.distributed)
     output = Path(resolved.saving.output_dir)
     resume = checkpoints.checkpoint_to_resume(
         output,
         asked=resolved.saving.resume_from_checkpoint,
         automatic=resolved.saving.auto_resume_from_checkpoints,
     )
-    model_place = resolved.origin("base_model")
-    with located(model_place):
+    with located(resolved.origin("base_model")):
         tokenizer = load_tokenizer(resolved.model)
     data = _open_data(resolved, tokenizer)
     keep_template(tokenizer, resolved)
@@ -130,24 +122,16 @@ def run_training(
         on_prepared(data.shown, tokenizer)
     extras = EvalExtras.read(resolved, tokenizer)
     device = state.device or torch.device("cpu")
-    set_seed(resolved.training.seed)
-    with located(model_place):
-        model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
-    stop_at(model, answer_ends(tokenizer, data.shown, eot_tokens=resolved.chat.eot_tokens))
-    make_saveable(model)
-    max_steps_given = resolved.training.max_steps is not None
-    layout: dict[str, Any] = {
-        "isolates": attention.isolates,
-        "rank": state.process_index,
-        "world_size": state.num_processes,
-        "pad_token_id": pad_id(tokenizer),
-    }
-    if isinstance(data, StreamedData):
-        start = BufferMark.read(resume) if resume else None
-        plan = plan_streaming(data, resolved, start=start, **layout)
-    else:
-        only = max_steps_given and resolved.origin("num_epochs") == "default"
-        plan = plan_training(data.prepared, resolved, only_max_steps=only, **layout)
+    model, attention = _build(resolved, tokenizer, data)
+    plan = _plan(
+        resolved,
+        data,
+        resume,
+        isolates=attention.isolates,
+        rank=state.process_index,
+        world_size=state.num_processes,
+        pad_token_id=pad_id(tokenizer),
+    )
     marks = fingerprint(resolved, data, plan, world_size=state.num_processes)
     if resume is not None:
         check_resume(resume, marks)
@@ -179,7 +163,7 @@ def run_training(
         keep_base(model, output, tokenizer)
         trackers.start(tracked_run(resolved, facts, resume=resume))
     with naming_last_checkpoint(output), use_route(route), stop.listening():
-        result = _run(trainer, stop, resume=resume, output=output)
+        result = run_loop(trainer, stop, resume=resume, output=output)
     for line in data.closing():
         note(line)
     return Trained(
@@ -193,19 +177,6 @@ def run_training(
     )
 
 
-def _processes(options: DistributedSection) -> PartialState:
-    """Join the other processes, if there are any, before anything is waited for."""
-    patience: dict[str, Any] = {}
-    if options.ddp_timeout is not None:
-        patience["timeout"] = timedelta(seconds=options.ddp_timeout)
-    # Without being told, it looks for GPUs alone, and each process would take itself for the only one.
-    state = PartialState(cpu=not torch.cuda.is_available(), **patience)
-    idle = [key for key in DDP if getattr(options, key) is not None]
-    if idle and state.num_processes == 1:
-        note(f"{', '.join(idle)}: no effect, because there is one process")
-    return state
-
-
 def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedData:
     """The data, prepared, or opened to be read while the training goes on."""
     if resolved.streaming.asked_by is None:
@@ -214,69 +185,25 @@ def _open_data(resolved: Resolved, tokenizer: Any) -> PreparedData | StreamedDat
     return open_streamed(resolved, tokenizer, held_out=held_out)
 
 
-def _run(
-    trainer: PackedTrainer, stop: StopOnSignal, *, resume: Path | None, output: Path
-) -> RunResult:
-    bar = ProgressBar(trainer.counters)
-    trainer.add_callback(bar)
-    start = time.perf_counter()
-    try:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    finally:
-        bar.close()
-    trainer.check_finite()
-    if stop.evaluation_due:
-        trainer.evaluate()
-    eval_loss = _last_eval(trainer)
-    if not stop.interrupted and trainer.loaders.eval is not None and eval_loss is None:
-        eval_loss = trainer.evaluate()["eval_loss"]
-    chosen: dict[str, Any] = {}
-    if not stop.interrupted and (best := _take_best(trainer)) is not None:
-        chosen = {"checkpoint": best.step}
-    counters = trainer.counters
-    evaluated = _evaluated_at(trainer, chosen.get("checkpoint", trainer.state.global_step))
-    if chosen and evaluated is not None:
-        eval_loss = evaluated["eval_loss"]
-    return RunResult(
-        output_dir=output,
-        steps=trainer.state.global_step,
-        train_loss=counters.train_loss,
-        eval_loss=eval_loss,
-        interrupted=stop.interrupted,
-        metrics={
-            "seconds": round(counters.seconds, 3),
-            "seconds_in_all": round(time.perf_counter() - start, 3),
-            "tokens": counters.tokens,
-            "trained_tokens": counters.trained_tokens,
-            "tokens_per_second": round(counters.tokens_per_second, 2),
-            "peak_memory_bytes": peak_bytes(trainer.args.device),
-            **chosen,
-            **recorded(evaluated or {}, trainer.sets),
-        },
-    )
+def _build(
+    resolved: Resolved, tokenizer: Any, data: PreparedData | StreamedData
+) -> tuple[Any, Choice]:
+    """The model, with its adapter, which knows where answers end; and its attention."""
+    set_seed(resolved.training.seed)
+    with located(resolved.origin("base_model")):
+        model, attention = build_model(resolved, origin=resolved.origin, tokenizer=tokenizer)
+    stop_at(model, answer_ends(tokenizer, data.shown, eot_tokens=resolved.chat.eot_tokens))
+    make_saveable(model)
+    return model, attention
 
 
-def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:
-    """Go back to the best checkpoint, if one is to be chosen; None where there is none.
-
-    A run that was stopped keeps what it stopped with: its resume goes on from there, and chooses.
-    """
-    best = trainer.best
-    if best is None or (folder := best.folder) is None:
-        return None
-    trainer.take_weights(folder)
-    note(f"the result is {folder.name}, the best one: {best.words}")
-    return best
-
-
-def _last_eval(trainer: PackedTrainer) -> float | None:
-    """The held-out loss of the last step, if it was computed there."""
-    line = _evaluated_at(trainer, trainer.state.global_step)
-    return None if line is None else line["eval_loss"]
-
-
-def _evaluated_at(trainer: PackedTrainer, step: int) -> dict[str, float] | None:
-    """The figures of the last evaluation at a step; None without one there."""
-    lines: list[dict[str, float]] = trainer.state.log_history
-    found = (line for line in reversed(lines) if "eval_loss" in line and line["step"] == step)
-    return next(found, None)
+def _plan(
+    resolved: Resolved, data: PreparedData | StreamedData, resume: Path | None, **layout: Any
+) -> Plan:
+    """Rows and steps, by the layout that `plan_training` and `plan_streaming` ask for."""
+    if isinstance(data, StreamedData):
+        start = BufferMark.read(resume) if resume else None
+        return plan_streaming(data, resolved, start=start, **layout)
+    steps_alone = resolved.training.max_steps is not None
+    only = steps_alone and resolved.origin("num_epochs") == "default"
+    return plan_training(data.prepared, resolved, only_max_steps=only, **layout)

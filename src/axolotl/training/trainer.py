@@ -4,43 +4,30 @@ What is replaced, and why:
 - data loaders: batches come from a pack plan and are already one per rank;
 - `compute_loss`: the loss is computed inside the head, at labelled positions only;
 - `evaluate`: a mean over trained tokens, not over batches;
-- schedule: a factor per step from `axolotl.schedules`;
-- checkpoints: written aside and renamed, without pickled arguments.
+- optimizer, schedule and checkpoints: see `axolotl.training.checkpointing`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from peft import PeftModel
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 
-from axolotl.core.atomic import usual_permissions
 from axolotl.data.eval_sets import EvalSets
-from axolotl.errors import ModelError
-from axolotl.models.adapters import save_adapter, take_weights
 from axolotl.models.noise import EmbeddingNoise
-from axolotl.models.quiet import no_library_bars
-from axolotl.training import checkpoints
-from axolotl.training.answer_ends import write_stops
 from axolotl.training.bench.score import Bench
-from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.interrupt import StopOnSignal
-from axolotl.training.checkpoint_files import loading
+from axolotl.training.checkpointing import CheckpointingTrainer, Kept
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
 from axolotl.training.evaluation import EvalResult, GivenUp, evaluate_loss
-from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.loss import RowLoss, label_count
-from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
-from axolotl.training.optimizers import set_rate
 from axolotl.training.places import RowPlaces
 from axolotl.training.precision import weights_in
 
@@ -58,47 +45,18 @@ class Loaders:
     eval: DataLoader[Any] | None = None
 
 
-class CheckpointPart(Protocol):
-    """Something that a checkpoint keeps besides weights, optimizer and tokenizer."""
-
-    def save(self, checkpoint: Path, step: int) -> None:
-        """Put it into a checkpoint that is being written; only on the process that writes."""
-        ...
-
-    def load(self, checkpoint: Path) -> None:
-        """Take it up on a resume, after the weights and before the first step; on every process."""
-        ...
-
-
-@runtime_checkable
-class WeightsPart(CheckpointPart, Protocol):
-    """One that keeps weights, and writes the result of the run."""
-
-    def take(self, checkpoint: Path) -> None:
-        """Go back to the weights of a checkpoint of this run; on every process."""
-        ...
-
-    def save_result(self, folder: Path) -> None:
-        """Write what was trained, and the tokenizer; only on the process that writes."""
-        ...
-
-
-class PackedTrainer(Trainer):
+class PackedTrainer(CheckpointingTrainer):
     """Trains on flattened rows.
 
     Args:
         model: Model, or model with adapter.
         args: The library's arguments.
         loaders: Batches, not to be sharded again.
-        make_optimizer: Builds the optimizer.
-        lr_factor: Maps a step (from 0) to the factor on the learning rate.
+        kept: Optimizer, schedule, and what goes into checkpoints.
         counters: Counts tokens and loss over the whole training, resumes included.
         tokenizer: Saved with every checkpoint.
-        callbacks: Further callbacks, `best` among them.
-        fingerprint: Written into every checkpoint; see `axolotl.training.fingerprint`.
+        callbacks: Further callbacks, that of the best checkpoint among them.
         places: Knows which source rows a row holds.
-        best: Told of every checkpoint, and the one that it names is kept; None without a choice.
-        parts: What a checkpoint keeps besides weights, optimizer and tokenizer.
     """
 
     def __init__(
@@ -107,27 +65,19 @@ class PackedTrainer(Trainer):
         model: torch.nn.Module,
         args: TrainingArguments,
         loaders: Loaders,
-        make_optimizer: OptimizerMaker,
-        lr_factor: Callable[[int], float],
+        kept: Kept,
         counters: RunCounters,
         tokenizer: Any,
         callbacks: list[Any],
-        fingerprint: Fingerprint,
         places: RowPlaces,
-        best: BestCheckpoint | None = None,
-        parts: Sequence[CheckpointPart] = (),
     ) -> None:
-        self.parts = parts
         self.places = places
-        self.fingerprint = fingerprint
-        self.best = best
         self.loaders = loaders
-        self.make_optimizer = make_optimizer
-        self.lr_factor = lr_factor
         self.counters = counters
         config: Any = model.config
         base_use_cache = config.use_cache
         super().__init__(
+            kept=kept,
             model=model,
             args=args,
             train_dataset=loaders.train.dataset,
@@ -152,59 +102,9 @@ class PackedTrainer(Trainer):
         # The loss below is normalized by the labels of the whole accumulated batch.
         self.model_accepts_loss_kwargs = True
 
-    def loss_window(self) -> tuple[float, int]:
-        """Sum of the step losses since the last log line, and the step of that line."""
-        if not hasattr(self, "_tr_loss"):
-            return 0.0, 0
-        return float(self._tr_loss), self._globalstep_last_logged
-
-    def set_loss_window(self, summed_loss: float, since_step: int) -> None:
-        """Put back what `loss_window` gave."""
-        self._tr_loss = torch.tensor(summed_loss, device=self.args.device)
-        self._globalstep_last_logged = since_step
-
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The loader as given: its sampler knows the rank already."""
         return self.loaders.train
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimizer, with a group for each learning rate."""
-        if self.optimizer is None:
-            chosen: Any = self.model if model is None else model
-            self.optimizer = self.make_optimizer(chosen, self.get_decay_parameter_names(chosen))
-        return self.optimizer
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> Any:
-        """One factor per step on every parameter group's learning rate."""
-        if self.lr_scheduler is None:
-            chosen: Any = optimizer or self.optimizer
-            # A function: of other callables the schedule would put the attributes into checkpoints.
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                chosen, lambda step: self.lr_factor(step)
-            )
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
-
-    def apply_rate(self) -> None:
-        """Take the learning rate of the next step from the factor as it is now."""
-        schedule: Any = self.lr_scheduler
-        factor = self.lr_factor(schedule.last_epoch)
-        rates = [rate * factor for rate in schedule.base_lrs]
-        groups: Any = schedule.optimizer.param_groups
-        for group, rate in zip(groups, rates, strict=True):
-            set_rate(group, rate)
-        schedule._last_lr = [group["lr"] for group in groups]
-
-    def at_average(self) -> None:
-        """Go to the weights that are to be used, where they are not those that are trained at.
-
-        The library goes back before the next training step.
-        """
-        optimizer: Any = self.optimizer
-        if callable(getattr(optimizer, "eval", None)):
-            optimizer.eval()
 
     def compute_loss(
         self,
@@ -323,119 +223,7 @@ class PackedTrainer(Trainer):
     def _sum_over_ranks(self, total: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(total, reduction="sum")  # pyright: ignore[reportReturnType]
 
-    def _get_output_dir(self, trial: Any) -> str:
-        """Checkpoints are written into a staging folder first; see `_save_checkpoint`."""
-        return str(checkpoints.staging_folder(Path(str(self.args.output_dir))))
-
-    def check_finite(self) -> None:
-        """Refuse to go on with, or to write, what is of no use.
-
-        Raises:
-            AxolotlError: the loss since the last log line, or a trained weight, is not finite.
-        """
-        loss, _ = self.loss_window()
-        if not math.isfinite(loss):
-            raise diverged(f"the loss is {loss}", step=self.state.global_step)
-        model: Any = self.model
-        trained = [p.detach() for p in model.parameters() if p.requires_grad]
-        if not torch.stack([torch.isfinite(p).all() for p in trained]).all():
-            raise diverged("a weight is not finite", step=self.state.global_step)
-
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """One pass; none where all is done, and the library would take one more on a resume."""
         if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self.check_finite()
-        run_folder = Path(str(self.args.output_dir))
-        if self.best is not None:
-            self.best.saving(self.state.global_step)
-        with checkpoints.staged(run_folder, is_writer=self.args.should_save) as finish:
-            super()._save_checkpoint(model, trial)
-            if self.args.should_save:
-                staging = checkpoints.staging_folder(run_folder)
-                name = f"checkpoint-{self.state.global_step}"
-                write_fingerprint(staging / name, self.fingerprint)
-                for part in self.parts:
-                    part.save(staging / name, self.state.global_step)
-            self.accelerator.wait_for_everyone()
-            finish(keep=self.args.save_total_limit, spare=self.best and self.best.folder)
-
-    def take_weights(self, checkpoint: Path) -> None:
-        """Go back to the weights of a checkpoint of this run."""
-        self.at_average()
-        self._load_from_checkpoint(str(checkpoint))
-        for part in self.parts:
-            if isinstance(part, WeightsPart):
-                part.take(checkpoint)
-
-    def save_result(self, folder: Path) -> None:
-        """Write model or adapter, and the tokenizer."""
-        for part in self.parts:
-            if isinstance(part, WeightsPart):
-                part.save_result(folder)
-                return
-        self.save_model(str(folder))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        with loading(resume_from_checkpoint):
-            unwrapped: Any = self.accelerator.unwrap_model(model or self.model)
-            if not take_weights(unwrapped, Path(resume_from_checkpoint)):
-                super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        with loading(checkpoint):
-            super()._load_rng_state(checkpoint)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load their states; learning rate, decay and the like are those of this run's file."""
-        if checkpoint is None:
-            return
-        optimizer: Any = self.optimizer
-        schedule: Any = self.lr_scheduler
-        rates = list(schedule.base_lrs)
-        ours = settings(optimizer)
-        with loading(checkpoint):
-            super()._load_optimizer_and_scheduler(checkpoint)
-            for part in self.parts:
-                part.load(Path(checkpoint))
-            factor = self.lr_factor(schedule.last_epoch)
-        schedule.base_lrs = rates
-        now = [rate * factor for rate in rates]
-        take_up_settings(optimizer, ours, now, kept=self.make_optimizer.kept)
-        schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """A checkpoint that lacks weights, or has others, is not of this model: refuse it.
-
-        Raises:
-            ModelError: names the first weight; tied ones are stored once and may be missing.
-        """
-        tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
-        wrong = [*(set(load_result.missing_keys) - tied), *load_result.unexpected_keys]
-        if wrong:
-            raise ModelError(
-                f"the checkpoint does not fit the model: {len(wrong)} weights, such as {wrong[0]}",
-                where="resume_from_checkpoint",
-                hint="resume with the base_model and adapter options that it was written with",
-            )
-
-    def _save(
-        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
-    ) -> None:
-        """Weights in safetensors, where answers end, and the tokenizer; no pickled arguments."""
-        self.at_average()
-        if not self.args.should_save:
-            return
-        target = output_dir or str(self.args.output_dir)
-        unwrapped: Any = self.accelerator.unwrap_model(self.model)
-        with no_library_bars():
-            if isinstance(unwrapped, PeftModel):
-                save_adapter(unwrapped, Path(target), state_dict=state_dict)
-            else:
-                unwrapped.save_pretrained(target, state_dict=state_dict)
-        write_stops(unwrapped, Path(target))
-        if self.processing_class is not None:
-            self.processing_class.save_pretrained(target)
-        usual_permissions(Path(target))

@@ -1,0 +1,26 @@
+"""The processes of a run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from axolotl.config.distributed import DistributedSection
+from axolotl.core.console import note
+from axolotl.training.arguments import DDP
+
+
+def join_processes(options: DistributedSection) -> PartialState:
+    """Join the other processes, if there are any, before anything is waited for."""
+    patience: dict[str, Any] = {}
+    if options.ddp_timeout is not None:
+        patience["timeout"] = timedelta(seconds=options.ddp_timeout)
+    # Without being told, it looks for GPUs alone, and each process would take itself for the only one.
+    state = PartialState(cpu=not torch.cuda.is_available(), **patience)
+    idle = [key for key in DDP if getattr(options, key) is not None]
+    if idle and state.num_processes == 1:
+        note(f"{', '.join(idle)}: no effect, because there is one process")
+    return state
