@@ -42,14 +42,16 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 OPTIMIZERS = [name for name, why_not in optimizers().items() if why_not is None]
 SCHEDULES = available("axolotl.schedules")
-_RATES = {"sgd": 0.5, "adagrad": 2e-2, "schedule_free_sgd": 0.5}
+_RATES = {"sgd": 0.5, "adagrad": 5e-3, "schedule_free_sgd": 0.5, "rmsprop": 1e-4} | {
+    name: 5e-4 for name in OPTIMIZERS if "ademamix" in name
+}
 _OF_OPTIMIZER: dict[str, dict[str, Any]] = {
     name: {"optim_target_modules": "all_linear"}
     for name in OPTIMIZERS
     if name.startswith(("galore", "apollo"))
 }
 _OF_SCHEDULE: dict[str, dict[str, Any]] = {
-    "log_sweep": {"log_sweep_min_lr": 1e-3, "log_sweep_max_lr": 1e-2},
+    "log_sweep": {"log_sweep_min_lr": 1e-4, "log_sweep_max_lr": 5e-3},
     "cosine_with_min_lr": {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
     "cosine_warmup_with_min_lr": {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
     "warmup_stable_decay": {"lr_scheduler_kwargs": {"num_decay_steps": 2}},

@@ -14,7 +14,7 @@ from axolotl.training.run_data import PreparedData
 from tests.conftest import build_tokenizer
 from tests.data.conftest import alpaca_rows, json_lines
 
-PLAN: Any = SimpleNamespace(rows=SimpleNamespace(packed=False, samples_per_row=2))
+PLAN: Any = SimpleNamespace(rows=SimpleNamespace(packed=False, samples_per_row=2, grouped=False))
 
 
 def said(rows: list[Any], **options: Any) -> dict[str, str]:
