@@ -85,3 +85,15 @@ def test_the_command_prints_all_figures(tiny_options: Options, tmp_path: Path) -
     both = CliRunner().invoke(main, [str(file), "--base", "--checkpoint", "checkpoint-1"])
     assert both.exit_code == 2
     assert "two different models" in both.output
+
+
+def test_a_process_evaluates_in_several_number_formats(tiny_options: Options) -> None:
+    options = tiny_options(max_steps=2, learning_rate=1e-2, eval_steps=2)
+    trained = api.train(options).eval_loss
+    formats: list[dict[str, Any]] = [{"bf16": True}, {}, {"bf16": "full"}, {"bf16": True}]
+    half, whole, full, again = (api.evaluate(options | more).loss for more in formats)
+    assert whole == pytest.approx(trained, rel=1e-6)
+    assert half == again
+    assert half != whole
+    assert full not in (half, whole)
+    assert half == pytest.approx(whole, rel=1e-2)

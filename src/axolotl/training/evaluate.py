@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
@@ -77,16 +77,19 @@ def run_evaluation(
         loaded = attach_saved(loaded, adapter, trainable=False)
     gpu = torch.cuda.is_available()
     computed = formats(resolved.precision, gpu=gpu)
-    accelerator = Accelerator(
-        cpu=not gpu, mixed_precision="no" if computed.evaluation else computed.mixed
+    device = PartialState(cpu=not gpu).device or torch.device("cpu")
+    loaded = loaded.to(device)
+    half = None if computed.evaluation else computed.autocast
+    row_loss = RowLoss(
+        loaded,
+        # Not by an Accelerator: a process has one for all it does, with the formats of the first.
+        autocast=lambda: torch.autocast(device.type, dtype=half, enabled=half is not None),
     )
-    loaded = loaded.to(accelerator.device)
-    row_loss = RowLoss(loaded, autocast=lambda: accelerator.autocast())
     loader = held_out_loader(held_out, rows)
-    route = choose_route(layer_shapes(loaded), device=accelerator.device)
+    route = choose_route(layer_shapes(loaded), device=device)
     with use_route(route), weights_in(loaded, computed.evaluation):
-        found = evaluate_loss(loaded, loader, row_loss, device=accelerator.device)
+        found = evaluate_loss(loaded, loader, row_loss, device=device)
         if not questions:
             return found
-        answered = Bench(questions, rows)(loaded, row_loss, device=accelerator.device)
+        answered = Bench(questions, rows)(loaded, row_loss, device=device)
         return replace(found, bench=answered)

@@ -27,11 +27,6 @@ class Formats:
     autocast: torch.dtype | None = None
     evaluation: torch.dtype | None = None
 
-    @property
-    def mixed(self) -> str:
-        """The autocast in the words of accelerate."""
-        return {torch.bfloat16: "bf16", torch.float16: "fp16", None: "no"}[self.autocast]
-
 
 def formats(precision: PrecisionSection, *, gpu: bool) -> Formats:
     """The formats that a file asks for.
