@@ -19,7 +19,7 @@ from axolotl.cli.migrate import main as migrate
 from axolotl.config import load_config
 from axolotl.resolve import Resolved, examine
 from axolotl.resolve.machine import Machine
-from tests.examples_2023 import BNB, LINEAR, MEANS, PAGED, PAGED_8BIT, Means
+from tests.examples_2023 import LINEAR, MEANS, Means
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD = ROOT / "tests" / "fixtures" / "examples_2023"

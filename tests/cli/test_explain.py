@@ -49,8 +49,7 @@ def test_what_an_option_takes_needs_and_who_looks_at_it() -> None:
     assert "folder-of-the-adapter" in found["rules"]
     assert "without an adapter" in found["rules"]["no-effect"]
     assert document("gradient-accumulation-steps")["takes"] == "a whole number, at least 1"
-    assert document("load_in_4bit")["waits"] == "every value"
-    assert document("adapter")["waits"] == "qlora, llama-adapter"
+    assert document("deepspeed")["waits"] == "every value"
     assert document("seed")["waits"] == ""
 
 
@@ -108,9 +107,9 @@ def test_what_the_rules_say_of_it_is_told() -> None:
 
 def test_a_pattern_lists_the_options_that_are_like_it() -> None:
     lines = explain("wandb_*").stdout.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert lines[0].startswith("wandb_project ")
-    assert {found["key"] for found in document("*_ratio")} == {"warmup_ratio"}  # type: ignore[index]
+    assert {found["key"] for found in document("warmup_rat*")} == {"warmup_ratio"}  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

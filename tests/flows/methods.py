@@ -123,7 +123,7 @@ def _train_until(options: dict[str, Any], in_step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(self, *args, **kwargs)
 
-    PackedTrainer.training_step = step  # pyright: ignore[reportAttributeAccessIssue]
+    PackedTrainer.training_step = step
     try:
         api.train(options)
     finally:

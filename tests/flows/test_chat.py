@@ -79,7 +79,7 @@ def test_the_tokenizer_is_there_before_the_first_step(
     def look(*_: Any, **__: Any) -> Any:
         raise RuntimeError(sorted(file.name for file in (tmp_path / "out").iterdir()))
 
-    monkeypatch.setattr(run, "_run", look)
+    monkeypatch.setattr(run, "run_loop", look)
     with pytest.raises(RuntimeError, match=r"chat_template\.jinja.*tokenizer\.json"):
         axolotl.train(options(**LORA))
 

@@ -62,8 +62,8 @@ class QuantizationSection(Section):
         "quantisation for `adapter: qlora`, FP4 without it for `lora`. Merging loads it whole.",
         json_schema_extra={"needs": "`adapter: qlora` or `lora`, bitsandbytes"},
     )
-    bnb_config_kwargs: BnbConfig = Field(
-        default=BnbConfig(),
+    bnb_config_kwargs: BnbConfig | None = Field(
+        default=None,
         description="Further settings of 8 and 4 bits.",
         json_schema_extra={"needs": "`load_in_8bit` or `load_in_4bit`"},
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from axolotl.config.section import Section, facts
+from axolotl.config.section import facts
 from axolotl.config.wording import describe
 
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -48,8 +48,6 @@ def default_words(info: FieldInfo) -> str:
     if implied := facts(info).get("implied"):
         return implied
     value: Any = info.get_default(call_default_factory=True)
-    if isinstance(value, Section):
-        value = value.model_dump(exclude_unset=True)
     if value is None or value in ({}, [], ""):
         return "—"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"

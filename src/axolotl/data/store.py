@@ -113,9 +113,7 @@ class TokenStore:
         sets: Which of several sets each of these rows is of, where that matters.
     """
 
-    def __init__(
-        self, folder: Path, indices: np.ndarray, *, sets: EvalSets | None = None
-    ) -> None:
+    def __init__(self, folder: Path, indices: np.ndarray, *, sets: EvalSets | None = None) -> None:
         self.folder = folder
         self.indices = indices
         self.sets = sets

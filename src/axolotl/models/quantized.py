@@ -10,6 +10,7 @@ import torch
 from axolotl.config import Sections
 from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
+from axolotl.config.quantization import BnbConfig
 
 Kind = Literal["int8", "nf4", "fp4", "gptq"]
 
@@ -65,7 +66,7 @@ def quantized_base(sections: Sections) -> Quantized | None:
             gptq_groupsize=asked.gptq_groupsize,
             gptq_model_v1=asked.gptq_model_v1,
         )
-    more = asked.bnb_config_kwargs
+    more = asked.bnb_config_kwargs or BnbConfig()
     skip = tuple(more.llm_int8_skip_modules)
     if asked.load_in_8bit:
         return Quantized(

@@ -71,7 +71,8 @@ def lora_in_8bit(case: Case) -> Iterator[Found]:
 
 def kind_of_four_bits(case: Case) -> Iterator[Found]:
     """`adapter: lora` keeps what 4 bits meant before QLoRA."""
-    chosen = case.config.quantization.bnb_config_kwargs.bnb_4bit_quant_type
+    more = case.config.quantization.bnb_config_kwargs
+    chosen = more.bnb_4bit_quant_type if more else None
     if chosen is None and _lora(case) and case.asked("load_in_4bit") and case.trains:
         yield Found(
             "info",
