@@ -1,8 +1,7 @@
 """The table of trainings: every method, every optimizer, every schedule, on one tiny model.
 
-A cell is one of each. All of them crossed would be thousands of trainings, so each optimizer meets
-each schedule, by one method after the other: over all cells, each method meets each optimizer and
-each schedule that it goes with.
+A cell is one of each. All of them crossed would be thousands of trainings, so each method meets each
+optimizer, by one schedule after the other: over all cells, each method meets each schedule too.
 """
 
 from __future__ import annotations
@@ -88,13 +87,14 @@ def refused(method: str, optimizer: str, schedule: str) -> tuple[str, ...]:
 
 
 def cells() -> Iterator[Cell]:
-    """Each optimizer with each schedule, by the next method that goes with both."""
-    names = list(METHODS)
-    for o, optimizer in enumerate(OPTIMIZERS):
-        for s, schedule in enumerate(SCHEDULES):
-            turned = [names[(o + s + i) % len(names)] for i in range(len(names))]
-            method = next((m for m in turned if not refused(m, optimizer, schedule)), None)
-            if method is not None:
+    """Each method with each optimizer, by one schedule after the other; what is refused is left out."""
+    for number, method in enumerate(METHODS):
+        left = [*SCHEDULES[2 * number :], *SCHEDULES[: 2 * number]]
+        for optimizer in OPTIMIZERS:
+            schedule = next((s for s in left if not refused(method, optimizer, s)), None)
+            if schedule is not None:
+                left.remove(schedule)
+                left.append(schedule)
                 yield method, optimizer, schedule
 
 

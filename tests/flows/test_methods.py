@@ -28,7 +28,7 @@ from tests.flows.test_training import assert_same_bits, assert_same_metrics
 from tests.gptq_writer import Recipe, write_gptq
 
 CELLS = list(cells())
-QUICK = [next(cell for cell in CELLS[13 * i :] if cell[0] == m) for i, m in enumerate(METHODS)]
+QUICK = [[cell for cell in CELLS if cell[0] == m][4 * i] for i, m in enumerate(METHODS)]
 """One cell of each method, with optimizers and schedules of all kinds."""
 
 
@@ -107,16 +107,11 @@ def test_each_meets_each_but_what_cannot_work() -> None:
     projected = [name for name in OPTIMIZERS if name.startswith(("galore", "apollo"))]
     averaged = [name for name in OPTIMIZERS if name.startswith("schedule_free")]
     followed = ["greedy", "reduce_lr_on_plateau"]
-    met = {pair for m, o, s in CELLS for pair in ((m, o), (m, s), (o, s))}
+    met = {pair for m, o, s in CELLS for pair in ((m, o), (m, s))}
     cannot = {
         *product(adapters, projected),
         *product(restarted, [*averaged, *followed, "one_cycle"]),
     }
-    every = {
-        *product(METHODS, OPTIMIZERS),
-        *product(METHODS, SCHEDULES),
-        *product(OPTIMIZERS, SCHEDULES),
-    }
+    every = {*product(METHODS, OPTIMIZERS), *product(METHODS, SCHEDULES)}
     assert every - met == cannot
-    assert len(CELLS) == len(OPTIMIZERS) * len(SCHEDULES)
     assert all(refused(*cell) == () for cell in CELLS)

@@ -93,9 +93,7 @@ def assert_goes_on_alike(options: dict[str, Any], folder: Path, *, step: int = 3
     return whole
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HERE]
-)
+@pytest.mark.parametrize("name", sorted(QUICK))
 def test_an_optimizer_trains_and_goes_on_alike(
     tiny_options: Options, tmp_path: Path, name: str
 ) -> None:

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from axolotl import api
 from axolotl.cli.train import main as train
-from axolotl.registry import available
 from axolotl.training.callbacks.metrics import read_metrics
 from axolotl.training.trainer import PackedTrainer
 from tests.flows.test_optimizers import assert_goes_on_alike, assert_same
@@ -176,17 +175,3 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert (stopped / f"checkpoint-{step}").is_dir()
     api.train(given | {"output_dir": str(stopped), "auto_resume_from_checkpoints": True})
     assert_same(whole, stopped)
-
-
-STEADY = [name for name in available("axolotl.schedules") if name not in ("cosine", "greedy")]
-NEEDED = {"cosine_with_min_lr": {"min_lr": 1e-4}, "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1}}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STEADY)
-def test_every_schedule_goes_on_alike(tiny_options: Options, tmp_path: Path, name: str) -> None:
-    options = {"lr_scheduler": name, "lr_scheduler_kwargs": NEEDED.get(name), "max_steps": 8}
-    if name != "log_sweep":
-        options["warmup_steps"] = 2
-    folder = assert_goes_on_alike(tiny_options(**options, save_steps=3, eval_steps=2), tmp_path)
-    assert len(set(rates(folder))) > 1
