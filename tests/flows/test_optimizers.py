@@ -30,7 +30,6 @@ ARGS: dict[str, dict[str, Any]] = {
 }
 EIGHT_BITS = {"min_8bit_size": 256}
 PROJECTED = {"rank": 4, "update_proj_gap": 3}
-HERE = [name for name, why in optimizers.available().items() if why is None]
 
 
 def some(name: str) -> dict[str, Any]:
