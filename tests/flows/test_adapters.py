@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from axolotl import api
 from axolotl.errors import ModelError
-from axolotl.training.callbacks.metrics import read_metrics
 from axolotl.training.run import run_training
 from tests.conftest import build_llama, build_tokenizer
 from tests.flows.conftest import write_rows
+from tests.flows.test_training import assert_same_metrics
 
 IDS = torch.arange(3, 43)[None]
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -157,8 +157,7 @@ def test_a_resumed_training_ends_with_equal_bits(run: Run, tmp_path: Path) -> No
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert torch.equal(logits(run.model), logits(resumed.model)), "the base too"
-    for file in (run.folder, resumed.folder):
-        assert [line["step"] for line in read_metrics(file / "metrics.jsonl") if "loss" in line]
+    assert_same_metrics(run.folder, resumed.folder)
 
 
 def test_it_is_reopened_from_the_run_and_from_a_checkpoint(run: Run) -> None:
