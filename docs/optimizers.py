@@ -51,6 +51,9 @@ tests hold each against the library's own at every step, or against its formula 
 | schedule | course | options |
 |---|---|---|
 {schedules}
+
+`log_sweep` is to find which learning rate is good. In 2023 it had min in its first two steps, and ended one factor below max; now
+each step has its own rate and the last has `log_sweep_max_lr`.
 """
 
 

@@ -1,8 +1,11 @@
-"""From a tiny learning rate to a huge one, each step by the same factor: to see which rate is good.
+"""Step k of N, from 0: min · (max/min)^(k/(N - 1)), so that the last has just `log_sweep_max_lr`.
 
-The loss falls where the rate is good and leaves for infinity where it is too high; a good
-`learning_rate` is somewhat below the point where it falls fastest. `learning_rate` itself and the
-warm-up play no part.
+The scheduler of 2023 had min in step 0 too, and min · (max/min)^((k - 1)/(N - 1)) in step k: min
+twice, and a last step that was one factor below max.
+
+It is to find which rate is good: the loss falls where the rate is good and leaves for infinity where it
+is too high; a good `learning_rate` is somewhat below the point where it falls fastest. `learning_rate`
+itself and the warm-up play no part.
 """
 
 from __future__ import annotations
