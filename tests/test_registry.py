@@ -74,7 +74,7 @@ def test_the_cutoff_is_the_share_that_must_be_right() -> None:
 
 
 def test_an_unknown_plug_in_names_the_nearest_and_all_there_are() -> None:
-    with pytest.raises(UnknownName, match="schedules has no 'consine'") as caught:
+    with pytest.raises(UnknownName, match="there is no schedule 'consine'") as caught:
         registry.load("axolotl.schedules", "consine", where="f.yml:3")
     assert caught.value.where == "f.yml:3"
     assert (caught.value.hint or "").startswith("did you mean 'cosine'? Available: constant, ")

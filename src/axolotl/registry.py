@@ -134,10 +134,10 @@ def load(package: str, name: str, *, where: str | None = None) -> ModuleType:
     """
     names = available(package)
     if name not in names:
-        kind = package.rpartition(".")[2]
+        kind = package.rpartition(".")[2].removesuffix("s")
         guess = nearest(name, names)
         hint = f"did you mean '{guess}'? " if guess else ""
         raise UnknownName(
-            f"{kind} has no '{name}'", where=where, hint=f"{hint}Available: {', '.join(names)}"
+            f"there is no {kind} '{name}'", where=where, hint=f"{hint}Available: {', '.join(names)}"
         )
     return importlib.import_module(f"{package}.{name}")

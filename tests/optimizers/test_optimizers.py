@@ -80,6 +80,21 @@ def test_a_name_that_is_none_is_told_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("lion", "did you mean 'lion_32bit' or 'lion_8bit'? "),
+        ("paged_lion", "did you mean 'paged_lion_32bit' or 'paged_lion_8bit'? "),
+        ("adalom", "Available: "),
+        ("adamw_torch_xl", "did you mean 'adamw_torch'? "),
+    ],
+)
+def test_what_is_refused_is_no_hint(written: str, hint: str) -> None:
+    with pytest.raises(UnknownName, match=f"no optimizer '{written}'") as caught:
+        optimizers.facts_of(written)
+    assert str(caught.value.hint).startswith(hint)
+
+
+@pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
         ("galore_adamw", "rank=64, proj_type=left", {"rank": 64, "proj_type": "left"}),

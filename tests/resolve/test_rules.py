@@ -227,7 +227,7 @@ ROWS = [
     W("order-of-rows", {"curriculum_sampling": True, "shuffle_before_merging_datasets": True}, "shuffle_before_merging_datasets", "shuffled once", {"shuffle_before_merging_datasets": False}),
     # attention
     E("one-attention", {"attn_implementation": "eager", "landmark_attention": True}, "attn_implementation", "one way only", {"landmark_attention": False}),
-    E("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "attention has no 'spda'", {"attn_implementation": "sdpa"}),
+    E("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "there is no attention 'spda'", {"attn_implementation": "sdpa"}),
     W("old-attention-names", {"flash_optimum": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"flash_optimum": True, **LORA, "bf16": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"sdp_attention": True, "sample_packing": True}, "sdp_attention", "old name", {"sdp_attention": None, "attn_implementation": "sdpa"}),
@@ -270,7 +270,7 @@ ROWS = [
     E("one-warmup", {"warmup_steps": 0, "warmup_ratio": 0.1}, "warmup_ratio", "exclude", {"warmup_steps": None}),
     E("schedule-name", {"lr_scheduler": "log_sweep", "log_sweep_min_lr": 1e-2, "log_sweep_max_lr": 1e-3}, "log_sweep_max_lr", "above log_sweep_min_lr", {"log_sweep_max_lr": 1}),
     E("schedule-name", {"lr_scheduler": "log_sweep", "log_sweep_min_lr": 20}, "log_sweep_max_lr", "above log_sweep_min_lr", {"log_sweep_max_lr": 30}),
-    E("schedule-name", {"lr_scheduler": "cosin"}, "lr_scheduler", "'cosin'", {"lr_scheduler": "cosine"}),
+    E("schedule-name", {"lr_scheduler": "cosin"}, "lr_scheduler", "there is no schedule 'cosin'", {"lr_scheduler": "cosine"}),
     E("schedule-name", {"lr_scheduler": "cosine_with_min_lr"}, "lr_scheduler_kwargs", "needs one of min_lr and min_lr_rate", {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}}),
     E("schedule-name", {"lr_scheduler": "polynomial", "learning_rate": 1e-8}, "learning_rate", "above lr_end", {"learning_rate": 1e-3}),
     E("constant-part", {"cosine_constant_lr_ratio": 0.5}, "cosine_constant_lr_ratio", "needs cosine_min_lr_ratio", {"cosine_min_lr_ratio": 0.1}),

@@ -64,6 +64,21 @@ def test_rates_of_parts_and_the_main_one_first() -> None:
     assert caught.value.where == "lr_groups"
 
 
+def test_the_hint_names_what_trains() -> None:
+    model = get_peft_model(Small(), LoraConfig(r=2, target_modules=["up"]))
+    with pytest.raises(ModelError) as caught:
+        weight_groups(
+            model,
+            decayed=(),
+            weight_decay=0.0,
+            learning_rate=1e-3,
+            lr_groups=[RateGroup(name="downs", modules=["down"], lr=1e-5)],
+        )
+    hint = str(caught.value.hint)
+    assert "base_model.model.up.lora_A.default.weight, base_model.model.up.lora_B" in hint
+    assert "base_layer" not in hint
+
+
 def test_loraplus_has_the_rates_that_peft_gives() -> None:
     model = get_peft_model(Small(), LoraConfig(r=2, target_modules=["up", "down", "embed"]))
     theirs = create_loraplus_optimizer(

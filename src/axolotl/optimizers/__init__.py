@@ -23,6 +23,8 @@ OLD_OPTIMIZERS = {"adamw_hf": "adamw_torch", "adamw_apex_fused": "adamw_torch_fu
 ADAM = frozenset(["adam_beta1", "adam_beta2", "adam_epsilon"])
 _ARGS = "optim_args"
 _USUAL = "plain"
+_FORMS = 3
+"""Of a method that comes in as many forms, all are named to who wrote the bare method."""
 _OF_THE_FILE = {
     "lr": "learning_rate",
     "betas": "adam_beta1",
@@ -91,18 +93,31 @@ def facts_of(name: str) -> Facts:
     """The facts of an optimizer; an old name stands for the present one.
 
     Raises:
-        UnknownName: there is none of that name; names the nearest.
+        UnknownName: there is none of that name; names the nearest that trains.
     """
     present = OLD_OPTIMIZERS.get(name, name)
     # The others need not be read for the usual ones.
     for family in (_USUAL, *files(__name__)):
         if facts := _rows(family).get(present):
             return facts
-    guess = nearest(name, [*all_facts(), *OLD_OPTIMIZERS])
-    hint = f"did you mean '{guess}'? " if guess else ""
+    guesses = " or ".join(f"'{guess}'" for guess in _meant(name))
+    hint = f"did you mean {guesses}? " if guesses else ""
     raise UnknownName(
         f"there is no optimizer '{name}'", hint=f"{hint}Available: {', '.join(names())}"
     )
+
+
+def _meant(name: str) -> list[str]:
+    """What an unknown name may have been meant to be; never one that would be refused in turn.
+
+    >>> _meant("lion"), _meant("sgdd"), _meant("xyz")
+    (['lion_32bit', 'lion_8bit'], ['sgd'], [])
+    """
+    forms = [known for known in names() if known.startswith(f"{name}_")]
+    if 1 < len(forms) <= _FORMS:
+        return forms
+    guess = nearest(name, [*names(), *OLD_OPTIMIZERS])
+    return [guess] if guess else []
 
 
 def packages() -> list[str]:

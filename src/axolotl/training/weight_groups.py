@@ -15,6 +15,7 @@ from axolotl.errors import ModelError
 _ADAPTED_EMBEDDING = "lora_embedding_"
 _B = "lora_B"
 _MAIN = "main"
+_SHOWN = 6
 
 
 @dataclass
@@ -70,7 +71,7 @@ def weight_groups(
                 f"no trained weight belongs to '{group.name}': none has one of "
                 f"{', '.join(group.modules)} in its name",
                 where="lr_groups",
-                hint="`modules` are parts of names such as model.layers.0.mlp.up_proj.weight",
+                hint=f"`modules` are parts of names; those trained are such as {_some_trained(model)}",
             )
     return [
         {"params": weights, "lr": kind.rate, "weight_decay": decay}
@@ -78,6 +79,14 @@ def weight_groups(
         for weights, decay in ((kind.decay, weight_decay), (kind.stay, 0.0))
         if weights or name == _MAIN
     ]
+
+
+def _some_trained(model: torch.nn.Module) -> str:
+    """Names of trained weights, one of each kind of layer, as many as are read."""
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    kinds = {re.sub(r"\d+", "N", name): name for name in reversed(names)}
+    some = sorted(kinds.values(), key=names.index)
+    return ", ".join(some[:_SHOWN]) + (" …" if len(some) > _SHOWN else "")
 
 
 def projected_weights(model: torch.nn.Module, targets: str | Sequence[str]) -> frozenset[int]:
