@@ -14,8 +14,10 @@ Two things of the library are put right as soon as a model is loaded, before its
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -84,10 +86,68 @@ def names_left_whole(skeleton: Any, skip: Sequence[str]) -> list[str]:
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether it is a layer that the library quantises."""
+    """Whether it is a layer that the library quantises, `plain_layers` given."""
     from transformers.pytorch_utils import Conv1D
 
-    return isinstance(module, nn.Linear | Conv1D)
+    return isinstance(module, Conv1D) or (
+        isinstance(module, nn.Linear) and _computes_as_plain(type(module))
+    )
+
+
+@contextmanager
+def plain_layers() -> Iterator[None]:
+    """Let layers that compute as `nn.Linear` does be quantised as such while the body loads a model.
+
+    The library looks for that class itself and leaves out those derived from it, of which all of
+    Falcon is made.
+    """
+    import transformers.integrations
+
+    integrations: Any = transformers.integrations
+    replace = integrations.replace_with_bnb_linear
+
+    def made_plain(model: nn.Module, *arguments: Any, **more: Any) -> Any:
+        for module in model.modules():
+            if isinstance(module, nn.Linear) and is_linear(module):
+                module.__class__ = nn.Linear
+        return replace(model, *arguments, **more)
+
+    with _set(integrations, "replace_with_bnb_linear", made_plain):
+        yield
+
+
+@contextmanager
+def _set(place: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+@cache
+def _computes_as_plain(kind: type[nn.Linear]) -> bool:
+    """Whether layers of a class give what ordinary ones with their weights do."""
+    if kind is nn.Linear or kind in _packed_kinds():
+        return True
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+        plain = nn.Linear(3, 2, dtype=torch.float32)
+        rows = torch.randn(4, 3)
+        wanted, other = plain(rows), copy.copy(plain)
+        other.__class__ = kind
+        try:
+            got = other(rows)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            # It needs what an ordinary layer does not have, or other inputs.
+            return False
+    return isinstance(got, torch.Tensor) and got.shape == wanted.shape and got.allclose(wanted)
+
+
+def _packed_kinds() -> tuple[type[nn.Linear], ...]:
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+
+    return Linear4bit, Linear8bitLt
 
 
 def place_of_this_process() -> str | int:
@@ -136,10 +196,7 @@ def _unpacks(step: Any) -> bool:
 
 def quantised_layers(model: nn.Module) -> list[Any]:
     """The layers of the library in a model."""
-    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
-
-    kinds = (Linear4bit, Linear8bitLt)
-    return [module for module in model.modules() if isinstance(module, kinds)]
+    return [module for module in model.modules() if isinstance(module, _packed_kinds())]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from axolotl.config import Sections
 from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
@@ -25,7 +26,7 @@ from axolotl.models.stored_form import bnb_form_of
 
 
 def weight_dtype(precision: PrecisionSection) -> torch.dtype:
-    """The dtype in which the base weights are held.
+    """The dtype in which trained weights are held.
 
     `bfloat16` and `float16` hold them in half precision. Everything else, autocast included, keeps
     fp32 master weights: pure half-precision weights lose small updates under AdamW.
@@ -35,6 +36,23 @@ def weight_dtype(precision: PrecisionSection) -> torch.dtype:
     if precision.float16:
         return torch.float16
     return torch.float32
+
+
+def base_dtype(sections: Sections) -> torch.dtype:
+    """The dtype in which the weights of the base model are held.
+
+    Under an adapter they are frozen, so with `bf16: true` they are held in what they are multiplied
+    in. They stay as `weight_dtype` says where the training changes them: without an adapter, where
+    ReLoRA merges it into them, and where an adapter begins with a part of them (PiSSA, OLoRA,
+    LoftQ), of which rounding would lose the rest.
+    """
+    adapter = sections.adapter
+    start = str(adapter.peft_init_lora_weights)
+    moved = start.startswith("pissa") or start in ("olora", "loftq")
+    frozen = adapter.adapter is not None and not sections.relora.relora_steps and not moved
+    if sections.precision.bf16 is True and frozen:
+        return torch.bfloat16
+    return weight_dtype(sections.precision)
 
 
 def open_model(
@@ -97,7 +115,8 @@ def _open_few_bits(
     if stored:  # the checkpoint says how it is quantised, but not in what to compute
         settings = extra.pop("quantization_config")
         config.quantization_config["bnb_4bit_compute_dtype"] = settings.bnb_4bit_compute_dtype
-    loaded = _from_pretrained(model, source, config, **arguments, **extra)
+    with bnb.plain_layers():
+        loaded = _from_pretrained(model, source, config, **arguments, **extra)
     if quantized is None:
         note("the weights of the base model, stored in few bits, are made whole")
         return bnb.made_whole(loaded, dtype=arguments["dtype"])
