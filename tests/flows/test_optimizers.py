@@ -199,7 +199,7 @@ def test_a_resume_with_another_rate_has_it_in_every_group(
     ("change", "text"),
     [
         ({"optimizer": "sgd"}, 'optimizer: then "adamw_torch", now "sgd"'),
-        ({"loraplus_lr_ratio": None}, "loraplus: then true, now null"),
+        ({"loraplus_lr_ratio": None}, "whether loraplus_lr_ratio is set: then true, now null"),
         ({"lr_groups": [{"name": "q", "modules": ["q_proj"], "lr": 1e-5}]}, "lr_groups: then null"),
     ],
 )

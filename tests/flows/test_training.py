@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from axolotl import api
 from axolotl.artifacts.run_folder import only_run
@@ -303,9 +305,15 @@ def test_a_resume_after_the_last_step_trains_no_more(tiny_options: Options, tmp_
         ({"seed": 7}, "seed: then 42, now 7"),
         ({"lora_r": 2}, "lora_r: then 4, now 2"),
         ({"adapter": None}, 'adapter: then "lora", now null'),
-        ({"val_set_size": 4}, "eval_rows: then 8, now 4"),
-        ({"sequence_len": 128}, "tokens_per_row: then 512, now 256"),
-        ({"gradient_accumulation_steps": 2}, "rows_per_step: then 1, now 2"),
+        ({"val_set_size": 4}, "val_set_size: then 8, now 4"),
+        ({"sequence_len": 128}, "sequence_len: then 256, now 128"),
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps: then 1, now 2"),
+        ({"train_on_inputs": True}, "train_on_inputs: then false, now true"),
+        ({"special_tokens": {"eos_token": "<s>"}}, 'special_tokens: then {}, now {"eos_token": '),
+        ({"bf16": True}, "bf16: then false, now true"),
+        ({"bfloat16": True}, "bfloat16: then false, now true"),
+        ({"noisy_embedding_alpha": 5}, "noisy_embedding_alpha: then null, now 5"),
+        ({"attn_implementation": "eager"}, 'attn_implementation: then null, now "eager"'),
         ({"max_steps": 1}, "2 steps behind it, and the run is to have only 1"),
     ],
 )
@@ -318,8 +326,41 @@ def test_a_resume_with_other_options_is_refused(
     with pytest.raises(AxolotlError) as caught:
         api.train(options | changes | {"resume_from_checkpoint": True})
     assert said in str(caught.value)
+    assert not re.search("[0-9a-f]{32}", caught.value.what)
     assert (tmp_path / "out" / "run.json").exists()
     assert _written(tmp_path / "out" / "checkpoint-2") == before
+
+
+def test_a_resume_on_other_rows_names_the_file(tiny_options: Options, tmp_path: Path) -> None:
+    options = tiny_options(max_steps=2, save_steps=2)
+    api.train(options)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("red", "pink"), "utf-8")
+    with pytest.raises(AxolotlError) as caught:
+        api.train(options | {"resume_from_checkpoint": True})
+    assert [line.strip() for line in caught.value.what.splitlines()[1:]] == [
+        f"'{rows}' has another content than then"
+    ]
+
+
+@pytest.mark.parametrize("which", ["base_model", "lora_model_dir"])
+def test_a_resume_on_other_weights_of_the_same_name_is_refused(
+    which: str, tiny_options: Options, tmp_path: Path, tiny_model: Path
+) -> None:
+    base, first = tmp_path / "base", tmp_path / "first"
+    shutil.copytree(tiny_model, base)
+    options = tiny_options(**LORA, base_model=str(base), max_steps=2, save_steps=2)
+    if which == "lora_model_dir":
+        api.train(options | {"output_dir": str(first)})
+        options |= {"lora_model_dir": str(first)}
+    api.train(options)
+    api.train(options | {"resume_from_checkpoint": True})
+    names = {"base_model": base / "model.safetensors"}
+    file = names.get(which, first / "adapter_model.safetensors")
+    save_file({k: v + 0.01 for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+    with pytest.raises(AxolotlError, match=rf"{which}: .* another content .*{file.name}") as caught:
+        api.train(options | {"resume_from_checkpoint": True})
+    assert caught.value.where == "resume_from_checkpoint"
 
 
 @pytest.mark.parametrize("changes", [{"lora_r": 2}, {"adapter": None}], ids=["rank", "full"])
@@ -342,7 +383,8 @@ def test_a_resume_may_train_longer_at_another_rate(
     changed = options | {"max_steps": 4, "learning_rate": 5e-4, "resume_from_checkpoint": True}
     assert api.train(changed).steps == 4
     said = " ".join(capsys.readouterr().err.split())
-    assert "steps: then 2, now 4" in said
+    assert "steps in all: then 2, now 4" in said
+    assert "The result is then that of neither file" in said
     assert "learning_rate: then 0.001, now 0.0005" in said
     lines = read_metrics(tmp_path / "out" / "metrics.jsonl")
     rates = [x["learning_rate"] for x in lines if "loss" in x]

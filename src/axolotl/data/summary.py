@@ -96,6 +96,11 @@ class PrepareSummary:
         return {reason: rows.count for reason, rows in self.dropped_rows.items()}
 
     @property
+    def contents(self) -> list[dict[str, str]]:
+        """Name and hash of each file, in order."""
+        return [{"file": str(s["file"]), "content": str(s["content"])} for s in self.sources]
+
+    @property
     def rows_per_second(self) -> float:
         """Source rows per second, this time."""
         return self.rows_read / max(self.seconds, 1e-9)

@@ -37,7 +37,7 @@ class RunData(Protocol):
         ...
 
     def marks(self) -> Mapping[str, Any]:
-        """What must be the same on a resume."""
+        """What must be the same on a resume; under `sources` the files, where they were read."""
         ...
 
     def lines(self, plan: Plan) -> Mapping[str, str]:
@@ -92,6 +92,7 @@ class PreparedData:
             "eval_rows": len(held_out) if held_out is not None else 0,
             **({"test_data": summary.test_key} if summary.test_key else {}),
             "selected_rows": summary.selection,
+            "sources": summary.contents,
         }
 
     def lines(self, plan: Plan) -> Mapping[str, str]:
