@@ -23,6 +23,7 @@ from axolotl.models.adapters.targets import (
     linear_names,
     near,
     no_place,
+    outside_experts,
     touches_tied_weights,
 )
 from axolotl.models.quiet import quiet_peft
@@ -46,11 +47,12 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     check_whole_weights(model, adapter.lora_modules_to_save or ())
     check_token_indices(model, adapter)
     check_layers(model, adapter)
+    linear, outside = linear_names(model), outside_experts(model)  # peft may fail half-way
     try:
         with quiet_peft():
             adapted: PeftModel = get_peft_model(model, _lora_config(model, adapter))
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-        raise _why_not(model, adapter, error) from error
+        raise _why_not(adapter, error, linear=linear, outside=outside) from error
     _check_patterns(adapted, adapter)
     _check_lengths(adapted)
     fit_layer_types(adapted)
@@ -93,9 +95,26 @@ def _transposed(model: PreTrainedModel, adapter: AdapterSection) -> bool:
     return has
 
 
-def _why_not(model: PreTrainedModel, adapter: AdapterSection, error: Exception) -> ModelError:
-    """What peft refused, under the option that asked for it."""
+def _why_not(
+    adapter: AdapterSection, error: Exception, *, linear: list[str], outside: list[str]
+) -> ModelError:
+    """What peft refused, under the option that asked for it.
+
+    Args:
+        adapter: The options.
+        error: What it said.
+        linear: Names of the model's linear layers.
+        outside: Those that are no part of its experts.
+    """
     said = first_line(error)
+    if "ParamWrapper" in said and "dropout" in said:
+        return ModelError(
+            "the adapter goes on experts, whose weights are no layers of their own, and nothing "
+            "can be dropped out of their inputs",
+            where="lora_dropout",
+            hint="write `lora_dropout: 0`, or leave the experts out: "
+            f"`lora_target_modules: [{', '.join(outside)}]`, without lora_target_linear",
+        )
     if "layer_replication" in said or "locate the layers" in said:
         return ModelError(
             f"the layers of this model cannot be stacked: {said}",
@@ -114,9 +133,9 @@ def _why_not(model: PreTrainedModel, adapter: AdapterSection, error: Exception) 
         return ModelError(
             f"DoRA does not fit this model: {said}",
             where="peft_use_dora",
-            hint=f"DoRA is for linear layers, which are {', '.join(linear_names(model))}",
+            hint=f"DoRA is for linear layers, which are {', '.join(linear)}",
         )
-    return no_place(model, adapter, said)
+    return no_place(adapter, said, linear=linear)
 
 
 def _check_patterns(adapted: PeftModel, adapter: AdapterSection) -> None:

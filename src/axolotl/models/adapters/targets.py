@@ -29,6 +29,14 @@ def linear_names(model: PreTrainedModel) -> list[str]:
     return sorted(names)
 
 
+def outside_experts(model: PreTrainedModel) -> list[str]:
+    """Names of linear layers that peft never takes for experts: those of the attention, if known."""
+    paths = [path for path, module in model.named_modules() if not list(module.children())]
+    attention = {p.rpartition(".")[2] for p in paths if "attn" in p or "attention" in p}
+    linear = linear_names(model)
+    return [name for name in linear if name in attention] or linear
+
+
 def _is_packed(module: torch.nn.Module) -> bool:
     """Whether this is a quantised linear layer of another package, which peft knows by its class."""
     return hasattr(module, "qweight")
@@ -79,9 +87,9 @@ def _fullmatch(pattern: str, name: str) -> bool:
         ) from error
 
 
-def no_place(model: PreTrainedModel, adapter: AdapterSection, why: str) -> ModelError:
-    """The message that LoRA finds no layer to adapt."""
-    hint = f"its linear layers are {', '.join(linear_names(model))}"
+def no_place(adapter: AdapterSection, why: str, *, linear: Sequence[str]) -> ModelError:
+    """The message that LoRA finds no layer to adapt, in a model with these linear layers."""
+    hint = f"its linear layers are {', '.join(linear)}"
     listed = adapter.lora_target_modules
     if isinstance(listed, str):
         hint = f"a text is one regular expression for whole names; write `[{listed}]`: {hint}"

@@ -123,7 +123,10 @@ def adapted_layers(model: Any) -> list[AdaptedLayer]:
     _check_kind(model.peft_config[adapter])
     base = model.get_base_model()
     layers = [
-        AdaptedLayer(plain_name(f"{path}.weight"), module, adapter)
+        # One on experts is on a weight with a name of its own.
+        AdaptedLayer(
+            plain_name(f"{path}.{getattr(module, 'parameter_name', 'weight')}"), module, adapter
+        )
         for path, module in base.named_modules()
         if isinstance(module, LoraLayer)
     ]
