@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
+from transformers.pytorch_utils import Conv1D
 
 from axolotl.errors import ModelError
 
@@ -44,10 +45,19 @@ class AdaptedLayer:
         return type(self.base.weight).__name__ in _QUANTISED
 
     @property
+    def turned(self) -> bool:
+        """Whether the weight lies in memory transposed against that of the files.
+
+        GPT-2's `Conv1D` becomes an ordinary linear layer where it is quantised.
+        """
+        return self.quantised and issubclass(getattr(self.base, "source_cls", object), Conv1D)
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the weight, whole."""
+        """Shape of the weight, whole, as in the files."""
         if self.quantised:
-            return (self.base.out_features, self.base.in_features)
+            shape = (self.base.out_features, self.base.in_features)
+            return shape[::-1] if self.turned else shape
         return tuple(self.base.weight.shape)
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -56,7 +66,7 @@ class AdaptedLayer:
 
     @torch.no_grad()
     def delta(self, *, on_cpu: bool = False) -> torch.Tensor:
-        """What the adapter adds to the weight: B·A times its scale, in fp32.
+        """What the adapter adds to the weight of the files: B·A times its scale, in fp32.
 
         Args:
             on_cpu: Compute it on the CPU, wherever the adapter is.
@@ -66,7 +76,7 @@ class AdaptedLayer:
             a, b, transposed = layer.lora_embedding_A[key], layer.lora_embedding_B[key], True
         else:
             a, b = layer.lora_A[key].weight, layer.lora_B[key].weight
-            transposed = bool(layer.fan_in_fan_out)
+            transposed = bool(layer.fan_in_fan_out) != self.turned
         device = torch.device("cpu") if on_cpu else a.device
         product = b.to(device, torch.float32) @ a.to(device, torch.float32)
         return (product.T if transposed else product) * layer.scaling[key]
@@ -76,9 +86,10 @@ class AdaptedLayer:
         """Give the layer below another weight; a quantised one is quantised as it was before.
 
         Args:
-            whole: The weight in full precision.
+            whole: The weight in full precision, as in the files.
         """
         old = self.base.weight
+        whole = whole.T.contiguous() if self.turned else whole
         if not self.quantised:
             old.data.copy_(whole)
             return
