@@ -91,7 +91,7 @@ def _write_result(trained: Trained, output: Path) -> list[str]:
     """Write what was trained, its model card and `run.json`; names of the files of the model."""
     from axolotl.artifacts.model_card import write_card
     from axolotl.artifacts.run_folder import write_run
-    from axolotl.training.divergence import naming_last_checkpoint
+    from axolotl.training.last_good import naming_last_checkpoint
 
     record = trained.record()
 
@@ -99,7 +99,7 @@ def _write_result(trained: Trained, output: Path) -> list[str]:
         trained.save(folder)
         write_card(folder, trained.resolved, record)
 
-    with naming_last_checkpoint(output):
+    with naming_last_checkpoint(trained.resolved):
         return write_run(output, save=save, record=record)["files"]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import torch
 from transformers import AutoTokenizer
 
 from axolotl import api
+from axolotl.config import load_config
 from axolotl.errors import AxolotlError
+from axolotl.resolve import resolve
 from axolotl.training.callbacks.metrics import read_metrics
+from axolotl.training.divergence import diverged
+from axolotl.training.last_good import naming_last_checkpoint
 from axolotl.training.loss import RowLoss
 from axolotl.training.trainer import PackedTrainer
+from tests.flows.conftest import write_rows
 from tests.flows.test_training import assert_same_bits
 
 Options = Callable[..., dict[str, Any]]
@@ -83,7 +90,8 @@ def test_the_rows_of_a_loss_that_is_no_number_are_named(
     assert shown <= rows_in(seen[0], tiny_model)
     assert len(shown) == min(12, len(rows_in(seen[0], tiny_model)))
     folder = Path(options["output_dir"])
-    good = step - 1 - (step - 1) % 2
+    # The checkpoint of the step before has the weights that the loss came from.
+    good = step - 2 - step % 2
     assert f"{folder / f'checkpoint-{good}'} is whole" in message
     assert [line["step"] for line in read_metrics(folder / "metrics.jsonl")][-1] == step - 1
     assert not (folder / "run.json").exists()
@@ -163,7 +171,13 @@ def test_a_loss_that_stays_too_high_ends_the_training(
     assert f"at step {ends_at}, with " in message
     assert len(named(message)) == 4
     assert f"above loss_watchdog_threshold, 0.1, for {ends_at} steps" in message
-    assert "there is no checkpoint yet" in message  # none of before the loss was too high
+    assert message.startswith("loss_watchdog_threshold: ")
+    assert "hint: raise loss_watchdog_threshold or loss_watchdog_patience" in message
+    written = ", ".join(f"checkpoint-{step}" for step in range(1, ends_at))
+    none = (
+        f"no checkpoint of before this began: {written} would" if written else "no checkpoint yet"
+    )
+    assert none in message
 
 
 def test_one_good_step_makes_the_watchdog_count_anew_and_a_resume_goes_on_counting(
@@ -202,3 +216,125 @@ def test_one_good_step_makes_the_watchdog_count_anew_and_a_resume_goes_on_counti
         if line.get("loss", 0) > 100
     ]
     assert [line["step"] for line in high] == [3, 4]
+
+
+def test_the_checkpoint_to_go_on_from_has_the_lowest_held_out_loss(
+    tiny_options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three good steps, one that spoils the weights, and one that makes numbers of no use of them."""
+    plain = RowLoss.__call__
+    factors = iter([1, 1, 1, 1e4, 1e25, 1, 1, 1])
+    monkeypatch.setattr(RowLoss, "__call__", lambda *given: plain(*given) * next(factors))
+    options = tiny_options(
+        **NO_PACKING,
+        optimizer="sgd",
+        learning_rate=0.5,
+        max_grad_norm=0,
+        save_steps=1,
+        eval_steps=1,
+        save_total_limit=0,
+    )
+    with pytest.raises(AxolotlError, match="the training has diverged") as caught:
+        api.train(options)
+    folder = Path(options["output_dir"])
+    lines = [x for x in read_metrics(folder / "metrics.jsonl") if "eval_loss" in x]
+    ended = int(re.findall(r"at step (\d+), with", str(caught.value))[0])
+    kept = range(1, ended - 1)
+    losses = {x["step"]: x["eval_loss"] for x in lines if x["step"] in kept}
+    best = min(losses, key=lambda step: (losses[step], -step))
+    assert best < max(losses), "a later checkpoint is whole, too"
+    assert (
+        f"{folder / f'checkpoint-{best}'} is whole: it has the lowest held-out loss, "
+        f"{losses[best]:.4f} at step {best}" in str(caught.value)
+    )
+    assert "set max_grad_norm" in str(caught.value)
+
+
+@pytest.mark.parametrize("by", [math.nan, math.inf], ids=["nan", "inf"])
+@pytest.mark.parametrize("layout", [{"eval_sample_packing": True}, NO_PACKING], ids=str)
+def test_a_held_out_loss_that_is_no_number_ends_the_training_with_its_rows(
+    tiny_options: Options,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: dict[str, Any],
+    by: float,
+) -> None:
+    """One of the held-out samples gives no number from the third evaluation on."""
+    tests = write_rows(tmp_path / "tests.jsonl", count=9)
+    entries = [{"path": str(file), "type": "alpaca"} for file in (tests, tmp_path / "rows.jsonl")]
+    options = tiny_options(
+        **layout,
+        val_set_size=0,
+        test_datasets=entries,
+        eval_steps=2,
+        save_steps=2,
+        early_stopping_patience=5,
+    )
+    tokens = AutoTokenizer.from_pretrained(tiny_model)
+    plain = RowLoss.of_labels
+
+    def losses(self: RowLoss, model: Any, inputs: Any) -> torch.Tensor:
+        found = plain(self, model, inputs)
+        starts = [*(inputs["position_ids"][0] == 0).nonzero()[:, 0].tolist(), None]
+        before = 0
+        for begin, end in pairwise(starts):
+            text = tokens.decode(inputs["input_ids"][0, begin:end])
+            count = int((inputs["labels"][0, begin:end][1:] != -100).sum())
+            if "Colour 4?" in text and folder.joinpath("checkpoint-4").exists():
+                found[before : before + count] *= by
+            before += count
+        return found
+
+    folder = Path(options["output_dir"])
+    monkeypatch.setattr(RowLoss, "of_labels", losses)
+    with pytest.raises(AxolotlError) as caught:
+        api.train(options)
+    message = str(caught.value)
+    rows = f"{tests} row 5, {tmp_path / 'rows.jsonl'} row 5"
+    assert f"diverged: the held-out loss is {by} at step 6, with {rows}\n" in message
+    assert "hint: look at these rows, lower" in message
+    lines = [x for x in read_metrics(folder / "metrics.jsonl") if "eval_loss" in x]
+    best = min(lines[:2], key=lambda line: line["eval_loss"])["step"]
+    assert f"{folder / f'checkpoint-{best}'} is whole" in message
+    assert lines[2]["eval_loss"] is None
+    assert not (folder / "run.json").exists()
+    assert not (folder / "checkpoint-6").exists()
+
+
+HELD = {
+    "nothing evaluated": ({}, "checkpoint-4 is whole, of step 4"),
+    "the lowest": ({2: 1.0, 4: 2.0}, "checkpoint-2 is whole: it has the lowest held-out loss"),
+    "no number": ({4: None}, "checkpoint-2 is whole, of step 2"),
+    "none of use": ({2: None, 4: None}, "no checkpoint of before this began: checkpoint-2, "),
+}
+
+
+@pytest.mark.parametrize(("losses", "said"), HELD.values(), ids=HELD)
+def test_which_checkpoint_is_named(
+    tiny_options: Options, losses: dict[int, float | None], said: str
+) -> None:
+    options = tiny_options(**NO_PACKING, max_steps=6, save_steps=2, save_total_limit=0)
+    api.train(options)
+    lines = [{"step": step, "eval_loss": loss} for step, loss in losses.items()]
+    file = Path(options["output_dir"]) / "metrics.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with (
+        pytest.raises(AxolotlError) as caught,
+        naming_last_checkpoint(resolve(load_config(options))),
+    ):
+        raise diverged("the loss is nan", step=6)
+    assert said in str(caught.value)
+
+
+def test_the_hint_speaks_of_what_the_file_has(tiny_options: Options) -> None:
+    def hint(**changes: Any) -> str:
+        settings = resolve(load_config(tiny_options(**changes)), purpose="merge")
+        with pytest.raises(AxolotlError) as caught, naming_last_checkpoint(settings):
+            raise diverged("the loss is nan", step=6)
+        return str(caught.value)
+
+    assert "hint: lower learning_rate, or warm up longer; there is no" in hint()
+    assert "write bfloat16 instead of float16" in hint(float16=True)
+    assert "write bf16 instead of fp16" in hint(fp16=True, adapter="lora", lora_target_linear=True)
+    assert "set max_grad_norm" in hint(max_grad_norm=0)

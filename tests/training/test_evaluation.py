@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,3 +118,26 @@ def test_figures_have_their_names_and_infinity_is_null() -> None:
     assert record["sets"]["b"] == {"loss": 900.0, "perplexity": None, "trained_tokens": 4}
     assert record["bench"] == {"accuracy": 0.5, "loss": 1.0, "subjects": {}}
     assert recorded({}, SETS) == {}
+
+
+def test_a_loss_that_is_no_number_has_the_numbers_of_its_samples() -> None:
+    model = build_llama(seed=2)
+    plain = RowLoss(model)
+
+    class Broken(RowLoss):
+        def of_labels(self, model: Any, inputs: Any) -> torch.Tensor:
+            found = plain.of_labels(model, inputs)
+            targets = inputs["labels"][0, 1:]
+            is_first = targets[targets != -100] == int(samples()[1].labels[2])
+            return torch.where(is_first, math.nan, found)
+
+    for layout in LAYOUTS:
+        found = evaluate_loss(model, loader(layout), Broken(model), device=torch.device("cpu"))
+        assert found.broken == [1]
+        assert found.not_finite == "the held-out loss is nan"
+        assert math.isfinite(found.sets["near"].loss)
+        assert math.isnan(found.sets["far"].perplexity)
+    healthy = evaluate_loss(model, loader("alone"), plain, device=torch.device("cpu"))
+    assert (healthy.broken, healthy.not_finite) == ([], None)
+    asked = replace(healthy, bench={"bench_loss": math.inf})
+    assert asked.not_finite == "the loss on the questions is inf"

@@ -155,7 +155,12 @@ def _held_out(
     """The rows to evaluate on, which know their sets; None without any."""
     if not numbers.size:
         return None
-    return TokenStore(made.files.folder, numbers, sets=eval_sets(entries, made.sets[numbers]))
+    return TokenStore(
+        made.files.folder,
+        numbers,
+        sets=eval_sets(entries, made.sets[numbers]),
+        files=[part.source.label for part in made.parts],
+    )
 
 
 def _make(parts: Sequence[Part], options: Sections, encoder: Encoder) -> _Made:

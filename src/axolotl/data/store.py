@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -111,10 +111,20 @@ class TokenStore:
         folder: The store's folder.
         indices: int64: which rows of the folder, in which order.
         sets: Which of several sets each of these rows is of, where that matters.
+        files: What the source files are called, in the order in which the store was made, where
+            rows are to be named.
     """
 
-    def __init__(self, folder: Path, indices: np.ndarray, *, sets: EvalSets | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        indices: np.ndarray,
+        *,
+        sets: EvalSets | None = None,
+        files: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
+        self.files = files
         self.indices = indices
         self.sets = sets
         facts = json.loads((folder / "store.json").read_text("utf-8"))
@@ -155,7 +165,7 @@ class TokenStore:
 
     def __reduce__(self) -> tuple[partial[TokenStore], tuple[Path, np.ndarray]]:
         # A worker process maps the files itself.
-        return partial(TokenStore, sets=self.sets), (self.folder, self.indices)
+        return partial(TokenStore, sets=self.sets, files=self.files), (self.folder, self.indices)
 
 
 def _batches(shard: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

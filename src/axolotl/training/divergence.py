@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from axolotl.errors import AxolotlError, EnvironmentFault
-from axolotl.training.checkpoint_files import damage, step_of
-from axolotl.training.checkpoints import list_checkpoints
+from axolotl.errors import AxolotlError
 
 _NAMED = 12
 """How many source rows are named; a packed row may hold hundreds."""
@@ -17,29 +13,50 @@ _NAMED = 12
 class Diverged(AxolotlError):
     """The training has come to numbers of no use.
 
+    The way out is filled in where the options of the run are known; see
+    `axolotl.training.last_good`.
+
     Args:
         what: What is wrong, such as `the loss is nan at step 3`.
-        good_until: Checkpoints of later steps are not to be gone on from; None if all are good.
+        good_until: Checkpoints of later steps are not to be gone on from.
+        where: The option that has most to do with it.
+        first: What is to be tried before all else.
     """
 
-    def __init__(self, what: str, *, good_until: int | None = None) -> None:
+    def __init__(
+        self, what: str, *, good_until: int, where: str = "learning_rate", first: str | None = None
+    ) -> None:
         self.good_until = good_until
-        super().__init__(
-            f"the training has diverged: {what}",
-            where="learning_rate",
-            hint="lower learning_rate, warm up longer, set max_grad_norm, or use bf16 instead of fp16",
-        )
+        self.first = first
+        super().__init__(f"the training has diverged: {what}", where=where)
 
 
 def diverged(what: str, *, step: int, rows: Sequence[str] = ()) -> Diverged:
     """The error that ends such a training.
+
+    A checkpoint of the step before has the weights that led to this, and would lead to it again.
 
     Args:
         what: What is not finite, such as `the loss is nan`.
         step: The optimizer step, from 1.
         rows: The source rows that it happened with.
     """
-    return Diverged(f"{what} at step {step}{with_rows(rows)}")
+    return Diverged(f"{what} at step {step}{with_rows(rows)}", good_until=step - 2)
+
+
+def diverged_on_held_out(what: str, *, step: int, rows: Sequence[str] = ()) -> Diverged:
+    """The error that ends a training whose evaluation gives no number.
+
+    Args:
+        what: What is not finite, such as `the held-out loss is nan`.
+        step: The optimizer steps done.
+        rows: The source rows that it happened with.
+    """
+    return Diverged(
+        f"{what} at step {step}{with_rows(rows)}",
+        good_until=step - 1,
+        first="look at these rows" if rows else None,
+    )
 
 
 def with_rows(rows: Sequence[str]) -> str:
@@ -52,25 +69,3 @@ def with_rows(rows: Sequence[str]) -> str:
         return ""
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     return f", with {', '.join(rows[:_NAMED])}{more}"
-
-
-@contextmanager
-def naming_last_checkpoint(run_folder: Path) -> Iterator[None]:
-    """Tell of what can be gone on from, where a run ends because it diverged or the disk failed.
-
-    Args:
-        run_folder: The run's output folder.
-    """
-    try:
-        yield
-    except (Diverged, EnvironmentFault) as error:
-        until = error.good_until if isinstance(error, Diverged) else None
-        known = reversed(list_checkpoints(run_folder))
-        good = next((path for path in known if _is_good(path, until)), None)
-        said = f"{good} is whole" if good else "there is no checkpoint yet"
-        error.hint = f"{error.hint}; {said}" if error.hint else said
-        raise
-
-
-def _is_good(checkpoint: Path, until: int | None) -> bool:
-    return damage(checkpoint) is None and (until is None or step_of(checkpoint) <= until)

@@ -11,17 +11,19 @@ from accelerate import PartialState
 
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
+from axolotl.data.origins import origins_in
 from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import open_for_rows
-from axolotl.models.load import weight_dtype
+from axolotl.models.load import base_dtype
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.quantized import gptq_base, quantized_base
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
 from axolotl.training.bench.score import Bench
 from axolotl.training.data import eval_rows, held_out_loader
+from axolotl.training.divergence import with_rows
 from axolotl.training.eval_extras import read_bench
 from axolotl.training.evaluation import EvalResult, evaluate_loss
 from axolotl.training.loss import RowLoss
@@ -64,7 +66,7 @@ def run_evaluation(
         model,
         resolved.attention,
         origin=resolved.origin,
-        dtype=weight_dtype(resolved.precision),
+        dtype=base_dtype(resolved),
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
         quantized=quantized_base(resolved) if as_in_training else gptq_base(resolved, model),
@@ -74,7 +76,8 @@ def run_evaluation(
     if attention.leak and (resolved.sequence.eval_sample_packing or size > 1):
         note(f"{attention.name} attention: {attention.leak}, so each row holds one sample")
     if adapter is not None:
-        loaded = attach_saved(loaded, adapter, trainable=False)
+        autocast = resolved.precision.bf16 is True
+        loaded = attach_saved(loaded, adapter, trainable=False, fp32=autocast)
     gpu = torch.cuda.is_available()
     computed = formats(resolved.precision, gpu=gpu)
     device = PartialState(cpu=not gpu).device or torch.device("cpu")
@@ -89,6 +92,8 @@ def run_evaluation(
     route = choose_route(layer_shapes(loaded), device=device)
     with use_route(route), weights_in(loaded, computed.evaluation):
         found = evaluate_loss(loaded, loader, row_loss, device=device)
+        if found.not_finite is not None:
+            note(f"{found.not_finite}{with_rows(origins_in(held_out, found.broken))}")
         if not questions:
             return found
         answered = Bench(questions, rows)(loaded, row_loss, device=device)

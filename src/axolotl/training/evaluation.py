@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,7 @@ class MeanLoss:
     @property
     def perplexity(self) -> float:
         """E to the loss; infinite where that is beyond a float."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        return math.inf if self.loss >= 700 else math.exp(self.loss)
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,21 @@ class EvalResult(MeanLoss):
         seconds: Wall clock time.
         sets: The same for each set, where there are several, by name.
         bench: Accuracies and loss on multiple-choice questions, where some are asked.
+        broken: Numbers of the samples of this process whose loss is not finite.
     """
 
     seconds: float
     sets: Mapping[str, MeanLoss] = field(default_factory=dict)
     bench: Mapping[str, float] = field(default_factory=dict)
+    broken: Sequence[int] = ()
+
+    @property
+    def not_finite(self) -> str | None:
+        """What is no number, such as `the held-out loss is nan`; None where all is well."""
+        if not math.isfinite(self.loss):
+            return f"the held-out loss is {self.loss}"
+        asked = self.bench.get("bench_loss", 0.0)
+        return None if math.isfinite(asked) else f"the loss on the questions is {asked}"
 
     def metrics(self, prefix: str = "eval") -> dict[str, float]:
         """All figures under the names that they have in `metrics.jsonl`.
@@ -156,15 +166,17 @@ def evaluate_loss(
     sets: EvalSets | None = getattr(getattr(batches, "dataset", None), "sets", None)
     names = sets.names if sets else ("",)
     sums = np.zeros((2, len(names)))
+    broken: list[int] = []
     with evaluating(model):
-        for batch, of_documents in _with_sets(batches, sets):
+        for samples, batch in _with_samples(batches):
             if give_up():
                 raise GivenUp
             inputs = {name: value.to(device) for name, value in batch.items()}
             losses = row_loss.of_labels(model, inputs).double().cpu().numpy()
             of_labels = np.zeros(losses.size, np.int64)
-            if sets is not None:
-                of_labels = of_documents[_documents_of_labels(batch)]
+            if sets is not None and samples:
+                of_labels = sets.numbers[samples][_documents_of_labels(batch)]
+            broken += _broken(samples, batch, losses)
             sums[0] += np.bincount(of_labels, losses, len(names))
             sums[1] += np.bincount(of_labels, minlength=len(names))
     found = sum_over_ranks(torch.from_numpy(sums).to(device)).cpu()
@@ -175,6 +187,7 @@ def evaluate_loss(
         whole.trained_tokens,
         time.perf_counter() - start,
         dict(zip(names, means, strict=True)) if sets else {},
+        broken=sorted(broken),
     )
 
 
@@ -182,17 +195,23 @@ def _mean(total: float, tokens: float) -> MeanLoss:
     return MeanLoss(total / max(1.0, tokens), int(tokens))
 
 
-def _with_sets(
-    batches: Iterable[dict[str, Any]], sets: EvalSets | None
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Rows, and the number of the set of each of their documents."""
-    nothing = np.empty(0, np.int64)
-    if sets is None:
-        yield from ((batch, nothing) for batch in batches)
+def _with_samples(
+    batches: Iterable[dict[str, Any]],
+) -> Iterator[tuple[Sequence[int], dict[str, Any]]]:
+    """Rows, with the numbers of their samples where the loader knows them."""
+    if isinstance(batches, RowLoader):
+        yield from zip(batches.batch_sampler, batches, strict=True)
         return
-    assert isinstance(batches, RowLoader), "only a loader knows which samples a row holds"
-    for samples, batch in zip(batches.batch_sampler, batches, strict=True):
-        yield batch, sets.numbers[samples] if samples else nothing
+    yield from (((), batch) for batch in batches)
+
+
+def _broken(samples: Sequence[int], batch: Mapping[str, Tensor], losses: np.ndarray) -> list[int]:
+    """Samples of a row with a loss that is not finite."""
+    finite = np.isfinite(losses)
+    if finite.all() or not samples:
+        return []
+    documents = np.unique(_documents_of_labels(batch)[~finite])
+    return [samples[document] for document in documents.tolist()]
 
 
 def _documents_of_labels(batch: Mapping[str, Tensor]) -> np.ndarray:

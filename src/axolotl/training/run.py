@@ -30,11 +30,11 @@ from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
 from axolotl.training.assemble import build_trainer
 from axolotl.training.chat import keep_template
 from axolotl.training.data import Plan, plan_training
-from axolotl.training.divergence import naming_last_checkpoint
 from axolotl.training.eval_extras import EvalExtras
 from axolotl.training.evaluation import EvalResult
 from axolotl.training.fingerprint import check_resume, fingerprint
 from axolotl.training.hub import HubUploads
+from axolotl.training.last_good import naming_last_checkpoint
 from axolotl.training.loop import run_loop
 from axolotl.training.model import build_model
 from axolotl.training.processes import join_processes
@@ -162,7 +162,7 @@ def run_training(
         save_early(tokenizer, output)
         keep_base(model, output, tokenizer)
         trackers.start(tracked_run(resolved, facts, resume=resume))
-    with naming_last_checkpoint(output), use_route(route), stop.listening():
+    with naming_last_checkpoint(resolved), use_route(route), stop.listening():
         result = run_loop(trainer, stop, resume=resume, output=output)
     for line in data.closing():
         note(line)

@@ -20,12 +20,13 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainingArguments
 
 from axolotl.data.eval_sets import EvalSets
+from axolotl.data.origins import origins_in
 from axolotl.models.noise import EmbeddingNoise
 from axolotl.training.bench.score import Bench
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.checkpointing import CheckpointingTrainer, Kept
 from axolotl.training.counters import RunCounters
-from axolotl.training.divergence import diverged
+from axolotl.training.divergence import diverged, diverged_on_held_out
 from axolotl.training.evaluation import EvalResult, GivenUp, evaluate_loss
 from axolotl.training.loss import RowLoss, label_count
 from axolotl.training.places import RowPlaces
@@ -154,7 +155,11 @@ class PackedTrainer(CheckpointingTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Mean loss per trained token over the held-out rows of all ranks, and of each set of them."""
+        """Mean loss per trained token over the held-out rows of all ranks, and of each set of them.
+
+        Raises:
+            Diverged: it is not finite.
+        """
         assert self.loaders.eval is not None, "evaluation without held-out rows"
         self.at_average()
         try:
@@ -165,6 +170,12 @@ class PackedTrainer(CheckpointingTrainer):
             return {}
         metrics = result.metrics(metric_key_prefix)
         self.log(dict(metrics))
+        if result.not_finite is not None:
+            raise diverged_on_held_out(
+                result.not_finite,
+                step=self.state.global_step,
+                rows=origins_in(self.loaders.eval.dataset, result.broken),
+            )
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

@@ -59,6 +59,8 @@ class LossWatchdog(TrainerCallback, ExportableState):
             f"the loss is {loss:.4f} at step {step}{with_rows(self.places.of_step())}, and has been "
             f"above loss_watchdog_threshold, {self.threshold:g}, for {self._above} steps",
             good_until=step - self._above,
+            where="loss_watchdog_threshold",
+            first="raise loss_watchdog_threshold or loss_watchdog_patience",
         )
 
     def state(self) -> dict[str, Any]:
