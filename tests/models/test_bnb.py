@@ -167,6 +167,10 @@ def test_on_a_gpu_the_library_quantises_on_it(
 
     class Loader:
         @staticmethod
+        def from_config(config: Any, **arguments: Any) -> Any:
+            return build_llama()
+
+        @staticmethod
         def from_pretrained(source: str, **arguments: Any) -> Any:
             given.update(arguments)
             return build_llama()

@@ -12,8 +12,11 @@ from torch import nn
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
+from axolotl.errors import ModelError
 from axolotl.models import bnb
+from axolotl.models import load as load_module
 from axolotl.models.adapters import attach_new
+from axolotl.models.left_whole import check_share
 from axolotl.models.load import open_model
 from axolotl.models.quantized import Quantized
 from axolotl.models.tokenizer import load_tokenizer
@@ -33,7 +36,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "Qwen2": _GROUPED,
 }
 LAYERS = {"Falcon": 4, "GPT2": 4, "GPTNeoX": 4, "Mistral": 7, "Phi": 6, "Qwen2": 7}
-"""How many linear layers a block has; those of Mixtral's experts are none."""
+"""How many linear layers a block has; Mixtral's experts are none, and it is refused."""
 FORMS = {
     "int8": Quantized("int8", asked_by="load_in_8bit"),
     "nf4": Quantized("nf4", double=True),
@@ -109,6 +112,36 @@ def test_layers_of_a_class_of_their_own_compute_as_before(made: Any, form: Quant
     assert 0 < (packed - whole).norm() / whole.norm() < 0.5
     left = [m for m in model.modules() if type(m) is nn.Linear]
     assert left == [model.get_output_embeddings()], "the head stays whole"
+
+
+@every_form
+def test_a_model_that_would_stay_whole_for_the_most_part_is_refused_before_it_is_read(
+    made: Any, form: Quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made("Mixtral")
+    monkeypatch.setattr(
+        load_module, "_from_pretrained", lambda *_, **__: pytest.fail("it was read")
+    )
+    with pytest.raises(ModelError, match=r"89% of .*\(\d{3},\d{3} of \d{3},\d{3}\)") as caught:
+        load(folder, form)
+    assert "'model.layers.0.mlp.experts.gate_up_proj'" in str(caught.value)
+    assert caught.value.where == form.asked_by
+    assert f"remove {form.asked_by}" in str(caught.value.hint)
+
+
+def test_a_model_of_which_less_stays_whole_is_warned_of_and_the_rest_is_not(
+    made: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = transformers.MixtralConfig(**{**MODELS["Mixtral"], "num_local_experts": 1})
+    config.intermediate_size = 48
+    section = ModelSection(base_model=str(made("Mixtral")))
+    before = torch.random.get_rng_state()
+    check_share(load_module.empty_model(section, config), FORMS["nf4"])
+    assert torch.equal(torch.random.get_rng_state(), before), "a skeleton draws no numbers"
+    assert "warning: load_in_4bit: 43% of the weights" in " ".join(capsys.readouterr().err.split())
+    for name in LAYERS:
+        load(made(name), FORMS["nf4"])
+    assert "stay whole" not in capsys.readouterr().err
 
 
 def test_only_layers_that_compute_as_plain_ones_do_count_as_such() -> None:

@@ -106,11 +106,15 @@ def _open_few_bits(
     if quantized is None and not stored:
         return _from_pretrained(model, source, config, **arguments)
     from axolotl.models import bnb
+    from axolotl.models.left_whole import check_share
 
     form = quantized or Quantized("nf4", asked_by="base_model")
     left: list[str] = []
-    if form.skip:
-        left = bnb.names_left_whole(_skeleton(model, config), form.skip)
+    if quantized is not None:
+        skeleton = empty_model(model, config)
+        check_share(skeleton, form)
+        if form.skip:
+            left = bnb.names_left_whole(skeleton, form.skip)
     extra = bnb.loading_arguments(form, whole=left)
     if stored:  # the checkpoint says how it is quantised, but not in what to compute
         settings = extra.pop("quantization_config")
@@ -124,8 +128,13 @@ def _open_few_bits(
     return loaded
 
 
-def _skeleton(model: ModelSection, config: PreTrainedConfig) -> Any:
-    """The model without weights."""
+def empty_model(model: ModelSection, config: PreTrainedConfig) -> Any:
+    """The base model without weights.
+
+    Args:
+        model: Names its class, if any.
+        config: Its configuration.
+    """
     loader = _loader(model.model_type)
     with torch.device("meta"):
         if hasattr(loader, "from_config"):
