@@ -65,10 +65,10 @@ def build_trainer(
         learning_rate=resolved.optimizer.learning_rate,
         total=steps.total,
         warmup=steps.warmup,
-        evaluates=plan.eval_loader is not None and resolved.evaluation.evaluation_strategy != "no",
+        evaluates=plan.eval_loader is not None,
     )
     best = _best(resolved, resume)
-    stop = StopOnSignal(evaluate_first=best is not None or rate.follow is not None)
+    stop = StopOnSignal(evaluates=plan.eval_loader is not None)
     relora = build_relora(resolved, model, tokenizer, total=steps.total)
     # Both change what a step does, so they come first, and both have a part in checkpoints.
     first: list[Any] = [part for part in (relora, rate.follow) if part is not None]

@@ -160,6 +160,11 @@ class CheckpointingTrainer(Trainer):
         if not torch.stack([torch.isfinite(p).all() for p in trained]).all():
             raise diverged("a weight is not finite", step=self.state.global_step)
 
+    def save_checkpoint(self) -> None:
+        """Write one now, after the last step."""
+        self._save_checkpoint(self.model, None)
+        self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.check_finite()
         run_folder = Path(str(self.args.output_dir))

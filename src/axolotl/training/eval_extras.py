@@ -124,6 +124,7 @@ class EvalExtras:
                 trackers=trackers,
             )
             trainer.add_callback(samples)
+            trainer.answers.append(samples)
         if options.tracking.eval_table_size and store is not None:
             table = EvalTable(
                 store,
@@ -135,6 +136,7 @@ class EvalExtras:
                 trackers=trackers,
             )
             trainer.add_callback(table)
+            trainer.answers.append(table)
 
 
 def _check_metric(trainer: PackedTrainer, questions: Sequence[Question]) -> None:

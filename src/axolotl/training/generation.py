@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from axolotl.models.backend import attention_need
-from axolotl.training.evaluation import evaluating
+from axolotl.training.evaluation import GivenUp, evaluating
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,23 @@ class GreedyAnswers:
         left = self._max_new_tokens if limit is None else limit - len(prompt)
         return max(0, min(self._max_new_tokens, left))
 
-    def __call__(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+    def __call__(
+        self, prompts: Sequence[Sequence[int]], give_up: Callable[[], bool] = lambda: False
+    ) -> list[Answer]:
         """Answer each prompt.
 
         Args:
             prompts: Their tokens; none is empty, and each leaves room for an answer.
+            give_up: Asked after each token whether to go on.
+
+        Raises:
+            GivenUp: it was not to go on.
         """
         ends = end_tokens(self._model, self._tokenizer)
         with ready_to_generate(self._model), self._autocast():
-            return [self._answer(list(prompt), ends) for prompt in prompts]
+            return [self._answer(list(prompt), ends, give_up) for prompt in prompts]
 
-    def _answer(self, prompt: list[int], ends: list[int]) -> Answer:
+    def _answer(self, prompt: list[int], ends: list[int], give_up: Callable[[], bool]) -> Answer:
         began = time.perf_counter()
         device = next(self._model.parameters()).device
         ids = torch.tensor([prompt], device=device)
@@ -89,8 +100,13 @@ class GreedyAnswers:
         )
         with torch.no_grad():
             found = self._model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=how
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=how,
+                stopping_criteria=StoppingCriteriaList([_GiveUp(give_up)]),
             )
+        if give_up():
+            raise GivenUp
         new: list[int] = found[0, len(prompt) :].tolist()
         stopped = bool(new) and new[-1] in ends
         return Answer(
@@ -99,6 +115,17 @@ class GreedyAnswers:
             time.perf_counter() - began,
             stopped,
         )
+
+
+class _GiveUp(StoppingCriteria):
+    """Ends an answer that is not to go on."""
+
+    def __init__(self, give_up: Callable[[], bool]) -> None:
+        self._give_up = give_up
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        count, device = input_ids.shape[0], input_ids.device
+        return torch.full((count,), self._give_up(), dtype=torch.bool, device=device)
 
 
 def position_limit(model: Any) -> int | None:

@@ -37,11 +37,11 @@ def run_loop(
     finally:
         bar.close()
     trainer.check_finite()
-    if stop.evaluation_due:
-        trainer.evaluate()
     step = trainer.state.global_step
     if not stop.interrupted and trainer.loaders.eval and _evaluated_at(trainer, step) is None:
-        trainer.evaluate()
+        _evaluate_last(trainer, stop)
+    if stop.interrupted and stop.owes_evaluation:
+        note(f"the held-out loss of step {step:,} is computed when the run is resumed")
     best = None if stop.interrupted else _take_best(trainer)
     evaluated = _evaluated_at(trainer, step if best is None else best.step) or {}
     counters = trainer.counters
@@ -62,6 +62,14 @@ def run_loop(
             **recorded(evaluated, trainer.sets),
         },
     )
+
+
+def _evaluate_last(trainer: PackedTrainer, stop: StopOnSignal) -> None:
+    """The evaluation after the last step; at a signal a checkpoint is written before it goes on."""
+    trainer.make_up_evaluation()
+    if stop.cuts_evaluation and stop.owes_evaluation:
+        trainer.save_checkpoint()
+        trainer.make_up_evaluation()
 
 
 def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:

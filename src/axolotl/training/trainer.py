@@ -10,10 +10,10 @@ What is replaced, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader
@@ -31,6 +31,22 @@ from axolotl.training.evaluation import EvalResult, GivenUp, evaluate_loss
 from axolotl.training.loss import RowLoss, label_count
 from axolotl.training.places import RowPlaces
 from axolotl.training.precision import weights_in
+
+
+class AnswersOfEvaluation(Protocol):
+    """Asks a model something at each evaluation."""
+
+    def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:
+        """Ask it, and tell nothing yet; on every process.
+
+        Args:
+            model: The model.
+            give_up: Asked on the way whether to go on.
+
+        Raises:
+            GivenUp: it was not to go on.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,8 @@ class PackedTrainer(CheckpointingTrainer):
         """Questions to be answered at each evaluation."""
         self.noise: EmbeddingNoise | None = None
         """What goes on the embeddings while training."""
+        self.answers: list[AnswersOfEvaluation] = []
+        """What is asked of the model at each evaluation besides; told when the evaluation is."""
         self.stop: StopOnSignal | None = None
         """Knows whether the run is to end."""
         self.evaluates_in: torch.dtype | None = None
@@ -164,6 +182,8 @@ class PackedTrainer(CheckpointingTrainer):
         self.at_average()
         try:
             result = self._evaluated(self.loaders.eval)
+            for asked in self.answers if result.not_finite is None else ():
+                asked.prepare(self.model, self._gives_up)
         except GivenUp:
             assert self.stop is not None, "given up without a signal"
             self.stop.cut_evaluation(self.state, self.control)
@@ -179,7 +199,16 @@ class PackedTrainer(CheckpointingTrainer):
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
+        if self.stop is not None:
+            self.stop.evaluated(self.state, self.control)
         return metrics
+
+    def make_up_evaluation(self) -> None:
+        """Evaluate after the checkpoint of a step was written, instead of before."""
+        stop, best = self.stop, self.best
+        saved = stop is not None and stop.owes_evaluation and stop.save_was_due
+        if self.evaluate() and best is not None and saved:
+            best.saving(self.state.global_step)
 
     def _evaluated(self, rows: DataLoader[Any]) -> EvalResult:
         with self._formats_of_evaluation():
@@ -198,6 +227,7 @@ class PackedTrainer(CheckpointingTrainer):
                 self.row_loss,
                 device=self.args.device,
                 sum_over_ranks=self._sum_over_ranks,
+                give_up=self._gives_up,
             )
             return replace(result, bench=answered)
 
@@ -236,5 +266,7 @@ class PackedTrainer(CheckpointingTrainer):
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """One pass; none where all is done, and the library would take one more on a resume."""
+        if self.stop is not None and self.stop.owes_evaluation:
+            self.make_up_evaluation()
         if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)

@@ -19,7 +19,7 @@ from axolotl.config.set_names import metric_name, unused
 from axolotl.models.loss_head import labelled_positions
 from axolotl.training.bench.questions import Question
 from axolotl.training.data import Rows, sample_loader
-from axolotl.training.evaluation import evaluating
+from axolotl.training.evaluation import GivenUp, evaluating
 from axolotl.training.loss import RowLoss, cross_entropies
 
 _RESERVED = ("average",)
@@ -56,6 +56,7 @@ class Bench:
         *,
         device: torch.device,
         sum_over_ranks: Callable[[Tensor], Tensor] = lambda total: total,
+        give_up: Callable[[], bool] = lambda: False,
     ) -> dict[str, float]:
         """Ask all questions.
 
@@ -64,15 +65,21 @@ class Bench:
             row_loss: Runs it.
             device: Where it is.
             sum_over_ranks: Adds a tensor up over all processes.
+            give_up: Asked before each row whether to go on.
 
         Returns:
             `bench_accuracy`, over all questions; `bench_<subject>_accuracy` for each subject, and
             `bench_average_accuracy`, the mean over the subjects; `bench_loss`, the mean cross
             entropy of the right letters.
+
+        Raises:
+            GivenUp: it was not to go on.
         """
         sums = torch.zeros((3, len(self.subjects)), dtype=torch.float64)
         with evaluating(model):
             for samples, batch in zip(self._loader.batch_sampler, self._loader, strict=True):
+                if give_up():
+                    raise GivenUp
                 inputs = {name: value.to(device) for name, value in batch.items()}
                 asked = [self.questions[number] for number in samples]
                 losses, chosen = answers(model, row_loss, inputs, asked)

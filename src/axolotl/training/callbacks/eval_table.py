@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def pick(rows: SampleStore, count: int) -> Iterator[Segment]:
 
 
 class EvalTable(TrainerCallback):
-    """Predicts some rows after each evaluation, on the first process; the others wait.
+    """Predicts some rows at each evaluation, on the first process; the others wait.
 
     Args:
         rows: The rows to evaluate on, one sample each.
@@ -103,26 +103,35 @@ class EvalTable(TrainerCallback):
         self.tokenizer = tokenizer
         self.file = file
         self.trackers = trackers
+        self._table: list[list[object]] = []
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Predict and keep."""
-        if state.is_world_process_zero:
-            self._predict(model, state.global_step)
+    def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:
+        """Predict; see `AnswersOfEvaluation`."""
+        if PartialState().is_main_process:
+            self._table = self._predicted(model, give_up)
         PartialState().wait_for_everyone()
 
-    def _predict(self, model: Any, step: int) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the predictions."""
+        if state.is_world_process_zero:
+            step = state.global_step
+            self.file.add(
+                {"step": step, **dict(zip(_KEYS, row, strict=True))} for row in self._table
+            )
+            self.trackers.log_table(TABLE, COLUMNS, self._table, step=step)
+
+    def _predicted(self, model: Any, give_up: Callable[[], bool]) -> list[list[object]]:
         table: list[list[object]] = []
         with evaluating(model):
             forced = [self._text(forced_tokens(model, self.row_loss, s)) for s in self.segments]
         prompts = [s.prompt.tolist() for s in self.segments]
         with_room = [prompt for prompt in prompts if self.answer.room(prompt)]
-        answers = iter(self.answer(with_room))
+        answers = iter(self.answer(with_room, give_up))
         for segment, prompt, teacher in zip(self.segments, prompts, forced, strict=True):
             generated = next(answers).text if self.answer.room(prompt) else ""
             texts = [self._text(segment.prompt), self._text(segment.completion)]
             table.append([segment.number, *texts, generated, teacher])
-        self.file.add({"step": step, **dict(zip(_KEYS, row, strict=True))} for row in table)
-        self.trackers.log_table(TABLE, COLUMNS, table, step=step)
+        return table
 
     def _text(self, ids: np.ndarray | Sequence[int]) -> str:
         return decode(self.tokenizer, [int(i) for i in ids])

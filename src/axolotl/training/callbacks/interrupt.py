@@ -10,34 +10,39 @@ from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from axolotl.core.console import note
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopOnSignal(TrainerCallback):
+class StopOnSignal(TrainerCallback, ExportableState):
     """Turns a signal into a clean end after the running step.
 
-    The run stops with one checkpoint, and logs and evaluates nothing that would not have been due
-    at that step: with its resume it leaves the same metrics as a run that was not stopped.
+    The run stops with one checkpoint, and logs and saves nothing that would not have been due at that
+    step: with its resume it leaves the same metrics as a run that was not stopped.
 
-    An evaluation on the way is cut short and made up for when the checkpoint is safe: a machine that
-    is taken away waits for half a minute, not for an evaluation.
+    An evaluation that is due, or running, is left out: a machine that is taken away waits for half a
+    minute, not for an evaluation. The checkpoint says that it owes one, and a resume begins with it.
+    After the last step nothing is left to a resume: there the checkpoint is written before the
+    evaluation.
 
     Args:
-        evaluate_first: Compute a held-out loss that is due before the checkpoint is written, because
-            the checkpoint has to know it, instead of after.
+        evaluates: Whether there are rows to evaluate on.
     """
 
-    def __init__(self, *, evaluate_first: bool = False) -> None:
-        self.evaluate_first = evaluate_first
+    def __init__(self, *, evaluates: bool = False) -> None:
+        self.evaluates = evaluates
         self.agree: Callable[[bool], bool] = lambda wanted: wanted
         """From whether this process wants something to whether one of all does."""
         self.interrupted = False
         """Whether steps are left to do."""
-        self.evaluation_due = False
+        self.owes_evaluation = False
         """Whether the held-out loss of the last step is still to be computed."""
+        self.save_was_due = True
+        """Whether the checkpoint that owes it would have been written without a signal, too."""
+        self._safe = False
         self._received: list[signal.Signals] = []
         self._trains = False
 
@@ -68,65 +73,92 @@ class StopOnSignal(TrainerCallback):
             note("stopping: the running step is finished and saved; once more stops at once")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """From now on there is something to be stopped."""
+        """From now on there is something to be stopped; a checkpoint may owe an evaluation."""
         self._trains = True
+        self.owes_evaluation = self.evaluates and owes_evaluation(state)
+        if self.owes_evaluation:
+            self.save_was_due = _attributes(state)["save_was_due"]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """From now on there is not."""
         self._trains = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save and stop where a signal has come, unless this was the last step anyway."""
-        if not self._stops(state):
+        """Save and stop where a signal has come; after the last step, save before the evaluation."""
+        if not self._trains or not self.agree(bool(self._received)):
             return
-        self._stop(control)
-        control.should_save = True
-        if not self.evaluate_first:
-            self._put_off(control)
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """A signal came while the checkpoint had to wait for its evaluation: no further step."""
-        if self._stops(state):
-            self._stop(control)
-            control.should_save = True
+        last = state.global_step >= state.max_steps
+        if last and not self.evaluates:
+            return
+        epoch_ends = last or float(state.epoch).is_integer()
+        if last or control.should_evaluate or (epoch_ends and args.eval_strategy == "epoch"):
+            save_due = control.should_save or (epoch_ends and args.save_strategy == "epoch")
+            self._owe(control, save_due=save_due)
+        self._stop(state, control)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A signal came while a checkpoint was written: what it asks for is done."""
+        self._safe = self.owes_evaluation
         if self._stops(state):
-            self._stop(control)
+            self._stop(state, control)
+            control.should_save = False
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The library ends an epoch where the run stops; it is one only where its rows are."""
+        if not self.interrupted and not self.owes_evaluation:
+            return
+        over = float(state.epoch).is_integer()
+        # A signal that came while the checkpoint of this step was written: that one owes nothing yet.
+        late = over and control.should_evaluate and not self.owes_evaluation
+        if late:
+            self._owe(control, save_due=True)
+        control.should_evaluate, control.should_save = False, late
 
     @property
     def cuts_evaluation(self) -> bool:
-        """Whether a running evaluation is to be given up, until the checkpoint is safe."""
-        return self._trains and bool(self._received) and not self.evaluate_first
+        """Whether a running evaluation is to be given up, because no checkpoint owes it yet."""
+        return bool(self._received) and not self._safe
 
     def cut_evaluation(self, state: Any, control: Any) -> None:
-        """It was given up: save, and make up for it at the end."""
-        self._put_off(control)
-        if state.global_step < state.max_steps:
-            self._stop(control)
-            control.should_save = True
+        """It was given up: save, and leave it to the resume, or until the checkpoint is safe."""
+        self._owe(control, save_due=control.should_save)
+        self._stop(state, control)
+
+    def evaluated(self, state: Any, control: Any) -> None:
+        """An evaluation is through, with all that follows it: no further step if a signal came."""
+        self.owes_evaluation = False
+        if self._stops(state):
+            self._stop(state, control)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, in the shape the library asks for."""
+        known = {"owes_evaluation": self.owes_evaluation, "save_was_due": self.save_was_due}
+        return {"args": {}, "attributes": known}
 
     def _stops(self, state: Any) -> bool:
         if not self._trains or self.interrupted or state.global_step >= state.max_steps:
             return False
         return self.agree(bool(self._received))
 
-    def _stop(self, control: Any) -> None:
-        self.interrupted = True
-        control.should_training_stop = True
+    def _stop(self, state: Any, control: Any) -> None:
+        self.interrupted = state.global_step < state.max_steps
+        control.should_save = control.should_training_stop = True
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The library ends an epoch where the run stops; it is one only where its rows are."""
-        if not self.interrupted:
-            return
-        if float(state.epoch).is_integer():
-            if self.evaluate_first:
-                return  # evaluated, and saved once more
-            self._put_off(control)
-        control.should_evaluate = control.should_save = False
-
-    def _put_off(self, control: Any) -> None:
-        """An evaluation that is due waits until the checkpoint is safe; a resume skips it."""
-        self.evaluation_due = self.evaluation_due or control.should_evaluate
+    def _owe(self, control: Any, *, save_due: bool) -> None:
+        if not self.owes_evaluation:
+            self.owes_evaluation, self.save_was_due = True, save_due
         control.should_evaluate = False
+
+
+def owes_evaluation(state: Any) -> bool:
+    """Whether a run goes on from a checkpoint whose evaluation is still to be computed.
+
+    Args:
+        state: The library's state of the training.
+    """
+    return bool(_attributes(state).get("owes_evaluation"))
+
+
+def _attributes(state: Any) -> dict[str, Any]:
+    saved = (getattr(state, "stateful_callbacks", None) or {}).get(StopOnSignal.__name__)
+    return saved["attributes"] if saved else {}

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from axolotl.core.atomic import disk_faults, write_atomic
+from axolotl.training.callbacks.interrupt import owes_evaluation
 from axolotl.training.callbacks.metrics import read_metrics
 
 
@@ -55,7 +56,7 @@ class FilesOfSteps(TrainerCallback):
         """Keep the lines up to the step that the run begins with."""
         if state.is_world_process_zero:
             for file in self.files:
-                file.cut(state.global_step)
+                file.cut(state.global_step - owes_evaluation(state))
 
 
 def _line(content: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from axolotl.core.atomic import disk_faults, write_atomic
+from axolotl.training.callbacks.interrupt import owes_evaluation
 from axolotl.training.counters import RunCounters
 from axolotl.training.divergence import diverged
 from axolotl.training.memory import memory_figures
@@ -54,7 +55,13 @@ class MetricsFile(TrainerCallback):
         """Keep the lines up to the step that the run begins with."""
         if state.is_world_process_zero:
             before = read_metrics(self.file) if state.global_step else []
-            kept = [line for line in before if line["step"] <= state.global_step]
+            last, owed = state.global_step, owes_evaluation(state)
+            kept = [
+                line
+                for line in before
+                if line["step"] < last
+                or (line["step"] == last and not (owed and "eval_loss" in line))
+            ]
             write_atomic(self.file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:

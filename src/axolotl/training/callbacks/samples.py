@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import PartialState
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 100
 
 
 class Samples(TrainerCallback):
-    """Answers the prompts after each evaluation, on the first process; the others wait.
+    """Answers the prompts at each evaluation, on the first process; the others wait.
 
     Args:
         prompts: The prompts as the user wrote them.
@@ -43,15 +43,28 @@ class Samples(TrainerCallback):
         self.answer = answer
         self.file = file
         self.trackers = trackers
+        self._answers: list[Answer] = []
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Answer, keep, show."""
-        if state.is_world_process_zero:
-            self._answer(state.global_step)
+    @property
+    def last(self) -> list[dict[str, str]]:
+        """What was answered at the last evaluation."""
+        return [
+            {"prompt": prompt, "answer": answer.text}
+            for prompt, answer in zip(self.prompts, self._answers, strict=bool(self._answers))
+        ]
+
+    def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:
+        """Answer; see `AnswersOfEvaluation`."""
+        if PartialState().is_main_process:
+            self._answers = self.answer(self.prompt_ids, give_up)
         PartialState().wait_for_everyone()
 
-    def _answer(self, step: int) -> None:
-        answers = self.answer(self.prompt_ids)
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep and show the answers."""
+        if state.is_world_process_zero:
+            self._tell(self._answers, state.global_step)
+
+    def _tell(self, answers: Sequence[Answer], step: int) -> None:
         rows = [
             {
                 "prompt": prompt,
