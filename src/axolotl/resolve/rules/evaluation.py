@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from glob import has_magic
 from pathlib import Path
 
 from axolotl.config.set_names import set_names
 from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Table, strategy
 
+_QUESTION_FILES = (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz", ".zst")
 _OFTEN = ("eval_steps", "evals_per_epoch")
 
 
@@ -212,6 +214,26 @@ TABLE: Table = [
         "val_set_size test_datasets eval_steps evals_per_epoch evaluation_strategy "
         "early_stopping_patience",
     ),
+def questions_to_ask(case: Case) -> Iterator[Found]:
+    """A file of questions is there; what may be a data set of the hub is asked for later."""
+    key, evaluation = "bench_dataset", case.config.evaluation
+    path = evaluation.bench_dataset
+    if not (evaluation.do_bench_eval and case.trains) or "://" in path or has_magic(path):
+        return
+    place = Path(path).expanduser()
+    owner, *rest = path.split("/")
+    begins_here = path.startswith(("/", ".", "~")) or (len(rest) > 1 and Path(owner).exists())
+    named_as_file = len(rest) < 2 and place.suffix.lower() in _QUESTION_FILES
+    if (begins_here or named_as_file) and not place.exists():
+        yield Found(
+            "error",
+            key,
+            f"{key}: no file '{path}'",
+            "name a JSON file of questions, a file of a hub data set as `owner/name/file.json`, or "
+            "`mmlu-zs`",
+        )
+
+
     (
         best_checkpoint,
         "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "
@@ -227,3 +249,4 @@ TABLE: Table = [
     ),
     (prompts_to_answer, "eval_sample_prompts"),
 ]
+    (questions_to_ask, "do_bench_eval bench_dataset"),

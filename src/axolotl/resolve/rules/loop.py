@@ -8,6 +8,14 @@ from axolotl.registry import nearest
 from axolotl.resolve.case import Case, Found, Table, strategy
 
 _MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+_BACKENDS = (
+    *("inductor", "eager", "eager_noexcept", "eager_debug", "pre_dispatch_eager", "ts", "aot_ts"),
+    *("aot_eager", "aot_eager_default_partitioner", "aot_eager_decomp_partition"),
+    *("aot_eager_decomp_partition_with_mode", "aot_eager_decomp_partition_crossref"),
+    *("invoke_subgraph", "cudagraphs", "openxla", "openxla_eval", "tvm"),
+    *("dynamo_minifier_backend", "dynamo_accuracy_minifier_backend"),
+)
+"""What torch compiles with, besides what is installed for it and what it has for its own tests."""
 _CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 
 
@@ -59,6 +67,15 @@ def compiling(case: Case) -> Iterator[Found]:
             "torch_compile needs a C++ compiler, and there is none here",
             "install one (`apt-get install g++`), or write `torch_compile: false`",
         )
+def _is_backend(name: str) -> bool:
+    """Whether torch has it, or a package has been installed that brings it."""
+    if name in _BACKENDS or name.endswith("_TESTING_ONLY"):
+        return True
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group="torch_dynamo_backends", name=name))
+
+
     mode = training.torch_compile_mode
     if mode is not None and mode not in _MODES:
         guess = nearest(mode, _MODES)
@@ -72,6 +89,15 @@ def compiling(case: Case) -> Iterator[Found]:
         yield Found(
             "error",
             "torch_compile_mode",
+    backend = training.torch_compile_backend
+    if backend and case.trains and not own and not _is_backend(backend):
+        guess = nearest(backend, _BACKENDS)
+        yield Found(
+            "error",
+            "torch_compile_backend",
+            f"torch_compile_backend: torch has no backend '{backend}' here",
+            f"did you mean '{guess}'?" if guess else f"there are {', '.join(_BACKENDS)}",
+        )
             f"torch_compile_mode: the backend {training.torch_compile_backend} has no modes",
             "remove it",
         )

@@ -18,6 +18,21 @@ def one_half_precision(case: Case) -> Iterator[Found]:
             "float16 and bfloat16: weights can be held in one of them only",
             "remove one of the two",
         )
+    if precision.float16 and _computes_in_bf16(case):
+        yield Found(
+            "error",
+            "bf16",
+            f"bf16: {str(precision.bf16).lower()} computes in bfloat16, and float16 holds the weights in "
+            "another half precision",
+            "write `bfloat16: true` instead of float16, or `bf16: false`",
+        )
+    if precision.bf16 is True and precision.bfloat16 and case.config.adapter.adapter is None:
+        yield Found(
+            "info",
+            "bf16",
+            "bf16 adds nothing to bfloat16: the weights are held, computed with and updated in bfloat16",
+            "remove bfloat16 to hold and update them in float32, or remove bf16",
+        )
     if precision.bf16 is True and precision.fp16:
         yield Found(
             "warning",
@@ -28,10 +43,16 @@ def one_half_precision(case: Case) -> Iterator[Found]:
         )
 
 
+def _computes_in_bf16(case: Case) -> bool:
+    """Whether a training or its evaluations compute in bfloat16, by autocast or with copies."""
+    asked = case.config.precision.bf16
+    return case.machine.bf16 if asked == "auto" else bool(asked)
+
+
 def scaled_gradients(case: Case) -> Iterator[Found]:
     """Loss scaling needs gradients in float32, so the weights that are trained must be in it."""
     config, precision = case.config, case.config.precision
-    wins = case.machine.bf16 if precision.bf16 == "auto" else precision.bf16 is True
+    wins = precision.bf16 != "full" and _computes_in_bf16(case)
     if not precision.fp16 or wins:
         return
     held = next((key for key in ("float16", "bfloat16") if getattr(precision, key)), None)
@@ -85,7 +106,8 @@ def pure_float16(case: Case) -> Iterator[Found]:
         yield Found(
             "warning",
             "float16",
-            "float16: training all weights in float16 soon gives losses that are no numbers",
+            "float16: training all weights in float16 soon gives losses that are no numbers, because "
+            "small numbers, such as Adam's eps of 1e-8, are 0 in it",
             "write `bfloat16: true`, or `fp16: true` on a GPU",
         )
 

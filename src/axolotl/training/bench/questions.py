@@ -141,11 +141,15 @@ def choice_letters(text: str, answer: str, *, last: str) -> str:
         last: The last letter that is right in the whole file; with those before it, it is taken
             where the text does not tell.
 
+    Returns:
+        The letters; without the right one, where the text tells that it is none of them.
+
     >>> choice_letters("Is it so?\nA. Yes\nB. No\nAnswer:", "B", last="D")
     'AB'
     >>> choice_letters("Is it so?", "B", last="D")
     'ABCD'
     """
+    told = ""
     for pattern in _CHOICES:
         named = set(pattern.findall(text))
         letters = "".join(
@@ -155,6 +159,9 @@ def choice_letters(text: str, answer: str, *, last: str) -> str:
         )
         if len(letters) > 1 and answer in letters:
             return letters
+        told = max(told, letters, key=len)
+    if len(told) > 1:
+        return told
     return string.ascii_uppercase[: ord(max(last, answer)) - 64]
 
 
@@ -163,6 +170,12 @@ def _question(
 ) -> Question:
     text = str(row["input"])
     letters = choice_letters(text, answer, last=last)
+    if answer not in letters:
+        raise DataError(
+            f"the right answer is {answer}, and the question has the choices {', '.join(letters)}",
+            where=f"{KEY}: {place}",
+            hint="write the letter of one of its choices, or begin the line of each with its letter",
+        )
     between = "" if text[-1].isspace() else " "
     flat, counts = encoder.encode([f"{text}{between}{letter}" for letter in letters])
     ends = np.concatenate([[0], np.cumsum(counts)]).tolist()
