@@ -273,6 +273,22 @@ def test_a_model_without_such_layers_is_refused(
     assert caught.value.where == "load_in_4bit"
 
 
+@every_form
+def test_what_is_freed_while_loading_is_given_back_to_the_system(
+    tiny_model: Path, form: Quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class WithTrim:
+        malloc_trim = staticmethod(asked.append)
+
+    monkeypatch.setattr(bnb.ctypes, "CDLL", lambda name: WithTrim)
+    load(tiny_model, form)
+    assert asked == [0]
+    monkeypatch.setattr(bnb.ctypes, "CDLL", lambda name: object())
+    bnb.give_back_freed_memory()  # a C library without it
+
+
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(EnvironmentFault, match="load_in_8bit needs") as caught:

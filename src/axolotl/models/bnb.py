@@ -15,8 +15,9 @@ Two things of the library are put right as soon as a model is loaded, before its
 from __future__ import annotations
 
 import copy
+import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -178,6 +179,16 @@ def settle(model: nn.Module, form: Quantized) -> None:
         elif layer.weight.device.type == "cpu":
             layer.register_forward_pre_hook(_as_in_training)
     model.requires_grad_(False)
+    give_back_freed_memory()
+
+
+def give_back_freed_memory() -> None:
+    """Let the C library return to the system what it only keeps: the whole weights, read before.
+
+    It can be nearly all of them, and the saving would then be none. Only glibc has such a call.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def made_whole(model: Any, *, dtype: torch.dtype) -> Any:
