@@ -62,7 +62,8 @@ def test_the_base_is_held_as_asked_and_the_saving_is_told(
     assert facts["bytes_unquantized"] == frozen
     assert facts["bytes"] < 0.6 * frozen
     told = " ".join(capsys.readouterr().err.split())
-    assert f"base weights {said}" in told
+    sizes = [f"{facts[key] / 1e3:,.0f} kB" for key in ("bytes", "bytes_unquantized")]
+    assert f"base weights {said}{sizes[0]} instead of {sizes[1]}" in told
 
 
 @every_method

@@ -85,8 +85,13 @@ def _saving(form: Quantized, weights: Weights) -> str:
     """What few bits are good for: `nf4, double quantisation, 166 MB instead of 538 MB`."""
     double = ", double quantisation" if weights.double else ""
     computed = "" if form.rounds_to == torch.float32 else f", computed in {_name(form.rounds_to)}"
-    held, whole = weights.frozen_bytes / 1e6, weights.frozen_bytes_whole / 1e6
-    return f"{form.kind}{double}{computed}, {held:,.0f} MB instead of {whole:,.0f} MB"
+    held, whole = weights.frozen_bytes, weights.frozen_bytes_whole
+    return f"{form.kind}{double}{computed}, {_size(held)} instead of {_size(whole)}"
+
+
+def _size(count: int) -> str:
+    """Bytes in words: `166 MB`, and below 10 MB `87 kB`."""
+    return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e3:,.0f} kB"
 
 
 def _facts(form: Quantized, weights: Weights) -> dict[str, Any]:
