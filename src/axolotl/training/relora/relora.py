@@ -40,7 +40,7 @@ from axolotl.training.relora.layers import (
 from axolotl.training.relora.optimizer import prune_optimizer, reset_optimizer
 from axolotl.training.relora.rate import restarts_before
 from axolotl.training.relora.whole import WholeWeights
-from axolotl.training.relora.writer import name_base, share
+from axolotl.training.relora.writer import bytes_of, check_room, name_base, share
 
 HIDDEN = ".relora"
 """Folder in `output_dir` with the weights of the last merge."""
@@ -185,8 +185,10 @@ class Relora(TrainerCallback):
         else:
             self._merge_in_place()
             begin_adapter_anew(self.layers, self.model, seed=self.seed, step=-1)
+            state = base_state(self.model) | apart
+            check_room(folder, bytes_of(state))
             with no_library_bars():
-                base.save_pretrained(folder, state_dict=base_state(self.model) | apart)
+                base.save_pretrained(folder, state_dict=state)
         self.tokenizer.save_pretrained(folder)
         usual_permissions(folder)
         self._remove_copies()
@@ -227,8 +229,10 @@ class Relora(TrainerCallback):
     def _keep_copy(self) -> None:
         """Write the weights below the adapter once between two restarts."""
         base = self.model.get_base_model()
+        state = base_state(self.model)
+        check_room(self._copy, bytes_of(state))
         with atomic_folder(self._copy) as work, no_library_bars():
-            base.save_pretrained(work, state_dict=base_state(self.model))
+            base.save_pretrained(work, state_dict=state)
             usual_permissions(work)
 
     def _remove_copies(self, *, but: Path | None = None) -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,23 @@ def write_settings(model: Any, folder: Path, *, dtype: torch.dtype | None = None
         model.generation_config.save_pretrained(folder)
 
 
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest above it that is there."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+
+
+def bytes_of(state: Mapping[str, torch.Tensor]) -> int:
+    """What weights take on the disk, shared ones once."""
+    return sum({value.data_ptr(): value.nbytes for value in state.values()}.values())
+
+
 def check_room(folder: Path, needed_bytes: int) -> None:
     """See that a long write will not end for want of room.
 
     Raises:
         EnvironmentFault: there is none.
     """
-    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(existing(folder)).free
     if free < needed_bytes:
         raise EnvironmentFault(
             f"the merged weights need {needed_bytes / 1e9:.2f} GB, {free / 1e9:.2f} GB are free",
