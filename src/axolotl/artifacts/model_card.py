@@ -118,11 +118,14 @@ def _table(record: Mapping[str, Any]) -> list[str]:
         "training loss": final.get("train_loss"),
         "held-out loss": final.get("eval_loss"),
         "held-out perplexity": final.get("perplexity"),
+        "held-out figures are of": final.get("eval_loss_of"),
     }
     lines = [f"| {name} | {_figure(value)} |" for name, value in rows.items() if value is not None]
     stopped = ["\nThe run was stopped before its last step.\n"] if record["interrupted"] else []
     return ["| | |\n|---|---|", *lines, *stopped]
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

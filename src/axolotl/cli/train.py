@@ -9,6 +9,7 @@ import click
 from axolotl.cli._run import config_command
 
 if TYPE_CHECKING:
+    from axolotl.records import RunResult
     from axolotl.resolve import Resolved
 
 
@@ -34,10 +35,7 @@ def main(resolved: Resolved, prepare_ds_only: bool) -> None:
         "Stopped early" if result.interrupted else "Trained",
         {
             "steps": f"{result.steps:,}",
-            "loss": f"{result.train_loss:.4f} in training"
-            + (
-                f", {result.eval_loss:.4f} on held-out rows" if result.eval_loss is not None else ""
-            ),
+            "loss": f"{result.train_loss:.4f} in training{_held_out(result)}",
             "speed": f"{figures['tokens_per_second']:,.0f} tokens per second",
             "time": f"{figures['seconds']:.0f} s",
             "peak memory": f"{figures['peak_memory_bytes'] / 1e9:.2f} GB",
@@ -47,6 +45,14 @@ def main(resolved: Resolved, prepare_ds_only: bool) -> None:
     )
     if result.interrupted:
         note("go on with: --resume_from_checkpoint=true")
+
+
+def _held_out(result: RunResult) -> str:
+    """The loss on the held-out rows, and what it was measured on where that is not the result."""
+    if result.eval_loss is None:
+        return ""
+    of = result.metrics.get("eval_loss_of")
+    return f", {result.eval_loss:.4f} on held-out rows" + (f" (of {of})" if of else "")
 
 
 if __name__ == "__main__":

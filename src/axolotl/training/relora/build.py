@@ -9,8 +9,23 @@ from axolotl.config import Sections
 from axolotl.core.console import note
 from axolotl.models.adapters import with_own_base
 from axolotl.models.load import weight_dtype
+from axolotl.models.quantized import quantized_base
 from axolotl.models.sources import base_folder
 from axolotl.training.relora.relora import Relora
+
+
+def loss_is_of(sections: Sections) -> dict[str, str]:
+    """What the held-out loss of a run was measured on, where that is not the result.
+
+    The merged weights of a quantised base are written to the disk layer by layer: as a whole they may
+    not fit into memory, so the loss is not measured on them.
+
+    Args:
+        sections: The options.
+    """
+    if not sections.relora.relora_steps or quantized_base(sections) is None:
+        return {}
+    return {"eval_loss_of": "the quantised model with its adapter, not the merged result"}
 
 
 def build_relora(sections: Sections, model: Any, tokenizer: Any, *, total: int) -> Relora | None:
