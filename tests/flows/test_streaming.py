@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from axolotl import api
 from axolotl.data import batches as reading
 from axolotl.errors import ConfigError, ConfigErrors, ModelError
+from axolotl.training.callbacks.metrics import read_metrics
 from tests.flows.conftest import COLOURS
 
 Options = Callable[..., dict[str, Any]]
@@ -67,6 +68,19 @@ def test_a_stream_is_trained_and_nothing_is_prepared(
     assert record["data"]["sources"] == [str(tmp_path / "a.jsonl")]
     trained, tokens = result.metrics["trained_tokens"], result.metrics["tokens"]
     assert 0.8 * tokens < trained < tokens, "all but the first token of each sample"
+
+
+def test_a_stream_is_saved_and_evaluated_on_the_way(
+    stream_options: Options, tmp_path: Path
+) -> None:
+    tests = [{"path": texts(tmp_path / "t.jsonl", 5), "type": "completion"}]
+    given = stream_options(max_steps=20, test_datasets=tests, save_total_limit=0)
+    del given["val_set_size"]
+    api.train(given)
+    names = {path.name for path in (tmp_path / "out").glob("checkpoint-*")}
+    assert names == {f"checkpoint-{step}" for step in range(2, 21, 2)}
+    lines = read_metrics(tmp_path / "out" / "metrics.jsonl")
+    assert [line["step"] for line in lines if "eval_loss" in line] == [*range(2, 21, 2)]
 
 
 def test_what_became_of_the_rows_is_said_and_kept(
@@ -135,7 +149,11 @@ def test_a_resume_with_other_files_is_refused(stream_options: Options, tmp_path:
     again = stream_options(
         datasets=other, resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-3")
     )
-    with pytest.raises(ModelError, match="data: then"):
+    with pytest.raises(ModelError, match=r"datasets\.0\.path: then .*a\.jsonl\", now .*b\.jsonl"):
+        api.train(again)
+    buffer = {"streaming_multipack_buffer_size": 17}
+    again = stream_options(resume_from_checkpoint=again["resume_from_checkpoint"], **buffer)
+    with pytest.raises(ModelError, match=r"streaming_multipack_buffer_size: then \d+, now 17"):
         api.train(again)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -158,7 +159,10 @@ def test_all_trackers_have_the_numbers_of_metrics_jsonl(
 
 
 def test_an_offline_run_holds_configuration_artifact_and_table(
-    tiny_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`wandb_entity`, `wandb_run_id`, `wandb_name`, `wandb_watch` and `wandb_log_model`, too."""
     from axolotl.training.callbacks.metrics import MetricsFile
@@ -182,6 +186,12 @@ def test_an_offline_run_holds_configuration_artifact_and_table(
         max_steps=4,
     )
     output = api.train(options).output_dir
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("a copy of each checkpoint") == 1
+    staging = output / "wandb" / "artifacts" / "staging"
+    copied = sum(file.stat().st_size for file in staging.rglob("*") if file.is_file())
+    assert (size := re.search(r"each checkpoint, ([\d.]+) MiB", said)) is not None
+    assert 2 * float(size[1]) < copied / 2**20 < 4 * float(size[1])
     (run,) = wandb_records(output, "run")
     assert (run.run_id, run.display_name) == ("first-try", "First try")
     assert (run.project, run.entity) == ("colours", "team")

@@ -52,7 +52,8 @@ class TrackingSection(Section):
     wandb_log_model: Literal["checkpoint", "end", "false"] | bool | None = Field(
         default=None,
         description="Log the model as an artifact `model-ID`: the result at the `end` (also `true`), "
-        "or every `checkpoint` and the result.",
+        "or every `checkpoint` and the result. Offline a copy of each stays in `output_dir/wandb`, "
+        "which `save_total_limit` does not limit.",
         json_schema_extra={"needs": _PROJECT},
     )
     eval_table_size: int = Field(
@@ -82,7 +83,7 @@ class TrackingSection(Section):
         default=None,
         description="Server, database or folder (`file:./mlruns`) of MLflow; by default "
         "MLFLOW_TRACKING_URI of the environment, or MLflow's own choice, `mlflow.db` where the "
-        "training is started.",
+        "training is started; a resume goes on where the run was logged.",
         json_schema_extra={"needs": "`use_mlflow: true`"},
     )
     mlflow_experiment_name: str | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from axolotl.config.tracking import TrackingSection
 from axolotl.errors import EnvironmentFault
 from axolotl.training.trackers import TrackedRun
+from axolotl.training.trackers._mlflow_place import shown, whole
 from axolotl.training.trackers.mlflow import opened
 
 
@@ -83,3 +85,65 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(EnvironmentFault, match=r"127.0.0.1:1 is not reached: Connection refused"):
         tracker.check()
     tracker.finish("failed")
+
+
+def begin(tmp_path: Path, *, resumed: bool = False, **options: Any) -> str:
+    """Follow a run from the current folder; its number."""
+    tracker = opened(TrackingSection(use_mlflow=True, **options))
+    assert tracker is not None
+    tracker.check()
+    tracker.start(run(tmp_path, resumed=resumed))
+    tracker.finish("done")
+    return json.loads((tmp_path / "out" / "trackers.json").read_text())["mlflow"]["run_id"]
+
+
+@pytest.mark.parametrize("options", [{}, {"mlflow_tracking_uri": "file:./mlruns"}], ids=str)
+def test_a_resume_from_another_folder_goes_on_with_the_run(
+    tmp_path: Path,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    number = begin(tmp_path, **options)
+    place = tmp_path / ("mlruns" if options else "mlflow.db")
+    said = capsys.readouterr().err.replace("\n", "")
+    assert f"mlflow: run {number} in " in said
+    assert f"{place}" in said
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert begin(tmp_path, resumed=True, **options) == number
+    assert f"{place}" in capsys.readouterr().err.replace("\n", "")
+    assert not (other / "mlflow.db").exists()
+
+
+def test_a_run_that_is_not_found_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"mlflow_tracking_uri": "file:./mlruns"}
+    number = begin(tmp_path, **options)
+    shutil.rmtree(tmp_path / "mlruns")
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    capsys.readouterr()
+    assert begin(tmp_path, resumed=True, **options) != number
+    said = " ".join(capsys.readouterr().err.split())
+    assert "where this run was logged, is not there any more" in said
+    assert f"the run {number} is not in " in said
+    assert "a new one is begun" in said
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///{here}/mlflow.db"),
+        ("./my runs", "file://{here}/my%20runs"),
+        ("http://me:secret@example.com", "http://me:***@example.com"),
+        ("databricks://team", "databricks://team"),
+    ],
+)
+def test_a_place_is_named_whole_and_without_a_password(
+    uri: str, named: str, tmp_path: Path
+) -> None:
+    assert shown(whole(uri)) == named.format(here=tmp_path)

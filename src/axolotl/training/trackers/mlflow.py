@@ -17,11 +17,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axolotl.config.tracking import TrackingSection
+from axolotl.core.console import note
 from axolotl.core.hub_reach import why_not_reached
 from axolotl.core.optional import need
 from axolotl.errors import EnvironmentFault
 from axolotl.training.trackers._environment import Variables
 from axolotl.training.trackers._kept import keep, kept
+from axolotl.training.trackers._mlflow_place import (
+    is_local,
+    is_there,
+    shown,
+    whole,
+)
 from axolotl.training.trackers._run import Outcome, TrackedRun
 
 _NAME = "mlflow"
@@ -56,12 +63,16 @@ class MLflow:
         self.options = options
         self._variables: Variables | None = None
         self._client: Any = None
+        self._asked: str | None = None
+        self._place = ""
         self._experiment = ""
         self._run_id: str | None = None
         self._last = -1
 
     def check(self) -> None:
-        """Know the package and the place, and find or make the experiment.
+        """Know the package, and the place and experiment where the user names a place.
+
+        MLflow's own choice waits for `start`: a resume knows where the run was logged before.
 
         Raises:
             EnvironmentFault: the package is missing, or no connection to the server comes about.
@@ -75,11 +86,22 @@ class MLflow:
                 where="mlflow_tracking_uri",
                 hint="start it, or name a folder, such as `mlflow_tracking_uri: file:./mlruns`",
             )
+        self._asked = uri
         with _quiet():
-            from mlflow import MlflowClient, get_tracking_uri
+            from mlflow import get_tracking_uri
 
             if urlsplit(uri or get_tracking_uri()).scheme.partition("+")[0] in _DATABASES:
                 need("sqlalchemy", extra="mlflow", why="MLflow's database")
+        if uri:
+            self._open(uri)
+
+    def _open(self, uri: str) -> None:
+        """The client of a place, and the experiment, found or made there."""
+        with _quiet():
+            from mlflow import MlflowClient
+
+            uri = whole(uri)  # MLflow keeps what it has opened by the text
+            self._place = shown(uri)
             self._client = MlflowClient(tracking_uri=uri)
             name = self.options.mlflow_experiment_name or os.environ.get(
                 "MLFLOW_EXPERIMENT_NAME", "Default"
@@ -91,10 +113,13 @@ class MLflow:
 
     def start(self, run: TrackedRun) -> None:
         """Begin a run, or go on with the one of the checkpoint."""
-        before = kept(run.output_dir, _NAME).get("run_id") if run.resumed else None
-        client = self._client
+        before = kept(run.output_dir, _NAME) if run.resumed else {}
+        self._find_place(before)
+        known, client = before.get("run_id"), self._client
         with _quiet():
-            if not isinstance(before, str) or not self._goes_on(before):
+            if not isinstance(known, str) or not self._goes_on(known):
+                if known is not None:
+                    note(f"mlflow: the run {known} is not in {self._place}; a new one is begun")
                 made = client.create_run(
                     self._experiment,
                     run_name=self.options.mlflow_run_name,
@@ -102,10 +127,30 @@ class MLflow:
                 )
                 self._run_id = made.info.run_id
                 self._log_parameters(run.resolved)
-        keep(run.output_dir, _NAME, run_id=self._run_id)
+        asked = self._asked and shown(self._asked)
+        keep(run.output_dir, _NAME, run_id=self._run_id, uri=self._place, asked=asked)
+        note(f"mlflow: run {self._run_id} in {self._place}")
         for name, text in run.configuration.items():
             client.log_text(self._run_id, text, f"config/{name}")
         run.replay(self._last, lambda values, step: self.log(values, step=step))
+
+    def _find_place(self, before: Mapping[str, Any]) -> None:
+        """Open the place of the checkpoint's run where it is meant, also from another folder.
+
+        MLflow's own choice, and a place named without its whole path, are other ones in each folder.
+        """
+        from mlflow import get_tracking_uri
+
+        uri = self._asked or get_tracking_uri()
+        place, asked = before.get("uri"), before.get("asked")
+        same = asked == (self._asked and shown(self._asked))
+        if isinstance(place, str) and same and is_local(place) and place != whole(uri):
+            if is_there(place):
+                self._open(place)
+                return
+            note(f"mlflow: {place}, where this run was logged, is not there any more")
+        if self._client is None:
+            self._open(uri)
 
     def _goes_on(self, run_id: str) -> bool:
         """Open the run of before again, and know its last step; False where it is gone."""

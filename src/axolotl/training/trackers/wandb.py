@@ -67,6 +67,7 @@ class Wandb:
         self._library: Any = None
         self._run: Any = None
         self._last = -1
+        self._space_said = False
 
     def check(self) -> None:
         """Know the package, and online the login; nobody is asked for a key.
@@ -187,7 +188,21 @@ class Wandb:
     def log_checkpoint(self, folder: Path, *, step: int) -> None:
         """The checkpoint as a version of the artifact `model-ID`."""
         if self.options.wandb_log_model == "checkpoint" and step > self._last:
-            self._log_model(sorted(folder.iterdir()), f"step-{step}")
+            files = sorted(folder.iterdir())
+            self._say_space(files)
+            self._log_model(files, f"step-{step}")
+
+    def _say_space(self, files: Sequence[Path]) -> None:
+        """Say once that the copies of an offline run stay, and how large they are."""
+        if self.mode != "offline" or self._space_said:
+            return
+        self._space_said = True
+        size = sum(file.stat().st_size for file in files)
+        place = Path(os.environ["WANDB_DATA_DIR"]) / "artifacts" / "staging"
+        note(
+            f"wandb: offline, so a copy of each checkpoint, {size / 2**20:,.1f} MiB, stays in {place} "
+            "until it is sent and removed by hand; save_total_limit does not limit these"
+        )
 
     @property
     def _logs_models(self) -> bool:
