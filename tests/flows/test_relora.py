@@ -258,6 +258,9 @@ def test_the_result_of_a_quantised_base_is_whole(tiny_options: Options, tmp_path
     assert "quantization_config" not in config
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float32}
+    final = json.loads((tmp_path / "out" / "run.json").read_text())["final"]
+    assert final["eval_loss_of"] == "the quantised model with its adapter, not the merged result"
+    assert "not the merged result" in (tmp_path / "out" / "README.md").read_text()
     whole_loss = api.evaluate(options | {"adapter": "lora", "load_in_4bit": False}).loss
     assert whole_loss == pytest.approx(result.eval_loss, abs=0.05)
     assert api.evaluate(options).loss == pytest.approx(result.eval_loss, abs=0.05)

@@ -7,7 +7,7 @@ run folder is left to `axolotl.artifacts`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from axolotl.packing.loader import SampleStore
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
+from axolotl.training.ahead import look_ahead
 from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
 from axolotl.training.assemble import build_trainer
 from axolotl.training.chat import keep_template
@@ -39,6 +40,7 @@ from axolotl.training.loop import run_loop
 from axolotl.training.model import build_model
 from axolotl.training.processes import join_processes
 from axolotl.training.public import without_secrets
+from axolotl.training.relora.build import loss_is_of
 from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
 from axolotl.training.streaming import BufferMark
@@ -116,6 +118,7 @@ def run_training(
     )
     with located(resolved.origin("base_model")):
         tokenizer = load_tokenizer(resolved.model)
+        look_ahead(resolved)
     data = _open_data(resolved, tokenizer)
     keep_template(tokenizer, resolved)
     if on_prepared is not None:
@@ -164,6 +167,8 @@ def run_training(
         trackers.start(tracked_run(resolved, facts, resume=resume))
     with naming_last_checkpoint(resolved), use_route(route), stop.listening():
         result = run_loop(trainer, stop, resume=resume, output=output)
+    if result.eval_loss is not None:
+        result = replace(result, metrics={**result.metrics, **loss_is_of(resolved)})
     for line in data.closing():
         note(line)
     return Trained(
