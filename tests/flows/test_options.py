@@ -81,7 +81,9 @@ def test_the_held_out_loss_is_computed_when_asked(
 ) -> None:
     result = api.train(tiny_options(evaluation_strategy=evaluation_strategy))
     lines = read_metrics(result.output_dir / "metrics.jsonl")
-    assert sum("eval_loss" in line for line in lines if line["step"] < result.steps) == on_the_way
+    evaluated = [line["step"] for line in lines if "eval_loss" in line]
+    assert sum(step < result.steps for step in evaluated) == on_the_way
+    assert (result.steps in evaluated) == (result.eval_loss is not None) == (on_the_way > 0)
 
 
 def test_the_prepared_data_lies_where_asked(tiny_options: Options, tmp_path: Path) -> None:

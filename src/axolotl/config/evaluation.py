@@ -15,7 +15,8 @@ class EvaluationSection(Section):
     eval_steps: CountOrShare | None = Field(
         default=None,
         gt=0,
-        description="Optimizer steps between two evaluations, or a share of all steps below 1.",
+        description="Optimizer steps between two evaluations, or a share of all steps below 1; in a "
+        "stream by default a tenth of `max_steps`.",
     )
     evals_per_epoch: int | None = Field(
         default=None,
@@ -24,8 +25,9 @@ class EvaluationSection(Section):
     )
     evaluation_strategy: Literal["no", "epoch", "steps"] | None = Field(
         default=None,
-        description="When the held-out loss is computed; by default `no` without held-out rows, "
-        "`steps` if `eval_steps` or `evals_per_epoch` is set, else `epoch`.",
+        description="When the held-out loss is computed, besides after the last step; `no`: never, "
+        "not even then. By default `no` without held-out rows, `steps` if `eval_steps` or "
+        "`evals_per_epoch` is set or the data is a stream, else `epoch`.",
     )
     early_stopping_patience: int | None = Field(
         default=None,

@@ -21,12 +21,13 @@ class SavingSection(Section):
     save_strategy: Literal["no", "epoch", "steps"] | None = Field(
         default=None,
         description="When checkpoints are written; by default `steps` if `save_steps` or "
-        "`saves_per_epoch` is set, else `epoch`. The final result is always written.",
+        "`saves_per_epoch` is set or the data is a stream, else `epoch`. The final result is always written.",
     )
     save_steps: CountOrShare | None = Field(
         default=None,
         gt=0,
-        description="Optimizer steps between two checkpoints, or a share of all steps below 1.",
+        description="Optimizer steps between two checkpoints, or a share of all steps below 1; in a "
+        "stream by default a tenth of `max_steps`.",
     )
     saves_per_epoch: int | None = Field(
         default=None,

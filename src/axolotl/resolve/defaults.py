@@ -46,13 +46,35 @@ def _save_strategy(config: Config, _: Machine) -> Implied | None:
     saving = config.saving
     if saving.save_strategy is not None:
         return None
-    return _strategy(save_steps=saving.save_steps, saves_per_epoch=saving.saves_per_epoch)
+    often = {"save_steps": saving.save_steps, "saves_per_epoch": saving.saves_per_epoch}
+    return _strategy(config, often)
 
 
-def _strategy(**often: float | None) -> Implied:
-    """`steps` where one of the options says how often, else `epoch`."""
+def _strategy(config: Config, often: Mapping[str, float | None]) -> Implied:
+    """`steps` where one of the options says how often, or where there are no epochs."""
     asked = next((key for key, value in often.items() if value is not None), None)
+    asked = asked or config.streaming.asked_by
     return ("steps", asked) if asked else ("epoch", "")
+
+
+def _save_steps(config: Config, _: Machine) -> Implied | None:
+    saving = config.saving
+    return _steps_of_a_stream(config, saving.save_strategy, saving.save_steps)
+
+
+def _eval_steps(config: Config, _: Machine) -> Implied | None:
+    evaluation = config.evaluation
+    if not config.data.evaluates:
+        return None
+    return _steps_of_a_stream(config, evaluation.evaluation_strategy, evaluation.eval_steps)
+
+
+def _steps_of_a_stream(config: Config, strategy: str | None, steps: float | None) -> Implied | None:
+    """So often that a run that ends early has lost little."""
+    key, total = config.streaming.asked_by, config.training.max_steps
+    if key is None or total is None or strategy is not None or steps is not None:
+        return None
+    return max(1, total // 10), key
 
 
 def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
@@ -61,7 +83,8 @@ def _evaluation_strategy(config: Config, _: Machine) -> Implied | None:
         return None
     if not config.data.evaluates:
         return "no", "val_set_size"
-    return _strategy(eval_steps=evaluation.eval_steps, evals_per_epoch=evaluation.evals_per_epoch)
+    often = {"eval_steps": evaluation.eval_steps, "evals_per_epoch": evaluation.evals_per_epoch}
+    return _strategy(config, often)
 
 
 def _bf16(config: Config, machine: Machine) -> Implied | None:
@@ -180,7 +203,9 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "eval_batch_size": _eval_batch_size,
     "gradient_checkpointing_kwargs": _gradient_checkpointing_kwargs,
     "save_strategy": _save_strategy,
+    "save_steps": _save_steps,
     "evaluation_strategy": _evaluation_strategy,
+    "eval_steps": _eval_steps,
     "bf16": _bf16,
     "fp16": _fp16,
     "optimizer": _optimizer,

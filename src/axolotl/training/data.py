@@ -236,7 +236,7 @@ def plan_training(
         pad_token_id=pad_token_id,
     )
     eval_loader = None
-    if prepared.eval is not None:
+    if prepared.eval is not None and sections.evaluation.evaluation_strategy != "no":
         held_out = eval_rows(sequence, training, isolates=isolates)
         eval_loader = held_out_loader(prepared.eval, held_out, rank=rank, world_size=world_size)
     return Plan(rows, first, steps, train_loader, eval_loader)

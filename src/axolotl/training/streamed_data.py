@@ -162,7 +162,7 @@ def plan_streaming(
         whole_rows=True,
     )
     eval_loader = None
-    if data.eval is not None:
+    if data.eval is not None and sections.evaluation.evaluation_strategy != "no":
         held_out = eval_rows(sections.sequence, training, isolates=isolates)
         eval_loader = held_out_loader(data.eval, held_out, rank=rank, world_size=world_size)
     return Plan(rows, None, steps, loader, eval_loader, streamed)

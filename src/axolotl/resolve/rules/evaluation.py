@@ -188,6 +188,13 @@ def answered_at_evaluations(case: Case) -> Iterator[Found]:
                 f"{key}: there is nothing to evaluate on, and so never a time to answer",
                 "hold rows out: `val_set_size: 0.05`; or name test_datasets",
             )
+        elif case.config.evaluation.evaluation_strategy == "no":
+            yield Found(
+                "error",
+                key,
+                f"{key}: there are no evaluations, and so never a time to answer",
+                "remove `evaluation_strategy: no`",
+            )
 
 
 def prompts_to_answer(case: Case) -> Iterator[Found]:
@@ -207,13 +214,6 @@ def prompts_to_answer(case: Case) -> Iterator[Found]:
         )
 
 
-TABLE: Table = [
-    (one_strategy_for_evaluation, "evaluation_strategy eval_steps evals_per_epoch"),
-    (
-        rows_to_evaluate_on,
-        "val_set_size test_datasets eval_steps evals_per_epoch evaluation_strategy "
-        "early_stopping_patience",
-    ),
 def questions_to_ask(case: Case) -> Iterator[Found]:
     """A file of questions is there; what may be a data set of the hub is asked for later."""
     key, evaluation = "bench_dataset", case.config.evaluation
@@ -234,6 +234,13 @@ def questions_to_ask(case: Case) -> Iterator[Found]:
         )
 
 
+TABLE: Table = [
+    (one_strategy_for_evaluation, "evaluation_strategy eval_steps evals_per_epoch"),
+    (
+        rows_to_evaluate_on,
+        "val_set_size test_datasets eval_steps evals_per_epoch evaluation_strategy "
+        "early_stopping_patience",
+    ),
     (
         best_checkpoint,
         "early_stopping_patience load_best_model_at_end save_steps eval_steps save_strategy "
@@ -248,5 +255,5 @@ def questions_to_ask(case: Case) -> Iterator[Found]:
         "do_bench_eval eval_sample_prompts val_set_size test_datasets",
     ),
     (prompts_to_answer, "eval_sample_prompts"),
-]
     (questions_to_ask, "do_bench_eval bench_dataset"),
+]

@@ -38,6 +38,19 @@ def epochs_of_a_stream(case: Case) -> Iterator[Found]:
                 f"{key}: data that is read while training goes on has no epochs",
                 f"write `{instead}: 100` instead",
             )
+    strategies = {
+        "save_strategy": (case.config.saving.save_strategy, "save_steps"),
+        "evaluation_strategy": (case.config.evaluation.evaluation_strategy, "eval_steps"),
+    }
+    for key, (value, instead) in strategies.items():
+        if value == "epoch":
+            yield Found(
+                "error",
+                key,
+                f"{key}: epoch does not go with data that is read while training goes on, which has "
+                "no epochs",
+                f"write `{instead}: 100` instead",
+            )
 
 
 def checkpointing_arguments(case: Case) -> Iterator[Found]:
@@ -54,6 +67,15 @@ def checkpointing_arguments(case: Case) -> Iterator[Found]:
         )
 
 
+def _is_backend(name: str) -> bool:
+    """Whether torch has it, or a package has been installed that brings it."""
+    if name in _BACKENDS or name.endswith("_TESTING_ONLY"):
+        return True
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group="torch_dynamo_backends", name=name))
+
+
 def compiling(case: Case) -> Iterator[Found]:
     """The backend of torch itself writes C++, which has to be compiled, and it alone has modes."""
     training = case.config.training
@@ -67,15 +89,15 @@ def compiling(case: Case) -> Iterator[Found]:
             "torch_compile needs a C++ compiler, and there is none here",
             "install one (`apt-get install g++`), or write `torch_compile: false`",
         )
-def _is_backend(name: str) -> bool:
-    """Whether torch has it, or a package has been installed that brings it."""
-    if name in _BACKENDS or name.endswith("_TESTING_ONLY"):
-        return True
-    from importlib.metadata import entry_points
-
-    return bool(entry_points(group="torch_dynamo_backends", name=name))
-
-
+    backend = training.torch_compile_backend
+    if backend and case.trains and not own and not _is_backend(backend):
+        guess = nearest(backend, _BACKENDS)
+        yield Found(
+            "error",
+            "torch_compile_backend",
+            f"torch_compile_backend: torch has no backend '{backend}' here",
+            f"did you mean '{guess}'?" if guess else f"there are {', '.join(_BACKENDS)}",
+        )
     mode = training.torch_compile_mode
     if mode is not None and mode not in _MODES:
         guess = nearest(mode, _MODES)
@@ -89,15 +111,6 @@ def _is_backend(name: str) -> bool:
         yield Found(
             "error",
             "torch_compile_mode",
-    backend = training.torch_compile_backend
-    if backend and case.trains and not own and not _is_backend(backend):
-        guess = nearest(backend, _BACKENDS)
-        yield Found(
-            "error",
-            "torch_compile_backend",
-            f"torch_compile_backend: torch has no backend '{backend}' here",
-            f"did you mean '{guess}'?" if guess else f"there are {', '.join(_BACKENDS)}",
-        )
             f"torch_compile_mode: the backend {training.torch_compile_backend} has no modes",
             "remove it",
         )
@@ -105,7 +118,10 @@ def _is_backend(name: str) -> bool:
 
 TABLE: Table = [
     (one_strategy_for_saving, "save_strategy save_steps saves_per_epoch"),
-    (epochs_of_a_stream, "saves_per_epoch evals_per_epoch pretraining_dataset"),
+    (
+        epochs_of_a_stream,
+        "saves_per_epoch evals_per_epoch save_strategy evaluation_strategy pretraining_dataset",
+    ),
     (checkpointing_arguments, "gradient_checkpointing_kwargs"),
     (compiling, "torch_compile torch_compile_backend torch_compile_mode"),
 ]
