@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from axolotl import api
-from axolotl.errors import ModelError
+from axolotl.config import load_config
+from axolotl.errors import AxolotlError, ModelError
 from axolotl.models.compile import compile_layers, decoder_layers
+from axolotl.resolve import resolve
 from axolotl.training.callbacks.metrics import read_metrics
 from tests.conftest import build_llama
 
@@ -109,3 +111,11 @@ def test_an_unknown_backend_is_refused() -> None:
 def test_a_model_without_named_layers_is_refused() -> None:
     with pytest.raises(ModelError, match="does not say which its layers are"):
         compile_layers(torch.nn.Linear(2, 2), backend="eager", mode=None)
+
+
+def test_every_backend_of_torch_passes_the_check_and_no_other(tiny_options: Options) -> None:
+    asked = {"torch_compile": True, "torch_compile_backend": "nowhere"}
+    with pytest.raises(AxolotlError, match="no backend 'nowhere' here"):
+        resolve(load_config(tiny_options(**asked)))
+    for name in torch.compiler.list_backends(exclude_tags=()):
+        resolve(load_config(tiny_options(**asked | {"torch_compile_backend": name})))

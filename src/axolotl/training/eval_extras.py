@@ -14,6 +14,7 @@ from axolotl.core.console import note
 from axolotl.data.encoder import Encoder
 from axolotl.data.prompts import format_of_first_entry, prompt_ids
 from axolotl.errors import DataError
+from axolotl.models.load import model_config
 from axolotl.training.bench.questions import Question, read_questions
 from axolotl.training.bench.score import Bench
 from axolotl.training.callbacks.eval_report import EvalReport
@@ -21,7 +22,7 @@ from axolotl.training.callbacks.eval_table import PREDICTIONS_FILE, EvalTable
 from axolotl.training.callbacks.json_lines import FilesOfSteps, JsonLines
 from axolotl.training.callbacks.samples import SAMPLES_FILE, Samples
 from axolotl.training.data import eval_rows
-from axolotl.training.generation import GreedyAnswers, position_limit
+from axolotl.training.generation import GreedyAnswers, positions
 from axolotl.training.trackers import Trackers
 from axolotl.training.trainer import PackedTrainer
 
@@ -51,16 +52,16 @@ class EvalExtras:
             tokenizer: A tokenizer of transformers, with the chat template of the training.
 
         Raises:
-            DataError: a file cannot be used.
+            DataError: a file cannot be used, or a prompt leaves the model no position for an answer.
+            ModelError: the model has no configuration.
         """
         encoder, evaluation = Encoder(tokenizer), options.evaluation
         prompts = read_prompts(evaluation.eval_sample_prompts)
         bound = format_of_first_entry(options, encoder) if prompts else None
-        return cls(
-            read_bench(options, tokenizer),
-            prompts,
-            prompt_ids(prompts, bound=bound, encoder=encoder),
-        )
+        ids = prompt_ids(prompts, bound=bound, encoder=encoder)
+        if prompts:
+            _check_room(prompts, ids, positions(model_config(options.model)))
+        return cls(read_bench(options, tokenizer), prompts, ids)
 
     def facts(self, options: Sections) -> dict[str, Any]:
         """What `run.json` says of it: where the answers are kept, beside it."""
@@ -90,7 +91,7 @@ class EvalExtras:
             trackers: Get tables.
 
         Raises:
-            DataError: a prompt leaves the model no position for an answer.
+            DataError: the best checkpoint is to be chosen by what is not measured.
         """
         output = Path(options.saving.output_dir)
         files = {name: JsonLines(output / name) for name in (SAMPLES_FILE, PREDICTIONS_FILE)}
@@ -115,7 +116,6 @@ class EvalExtras:
 
         if self.prompts:
             answer = answers(options.evaluation.eval_sample_max_new_tokens)
-            _check_room(answer, self.prompts, self.prompt_ids, trainer.model)
             samples = Samples(
                 self.prompts,
                 self.prompt_ids,
@@ -194,14 +194,12 @@ def read_prompts(written: Sequence[str] | str | None) -> list[str]:
     return prompts
 
 
-def _check_room(
-    answer: GreedyAnswers, prompts: Sequence[str], ids: Sequence[Sequence[int]], model: Any
-) -> None:
+def _check_room(prompts: Sequence[str], ids: Sequence[Sequence[int]], limit: int | None) -> None:
     for prompt, tokens in zip(prompts, ids, strict=True):
-        if not answer.room(tokens):
+        if limit is not None and len(tokens) >= limit:
             raise DataError(
                 f"the prompt {prompt[:40]!r} has {len(tokens):,} tokens, and the model only "
-                f"{position_limit(model):,} positions",
+                f"{limit:,} positions",
                 where=_PROMPTS,
                 hint="shorten it",
             )

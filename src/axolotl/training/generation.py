@@ -130,7 +130,12 @@ class _GiveUp(StoppingCriteria):
 
 def position_limit(model: Any) -> int | None:
     """The positions that a model has; None where it names no number of them."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return positions(model.config)
+
+
+def positions(config: Any) -> int | None:
+    """The positions that a model of this configuration has; None where it names no number of them."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
 
 

@@ -123,7 +123,8 @@ def run_training(
     keep_template(tokenizer, resolved)
     if on_prepared is not None:
         on_prepared(data.shown, tokenizer)
-    extras = EvalExtras.read(resolved, tokenizer)
+    with located(resolved.origin("base_model")):
+        extras = EvalExtras.read(resolved, tokenizer)
     device = state.device or torch.device("cpu")
     model, attention = _build(resolved, tokenizer, data)
     plan = _plan(
