@@ -188,6 +188,8 @@ def test_prompts_are_answered_as_the_saved_model_answers_them(
         )
     )
     last = read_metrics(out / "samples.jsonl")[-2:]
+    final = json.loads((out / "run.json").read_text())["final"]
+    assert final["samples"] == [{"prompt": x["prompt"], "answer": x["answer"]} for x in last]
     model = AutoModelForCausalLM.from_pretrained(out, attn_implementation="eager")
     tokenizer = AutoTokenizer.from_pretrained(out)
     for prompt, line in zip(PROMPTS, last, strict=True):

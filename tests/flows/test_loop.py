@@ -192,3 +192,85 @@ def test_gradient_checkpointing_kwargs_change_no_gradient(
         found.append(load_file(file))
     for other in found[1:]:
         assert all(torch.allclose(other[name], found[0][name], atol=1e-7) for name in other)
+
+
+def test_another_cadence_is_said_by_us_on_a_resume(
+    tiny_options: Options, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    options = tiny_options(**ROWS, max_steps=4, save_steps=2, eval_steps=2)
+    api.train(options)
+    shutil.rmtree(Path(options["output_dir"]) / "checkpoint-4")
+    capsys.readouterr()
+    again = {"resume_from_checkpoint": True, "save_steps": 1, "eval_steps": 1}
+    with caplog.at_level("WARNING", logger="transformers.trainer_utils"):
+        api.train(options | again)
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "changed since checkpoint-2: save_steps: then 2, now 1; eval_steps: then 2, now 1" in said
+    )
+    assert "neither file" not in said
+    assert "trainer_state.json" not in said + caplog.text
+
+
+def test_the_table_before_the_start_says_what_happens_when(
+    tiny_options: Options, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    api.train(
+        tiny_options(
+            **ROWS,
+            max_steps=7,
+            save_steps=4,
+            save_total_limit=1,
+            eval_steps=2,
+            early_stopping_patience=9,
+            bf16=True,
+            gradient_checkpointing=True,
+            noisy_embedding_alpha=5,
+            use_tensorboard=True,
+        )
+    )
+    said = " ".join(capsys.readouterr().err.split())
+    out = tmp_path / "out"
+    for line in (
+        "checkpoints each 4 steps, 2 in all, 1 are kept",
+        "evaluations each 2 steps, 4 in all; the best checkpoint by eval_loss is the result, and 9 "
+        "without a better one end the run",
+        "formats layers computed in bfloat16",
+        "besides gradient checkpointing, NEFTune noise 5",
+        f"trackers TensorBoard in {out}/runs",
+    ):
+        assert line in said
+    assert saved(out) == [4, 7] or saved(out) == [7]
+    assert len(evaluated(out)) == 4
+    api.train(tiny_options(**ROWS, max_steps=2, evaluation_strategy="no", save_strategy="no"))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "checkpoints none on the way evaluations none attention" not in said
+    assert "checkpoints none on the way" in said
+    assert "evaluations none" in said
+    assert "formats" not in said
+    assert "trackers" not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_epochs": 2}, "each epoch, 2 in all"),
+        ({"num_epochs": 1.5}, "each epoch, 2 in all"),
+        ({"saves_per_epoch": 3, "evals_per_epoch": 3, "num_epochs": 1.5}, "3 an epoch, 5 in all"),
+        ({"saves_per_epoch": 50, "evals_per_epoch": 50, "max_steps": 3}, "each step, 3 in all"),
+        ({"save_steps": 0.25, "eval_steps": 0.25}, "each 5 steps"),
+    ],
+)
+def test_the_counts_of_the_table_are_what_happens(
+    tiny_options: Options,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    words: str,
+) -> None:
+    options = {**ROWS, "save_total_limit": 0, "load_best_model_at_end": False}
+    folder = api.train(tiny_options(**options | changes)).output_dir
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"checkpoints {words}" in said
+    assert f"{len(saved(folder))} in all evaluations" in said
+    assert f"{len(evaluated(folder))} in all optimizer" in said
+    assert ("but an epoch has 10 steps" in said) == (changes.get("saves_per_epoch") == 50)

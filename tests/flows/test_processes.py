@@ -77,6 +77,8 @@ def test_two_processes_train_what_one_trains(
     two, one = tmp_path / "two", tmp_path / "one"
     said = finish(start(options | {"output_dir": str(two)}, tmp_path / "run"))
     assert "no effect, because there is one process" not in said
+    assert "FutureWarning" not in said
+    assert "1 rows a step on each of 2 processes" in " ".join(said.split())
     api.train(options | {"output_dir": str(one), "gradient_accumulation_steps": 2})
     for got, want in zip(figures(two), figures(one), strict=True):
         assert got.keys() == want.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging as loggers
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,3 +50,23 @@ def no_library_lines() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(level)
+
+
+@contextmanager
+def without_lines(logger: str, beginning: str) -> Iterator[None]:
+    """Without the lines of a library that begin so, while the body runs.
+
+    Args:
+        logger: Name of what writes them.
+        beginning: How they begin.
+    """
+
+    def kept(record: loggers.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginning)
+
+    source = loggers.getLogger(logger)
+    source.addFilter(kept)
+    try:
+        yield
+    finally:
+        source.removeFilter(kept)

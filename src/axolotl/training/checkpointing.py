@@ -9,6 +9,7 @@ What is replaced of the library's, and why:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from transformers import Trainer
 from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.adapters import save_adapter, take_weights
-from axolotl.models.quiet import no_library_bars
+from axolotl.models.quiet import no_library_bars, without_lines
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
 from axolotl.training.callbacks.best import BestCheckpoint
@@ -159,6 +160,17 @@ class CheckpointingTrainer(Trainer):
         trained = [p.detach() for p in model.parameters() if p.requires_grad]
         if not torch.stack([torch.isfinite(p).all() for p in trained]).all():
             raise diverged("a weight is not finite", step=self.state.global_step)
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        """As the library's; what differs from the checkpoint was said by `check_resume`."""
+        with without_lines("transformers.trainer_utils", "Warning: The following arguments do not"):
+            return super()._init_training_state(*args, **kwargs)
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """As the library's; torch will rename `broadcast_buffers`, and accelerate knows only that."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return super()._prepare_for_training(*args, **kwargs)
 
     def save_checkpoint(self) -> None:
         """Write one now, after the last step."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from axolotl.core.console import note
 from axolotl.records import RunResult
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.callbacks.interrupt import StopOnSignal
 from axolotl.training.callbacks.progress import ProgressBar
+from axolotl.training.callbacks.samples import Samples
 from axolotl.training.evaluation import recorded
 from axolotl.training.memory import peak_bytes
 from axolotl.training.trainer import PackedTrainer
@@ -60,6 +62,7 @@ def run_loop(
             "peak_memory_bytes": peak_bytes(trainer.args.device),
             **({} if best is None else {"checkpoint": best.step}),
             **recorded(evaluated, trainer.sets),
+            **_samples(trainer),
         },
     )
 
@@ -70,6 +73,12 @@ def _evaluate_last(trainer: PackedTrainer, stop: StopOnSignal) -> None:
     if stop.cuts_evaluation and stop.owes_evaluation:
         trainer.save_checkpoint()
         trainer.make_up_evaluation()
+
+
+def _samples(trainer: PackedTrainer) -> dict[str, Any]:
+    """What the model answered at the last evaluation of this run of the program."""
+    found = [part.last for part in trainer.answers if isinstance(part, Samples)]
+    return {"samples": found[0]} if found and found[0] else {}
 
 
 def _take_best(trainer: PackedTrainer) -> BestCheckpoint | None:

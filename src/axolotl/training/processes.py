@@ -13,6 +13,12 @@ from axolotl.core.console import note
 from axolotl.training.arguments import DDP
 
 
+def each_process() -> str:
+    """What to say behind a count that is one process's: nothing where there is one."""
+    count = PartialState().num_processes
+    return f" on each of {count:,} processes" if count > 1 else ""
+
+
 def join_processes(options: DistributedSection) -> PartialState:
     """Join the other processes, if there are any, before anything is waited for."""
     patience: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from axolotl.data.store import TokenStore
 from axolotl.data.summary import PrepareSummary
 from axolotl.packing.loader import SampleStore
 from axolotl.packing.sampler import PlanSampler
+from axolotl.training.processes import each_process
 
 if TYPE_CHECKING:
     from axolotl.training.data import Plan
@@ -147,5 +148,5 @@ def packing_words(plan: Plan) -> str:
     order = ", one sample after the other" if rows.sequential else ""
     return (
         f"{plan.first_epoch.efficiency:.1%} of {rows.capacity_tokens:,} tokens a row filled{order}, "
-        f"{plan.steps.rows_per_epoch:,} rows an epoch"
+        f"{plan.steps.rows_per_epoch:,} rows an epoch{each_process()}"
     )

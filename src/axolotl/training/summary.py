@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,11 +11,15 @@ from axolotl.attention import Choice
 from axolotl.config import Sections
 from axolotl.config.adapter import PeftAdapter
 from axolotl.core.console import note, print_pairs
-from axolotl.models.load import weight_dtype
+from axolotl.models.load import base_dtype
 from axolotl.models.matmul import Route
 from axolotl.models.quantized import Quantized, quantized_base
 from axolotl.models.weights import Weights, count_weights
+from axolotl.training import table
+from axolotl.training.cadence import checkpoints_in_words, evaluations_in_words
 from axolotl.training.data import Plan
+from axolotl.training.processes import each_process
+from axolotl.training.relora.room import disk_line
 from axolotl.training.run_data import RunData
 
 _FEW = 0.25
@@ -33,7 +38,7 @@ def print_summary(
 ) -> dict[str, Any]:
     """Print it, and return what was chosen on the way, for `run.json`."""
     form = quantized_base(sections)
-    weights = count_weights(model, whole=weight_dtype(sections.precision))
+    weights = count_weights(model, whole=base_dtype(sections))
     total, trainable = weights.parameters, weights.trainable
     print_pairs(
         "About to train",
@@ -43,10 +48,21 @@ def print_summary(
             "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections)}",
             **data.lines(plan),
             "steps": _steps(plan),
+            "checkpoints": checkpoints_in_words(sections, plan),
+            "evaluations": evaluations_in_words(sections, plan),
             "optimizer": _optimizer(sections),
             "attention": attention.name,
             "matmul": f"{route} on {device.type}, {_dtype(model)}",
+            **_where_set(
+                {
+                    "formats": table.number_formats(sections, gpu=device.type == "cuda"),
+                    "besides": table.savers(sections),
+                    "trackers": table.trackers(sections),
+                    "hub": table.hub(sections),
+                }
+            ),
             "output": str(sections.saving.output_dir),
+            **disk_line(sections, weights, total=plan.steps.total),
         },
     )
     for warning in data.warnings:
@@ -79,6 +95,10 @@ def print_summary(
         "steps": plan.steps.total,
         "warmup_steps": plan.steps.warmup,
     }
+
+
+def _where_set(lines: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: words for name, words in lines.items() if words}
 
 
 def _saving(form: Quantized, weights: Weights) -> str:
@@ -129,7 +149,7 @@ def _method(sections: Sections) -> str:
 def _steps(plan: Plan) -> str:
     steps = plan.steps
     each = f"{steps.per_epoch:,} an epoch, " if plan.first_epoch else ""
-    return f"{steps.total:,} ({each}{steps.accumulation} rows a step), {steps.warmup:,} of warm-up"
+    return f"{steps.total:,} ({each}{steps.accumulation} rows a step{each_process()}), {steps.warmup:,} of warm-up"
 
 
 def _optimizer(sections: Sections) -> str:

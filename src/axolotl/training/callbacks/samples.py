@@ -50,7 +50,7 @@ class Samples(TrainerCallback):
         """What was answered at the last evaluation."""
         return [
             {"prompt": prompt, "answer": answer.text}
-            for prompt, answer in zip(self.prompts, self._answers, strict=bool(self._answers))
+            for prompt, answer in zip(self.prompts, self._answers, strict=False)  # none yet
         ]
 
     def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:

@@ -36,7 +36,11 @@ _WORDS = {
     "steps": "steps in all",
     "loraplus": "whether loraplus_lr_ratio is set",
 }
-_TRAINS_NOTHING = ("gradient_checkpointing", "bench_dataset", "metric_for_best_model")
+_TRAINS_NOTHING = (
+    *("gradient_checkpointing", "bench_dataset", "metric_for_best_model"),
+    *("save_strategy", "save_steps", "saves_per_epoch"),
+    *("evaluation_strategy", "eval_steps", "evals_per_epoch"),
+)
 """A run with another value of these has the same weights at each step."""
 _NEITHER = ". The result is then that of neither file: it has some steps of each"
 _Values = Mapping[str, Any]

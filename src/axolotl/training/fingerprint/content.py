@@ -108,9 +108,18 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
 
 
 def _asked(resolved: Resolved) -> dict[str, Any]:
-    """What decides the figures of evaluations besides the rows; it trains nothing."""
-    evaluation = resolved.evaluation
+    """What decides when there are checkpoints and evaluations, and their figures; it trains nothing."""
+    saving, evaluation = resolved.saving, resolved.evaluation
+    often = {
+        "save_strategy": saving.save_strategy,
+        "save_steps": saving.save_steps,
+        "saves_per_epoch": saving.saves_per_epoch,
+        "evaluation_strategy": evaluation.evaluation_strategy,
+        "eval_steps": evaluation.eval_steps,
+        "evals_per_epoch": evaluation.evals_per_epoch,
+    }
     return {
+        **often,
         **({"bench_dataset": evaluation.bench_dataset} if evaluation.do_bench_eval else {}),
         **(
             {"metric_for_best_model": evaluation.metric_for_best_model}
