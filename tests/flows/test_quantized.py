@@ -57,7 +57,8 @@ def test_the_base_is_held_as_asked_and_the_saving_is_told(
     for count in ("parameters", "trainable_parameters"):
         assert plan[count] == without[count], "a packed weight counts as what it stands for"
     assert without["quantized"] is None
-    frozen = 4 * (plan["parameters"] - plan["trainable_parameters"])
+    held = 2 if method.get("bf16") else 4  # bytes; what is frozen is held in what it is computed in
+    frozen = held * (plan["parameters"] - plan["trainable_parameters"])
     facts = plan["quantized"]
     assert facts["bytes_unquantized"] == frozen
     assert facts["bytes"] < 0.6 * frozen
@@ -130,11 +131,11 @@ def test_a_merge_takes_the_whole_base(
 ) -> None:
     options = tiny_options(**method, max_steps=4, learning_rate=1e-2)
     api.train(options)
-    report = api.merge(options)
+    report = api.merge(options, dtype="float32")
     assert report.merge_difference.relative < 1e-5
     merged, base = weights(report.folder), weights(tiny_model)
     norm = "model.layers.0.input_layernorm.weight"
-    assert torch.equal(merged[norm], base[norm])
+    assert torch.allclose(merged[norm], base[norm], atol=1e-2 if method.get("bf16") else 0)
     changed = (
         merged["model.layers.0.mlp.up_proj.weight"] - base["model.layers.0.mlp.up_proj.weight"]
     )

@@ -19,6 +19,7 @@ from axolotl.models import bnb
 from axolotl.models.adapters import attach_new, linear_names
 from axolotl.models.backend import open_for_rows
 from axolotl.models.isolation import why_not_isolated
+from axolotl.models.left_whole import check_share
 from axolotl.models.load import open_model
 from axolotl.models.matmul import layer_shapes
 from axolotl.models.quantized import Quantized
@@ -294,3 +295,5 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(EnvironmentFault, match="load_in_8bit needs") as caught:
         bnb.loading_arguments(FORMS["int8"])
     assert "axolotl[bnb]" in str(caught.value.hint)
+    with pytest.raises(EnvironmentFault, match="load_in_8bit needs"):
+        check_share(build_llama(), FORMS["int8"])

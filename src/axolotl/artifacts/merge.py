@@ -28,7 +28,7 @@ from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
 from axolotl.errors import AxolotlError, ConfigError, ModelError
-from axolotl.models.load import weight_dtype
+from axolotl.models.load import base_dtype
 from axolotl.models.quantized import Quantized, gptq_base
 from axolotl.models.quiet import no_library_bars
 
@@ -122,7 +122,7 @@ def merge_run(
     return merge(
         found,
         tokenizer=tokenizer,
-        dtype=DTYPES[_known(dtype)] if dtype else weight_dtype(resolved.precision),
+        dtype=DTYPES[_known(dtype)] if dtype else base_dtype(resolved),
         out=out or output_dir / MERGED,
         probe=data_probe(resolved, tokenizer),
         quantized=gptq_base(resolved, found.model, whole=True),

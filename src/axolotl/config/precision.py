@@ -14,9 +14,10 @@ class PrecisionSection(Section):
 
     bf16: bool | Literal["auto", "full"] = Field(
         default=False,
-        description="Compute in bfloat16 while the weights stay in float32 (autocast); `auto` turns "
-        "it on where there is a GPU that has it; `full` computes only evaluations in it, with copies "
-        "of the weights, and leaves the training as it is.",
+        description="Compute in bfloat16 (autocast) while trained weights stay in float32; a base that "
+        "an adapter leaves frozen is held in bfloat16. `auto` turns it on where there is a GPU that "
+        "has it; `full` computes only evaluations in it, with copies of the weights, and leaves the "
+        "training as it is.",
     )
     fp16: bool = Field(
         default=False,

@@ -23,7 +23,7 @@ from axolotl.formats import BoundFormat
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.prompt import choose_format
 from axolotl.inference.stream import TextSoFar, stream_tokens
-from axolotl.models.load import weight_dtype
+from axolotl.models.load import base_dtype
 from axolotl.models.quantized import gptq_base, quantized_base
 from axolotl.training.generation import end_tokens
 
@@ -216,7 +216,7 @@ def open_generator(
         prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
     )
     model = found.open(
-        dtype=weight_dtype(resolved.precision),
+        dtype=base_dtype(resolved),
         tokenizer=tokenizer,
         quantized=quantized_base(resolved)
         if base or found.adapter

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from axolotl.core.console import note_once
+from axolotl.core.optional import need
 from axolotl.errors import ModelError
 from axolotl.models.bnb import is_linear
 from axolotl.models.quantized import Quantized
@@ -29,7 +30,9 @@ def check_share(skeleton: Any, form: Quantized) -> None:
 
     Raises:
         ModelError: more than half of the weights would stay whole.
+        EnvironmentFault: bitsandbytes is missing.
     """
+    need("bitsandbytes", extra="bnb", why=form.asked_by)
     packed, whole = _sizes(skeleton, form.skip)
     total, left = packed + sum(whole.values()), sum(whole.values())
     if left <= _WORTH_A_WORD * total:

@@ -76,7 +76,8 @@ def run_evaluation(
     if attention.leak and (resolved.sequence.eval_sample_packing or size > 1):
         note(f"{attention.name} attention: {attention.leak}, so each row holds one sample")
     if adapter is not None:
-        loaded = attach_saved(loaded, adapter, trainable=False)
+        autocast = resolved.precision.bf16 is True
+        loaded = attach_saved(loaded, adapter, trainable=False, fp32=autocast)
     gpu = torch.cuda.is_available()
     computed = formats(resolved.precision, gpu=gpu)
     device = PartialState(cpu=not gpu).device or torch.device("cpu")

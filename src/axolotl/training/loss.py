@@ -40,7 +40,8 @@ class RowLoss:
     ) -> None:
         self.autocast = autocast
         self.head = output_head(model)
-        self.why_not_fused = check_head(model)
+        with autocast():
+            self.why_not_fused = check_head(model)
         if self.why_not_fused:
             note_once(f"full logits are computed for the loss: {self.why_not_fused}")
         self.base: Any = getattr(model, "get_base_model", lambda: model)()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from axolotl.attention import Choice
@@ -16,12 +17,15 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import (
     attach_new,
     attach_saved,
+    measure_anew,
     saved_modules,
+    to_fp32,
     token_modules,
     with_own_base,
 )
+from axolotl.models.adapters.same_tokens import check_same_tokens
 from axolotl.models.backend import open_for_rows
-from axolotl.models.load import weight_dtype
+from axolotl.models.load import base_dtype
 from axolotl.models.quantized import quantized_base
 from axolotl.models.tokenizer import new_tokens
 from axolotl.models.unfrozen import freeze_others
@@ -44,15 +48,17 @@ def build_model(
         ModelError: nothing in the model would be trained.
     """
     adapter = sections.adapter
-    source = sections.model
+    source, held = sections.model, base_dtype(sections)
+    beside_half = sections.precision.bf16 is True and held != torch.float32
     if adapter.adapter and adapter.lora_model_dir:
+        check_same_tokens(Path(adapter.lora_model_dir), tokenizer)
         source = with_own_base(source, Path(adapter.lora_model_dir))
     model: Any
     model, attention = open_for_rows(
         source,
         sections.attention,
         origin=origin,
-        dtype=weight_dtype(sections.precision),
+        dtype=held,
         tokenizer=tokenizer,
         sequence_len=sections.sequence.sequence_len,
         quantized=quantized_base(sections),
@@ -60,10 +66,15 @@ def build_model(
     if adapter.adapter is not None:
         if adapter.lora_model_dir:
             folder = Path(adapter.lora_model_dir)
-            model = attach_saved(model, folder, trainable=True, where="lora_model_dir")
+            model = attach_saved(
+                model, folder, trainable=True, fp32=beside_half, where="lora_model_dir"
+            )
         else:
             _check_new_tokens(model, sections.model, adapter, tokenizer)
             model = attach_new(model, adapter)
+            if beside_half:
+                to_fp32(model)
+                measure_anew(model)
     elif adapter.unfrozen_parameters:
         freeze_others(model, adapter.unfrozen_parameters)
         _check_new_tokens(model, sections.model, adapter, tokenizer)

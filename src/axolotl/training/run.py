@@ -26,6 +26,7 @@ from axolotl.packing.loader import SampleStore
 from axolotl.records import RunResult
 from axolotl.resolve import Resolved
 from axolotl.training import checkpoints
+from axolotl.training.ahead import look_ahead
 from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
 from axolotl.training.assemble import build_trainer
 from axolotl.training.chat import keep_template
@@ -117,6 +118,7 @@ def run_training(
     )
     with located(resolved.origin("base_model")):
         tokenizer = load_tokenizer(resolved.model)
+        look_ahead(resolved)
     data = _open_data(resolved, tokenizer)
     keep_template(tokenizer, resolved)
     if on_prepared is not None:

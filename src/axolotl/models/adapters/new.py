@@ -30,6 +30,19 @@ from axolotl.models.quiet import quiet_peft
 from axolotl.models.sources import first_line
 
 
+def check_names(model: PreTrainedModel, adapter: AdapterSection) -> None:
+    """Refuse names and numbers of layers that a model does not have; weights are not needed.
+
+    Raises:
+        ModelError: names them, and near ones.
+    """
+    if adapter.adapter == "llama-adapter":
+        check_prompts(model.config, adapter)
+        return
+    check_module_names(model, adapter.lora_modules_to_save or (), key="lora_modules_to_save")
+    check_layers(model, adapter)
+
+
 def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     """Put a fresh adapter on `model` and freeze everything else.
 
@@ -41,12 +54,11 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     Raises:
         ModelError: the model has nothing of one of the names, or no place for such an adapter.
     """
+    check_names(model, adapter)
     if adapter.adapter == "llama-adapter":
         return _attach_prompts(model, adapter)
-    check_module_names(model, adapter.lora_modules_to_save or (), key="lora_modules_to_save")
     check_whole_weights(model, adapter.lora_modules_to_save or ())
     check_token_indices(model, adapter)
-    check_layers(model, adapter)
     linear, outside = linear_names(model), outside_experts(model)  # peft may fail half-way
     try:
         with quiet_peft():
@@ -196,8 +208,25 @@ def fit_layer_types(adapted: PeftModel) -> None:
 
 def _attach_prompts(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     """Trained prompts in the attention of the last layers (Zhang et al. 2023, arXiv 2303.16199)."""
+    asked, have = adapter.peft_adapter or PeftAdapter(), model.config.num_hidden_layers
+    settings = AdaptionPromptConfig(
+        adapter_len=asked.len, adapter_layers=min(asked.layers, have), task_type="CAUSAL_LM"
+    )
+    with quiet_peft():
+        return get_peft_model(model, settings)
+
+
+def check_prompts(config: Any, adapter: AdapterSection) -> None:
+    """Refuse trained prompts for a model that peft has none for.
+
+    Args:
+        config: The model's configuration.
+        adapter: The options.
+
+    Raises:
+        ModelError: it is of another kind, or has fewer layers than are asked for.
+    """
     asked = adapter.peft_adapter or PeftAdapter()
-    config: Any = model.config
     if config.model_type not in _PROMPTED or not _has_known_heads(config):
         raise ModelError(
             f"peft has no such prompts for this model ('{config.model_type}')",
@@ -211,11 +240,6 @@ def _attach_prompts(model: PreTrainedModel, adapter: AdapterSection) -> PeftMode
             where="peft_adapter.layers",
             hint=f"write `layers: {have}` or less",
         )
-    settings = AdaptionPromptConfig(
-        adapter_len=asked.len, adapter_layers=min(asked.layers, have), task_type="CAUSAL_LM"
-    )
-    with quiet_peft():
-        return get_peft_model(model, settings)
 
 
 _PROMPTED = ("llama", "mistral")

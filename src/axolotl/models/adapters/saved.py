@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
+from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
@@ -15,6 +15,7 @@ from axolotl.config.model import ModelSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError, located
 from axolotl.models.adapters.new import fit_layer_types
+from axolotl.models.adapters.number_format import to_fp32
 from axolotl.models.adapters.starts import (
     OWN_BASE,
     name_own_base,
@@ -30,7 +31,12 @@ RELORA_BASE = "relora"
 
 
 def attach_saved(
-    model: PreTrainedModel, folder: Path, *, trainable: bool, where: str | None = None
+    model: PreTrainedModel,
+    folder: Path,
+    *,
+    trainable: bool,
+    fp32: bool = False,
+    where: str | None = None,
 ) -> PeftModel:
     """Put the adapter saved in `folder` on `model`.
 
@@ -38,6 +44,7 @@ def attach_saved(
         model: The base model, with embeddings as large as when the adapter was trained.
         folder: Holds `adapter_config.json` and `adapter_model.safetensors`.
         trainable: Whether its weights are to be trained on.
+        fp32: Whether all of its weights are held in fp32 beside a base that is not.
         where: The option that names the folder, for messages.
 
     Raises:
@@ -45,12 +52,15 @@ def attach_saved(
     """
     if where is not None:
         with located(where):
-            return attach_saved(model, folder, trainable=trainable)
-    settings = _read_settings(folder)
-    _check_start(folder, settings)
+            return attach_saved(model, folder, trainable=trainable, fp32=fp32)
+    settings = check_saved(folder)
     try:
         with quiet_peft():
-            loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+            loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable or fp32)
+            if fp32 and to_fp32(loaded):  # what was rounded while it was loaded is loaded again
+                set_peft_model_state_dict(loaded, load_peft_weights(str(folder), device="cpu"))
+            if not trainable:
+                loaded.requires_grad_(False).eval()
     except SafetensorError as error:
         raise ModelError(
             f"'{folder / 'adapter_model.safetensors'}' is damaged: {first_line(error)}",
@@ -64,6 +74,17 @@ def attach_saved(
         ) from error
     fit_layer_types(loaded)
     return loaded
+
+
+def check_saved(folder: Path) -> dict[str, object]:
+    """See whether a folder holds an adapter, without reading its weights; what it says of itself.
+
+    Raises:
+        ModelError: there is none, or one that cannot be gone on with.
+    """
+    settings = _read_settings(folder)
+    _check_start(folder, settings)
+    return settings
 
 
 def _check_start(folder: Path, settings: dict[str, object]) -> None:
