@@ -117,7 +117,6 @@ def test_bf16_full_evaluates_in_bfloat16_and_trains_as_ever(
         {"bf16": True, "bfloat16": True},
         {"bf16": "full", "bfloat16": True},
         {"float16": True},
-        {"bf16": True, "float16": True},
         {"tf32": True},
     ],
     ids=str,

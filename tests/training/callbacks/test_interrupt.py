@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 from transformers import TrainerControl, TrainerState
 
 from axolotl.training.callbacks.interrupt import StopOnSignal
+
+ARGS = SimpleNamespace(eval_strategy="epoch", save_strategy="epoch")
 
 
 def state(step: int, epoch: float = 0.5) -> TrainerState:
@@ -52,12 +55,12 @@ def test_a_signal_during_the_last_step_interrupts_nothing() -> None:
 @pytest.mark.parametrize("epoch", [0.5, 1.0], ids=["within", "at its end"])
 def test_the_end_of_an_epoch_that_was_stopped(epoch: float) -> None:
     stop, control = signalled(), TrainerControl()
-    stop.on_step_end(None, state(4, epoch), control)
+    stop.on_step_end(ARGS, state(4, epoch), control)
     control.should_evaluate = control.should_save = True  # by the library, as at any epoch's end
     stop.on_epoch_end(None, state(4, epoch), control)
     assert not control.should_evaluate
     assert not control.should_save
-    assert stop.evaluation_due == (epoch == 1.0)
+    assert stop.owes_evaluation == (epoch == 1.0)
 
 
 def test_a_second_signal_stops_at_once() -> None:
@@ -98,14 +101,18 @@ def test_an_evaluation_that_was_cut_short_is_due(at_end: bool) -> None:
     stop, control = signalled(), TrainerControl(should_evaluate=True)
     assert stop.cuts_evaluation
     stop.cut_evaluation(state(10 if at_end else 4), control)
-    assert stop.evaluation_due
+    assert stop.owes_evaluation
     assert not control.should_evaluate
-    assert stop.interrupted is control.should_save is control.should_training_stop is not at_end
+    assert control.should_save
+    assert control.should_training_stop
+    assert stop.interrupted is not at_end
+    assert stop.cuts_evaluation
+    stop.on_save(None, state(10 if at_end else 4), control)
+    assert not stop.cuts_evaluation, "the checkpoint is safe"
 
 
-def test_after_the_training_a_signal_cuts_nothing() -> None:
+def test_after_the_training_a_signal_interrupts_nothing() -> None:
     stop, control = signalled(), TrainerControl()
     stop.on_train_end(None, state(4), control)
-    assert not stop.cuts_evaluation
-    stop.on_evaluate(None, state(4), control)
+    stop.evaluated(state(4), control)
     assert not stop.interrupted

@@ -120,7 +120,7 @@ def test_a_resume_from_another_folder_goes_on_with_the_run(
 def test_a_run_that_is_not_found_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"mlflow_tracking_uri": "file:./mlruns"}
+    options: dict[str, Any] = {"mlflow_tracking_uri": "file:./mlruns"}
     number = begin(tmp_path, **options)
     shutil.rmtree(tmp_path / "mlruns")
     other = tmp_path / "elsewhere"
