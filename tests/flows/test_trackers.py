@@ -153,7 +153,7 @@ def test_all_trackers_have_the_numbers_of_metrics_jsonl(
     assert_same_curves(tensorboard_curves(output), expected)
     assert_same_curves(mlflow_curves(tmp_path), expected)
     assert dict(os.environ) == before
-    said = [line for line in capsys.readouterr().err.splitlines() if "wandb" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
     assert said == [f"wandb: offline; send it with: wandb sync {wandb_folders(output)[0]}"]
     assert {"train/memory_bytes", "train/tokens_per_second"} <= {*expected}
 

@@ -138,8 +138,8 @@ def test_braces_in_the_data_are_text(form: str) -> None:
             "creative_acr",
             r"'creative_acr' alone is no format[^$]*`type: creative_acr\.load_answer` or",
         ),
-        ("alpca_chat.load_qa", "formats has no 'alpca_chat'[^$]*did you mean 'alpaca_chat'"),
-        ("_fields", "formats has no '_fields'"),
+        ("alpca_chat.load_qa", "there is no format 'alpca_chat'[^$]*did you mean 'alpaca_chat'"),
+        ("_fields", "there is no format '_fields'"),
     ],
 )
 def test_an_unknown_type_names_the_nearest(wrong: str, message: str) -> None:
