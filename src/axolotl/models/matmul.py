@@ -67,7 +67,7 @@ def choose_route(shapes: Sequence[tuple[int, int]], *, device: torch.device) -> 
         return default
     widest = MAX_PROBE_WIDTH
     shapes = list(dict.fromkeys((min(i, widest), min(o, widest)) for i, o in shapes))[:3]
-    identity = [platform.processor(), _cpu_name(), torch.__version__, torch.get_num_threads()]
+    identity = [platform.processor(), *_cpu(), torch.__version__, torch.get_num_threads()]
     kept = cache_folder("matmul", hash_values([*identity, shapes])[:16] + ".json")
     if (route := _read(kept)) is not None:
         return route
@@ -140,9 +140,12 @@ def _time(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> float:
     return time.perf_counter() - start
 
 
-def _cpu_name() -> str:
+def _cpu() -> list[str]:
+    """Name and instruction sets: virtual machines give one name to different processors."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
-        return platform.machine()
+        return [platform.machine()]
     lines = info.read_text("utf-8", "replace").splitlines()
-    return next((line for line in lines if line.startswith("model name")), platform.machine())
+    wanted = ("model name", "flags", "Features")
+    found = {line.partition("\t")[0]: line for line in lines if line.startswith(wanted)}
+    return list(found.values()) or [platform.machine()]

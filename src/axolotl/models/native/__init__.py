@@ -1,0 +1,1 @@
+"""Models rebuilt here, registered with transformers."""
