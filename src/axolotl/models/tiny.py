@@ -110,13 +110,24 @@ _BY_TYPE: Mapping[str, Mapping[str, Any]] = {
     "mamba": {"intermediate_size": 2 * _WIDTH},
     "falcon_mamba": {"intermediate_size": 2 * _WIDTH},
     "mamba2": {"num_heads": 8, "head_dim": 16, "n_groups": 1},
-    "bamba": {"mamba_n_heads": 8, "mamba_d_head": 16},
+    "bamba": {"mamba_n_heads": 8, "mamba_d_head": 16, "attn_layer_indices": [1]},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
     "granitemoehybrid": {"mamba_n_heads": 8, "mamba_d_head": 16},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_dt_rank": 8},
+    "recurrent_gemma": {"num_hidden_layers": 3},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "rwkv": {"attention_hidden_size": _WIDTH},
 }
 """Where one setting follows from others in a way that only this architecture has."""
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 16},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 8},
+}
+"""What the class of a configuration leaves open although its model cannot do without."""
 
 
 def tiny_config(
@@ -141,7 +152,7 @@ def tiny_config(
     """
     if isinstance(of, str):
         try:
-            of = AutoConfig.for_model(of, **(changes or {}))
+            of = AutoConfig.for_model(of, **{**_DEFAULTS.get(of, {}), **(changes or {})})
         except ValueError as error:
             raise ModelError(
                 f"transformers knows no architecture '{of}'",
@@ -155,7 +166,7 @@ def tiny_config(
     if "pad_token_id" in small and small["pad_token_id"] is None:
         small["pad_token_id"] = 0
     config = type(of).from_dict(small)
-    config._name_or_path = getattr(of, "_name_or_path", "")
+    config.name_or_path = of.name_or_path
     return config
 
 
@@ -230,11 +241,15 @@ def _few_layers(settings: dict[str, Any]) -> dict[str, Any]:
     if count is None:
         return {}
     per_layer = {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == count}
+    own = {int(layer): one for layer, one in (settings.get("per_layer_config") or {}).items()}
     kinds: dict[str, int] = {}
     for layer in range(count):
-        kinds.setdefault(repr([v[layer] for v in per_layer.values()]), layer)
+        kinds.setdefault(repr([*(v[layer] for v in per_layer.values()), own.get(layer)]), layer)
     kept = list(kinds.values()) if 1 < len(kinds) <= 4 else [0, min(1, count - 1)]
-    few = {k: [v[layer] for layer in kept] for k, v in per_layer.items()}
+    few: dict[str, Any] = {k: [v[layer] for layer in kept] for k, v in per_layer.items()}
+    if own:
+        pairs = [(now, own.get(was)) for now, was in enumerate(kept)]
+        few["per_layer_config"] = {n: {**one, **_few_heads(one)} for n, one in pairs if one}
     return few | {k: len(kept) for k in _LAYERS if _is_size(settings.get(k))}
 
 
