@@ -171,10 +171,6 @@ def test_a_killed_and_resumed_run_equals_one_that_was_not(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False,
-    reason="about one resume in thirty after a signal ends with other bits; the cause is not known yet",
-)
 @pytest.mark.parametrize("strategy", ["epoch", "steps"])
 def test_ctrl_c_saves_and_ends_cleanly(
     tiny_options: Options, tmp_path: Path, strategy: str

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from axolotl.models import matmul
-from axolotl.models.matmul import choose_route, layer_shapes
+from axolotl.models.matmul import Route, RouteOfRun, choose_route, layer_shapes
 from tests.conftest import build_llama
 
 CPU = torch.device("cpu")
@@ -87,3 +88,42 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_training(
     pretend(monkeypatch, seconds={"highest": 2.0, "high": 2.0, "medium": 1.0})
     assert choose_route([(64, 128)], device=CPU).setting == "medium"
     assert "is not kept" in capsys.readouterr().err
+
+
+def test_two_processes_that_measure_at_the_same_time_take_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, seconds={"highest": 1.0, "high": 1.0, "medium": 1.0})
+    theirs = choose_route([(64, 128)], device=CPU)
+    (kept,) = tmp_path.rglob("*.json")
+    written = kept.read_text()
+    kept.unlink()
+
+    def measured(_pairs: object) -> float:
+        kept.write_text(written)  # the other one was a little faster
+        return {"highest": 2.0, "high": 2.0, "medium": 1.0}[torch.get_float32_matmul_precision()]
+
+    monkeypatch.setattr(matmul, "_time", measured)
+    assert choose_route([(64, 128)], device=CPU) == theirs
+    assert kept.read_text() == written
+
+
+def test_a_resume_takes_the_route_of_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, seconds={"highest": 2.0, "high": 2.0, "medium": 1.0})
+    route = choose_route([(64, 128)], device=CPU)
+    RouteOfRun(route).save(tmp_path, 3)
+    shutil.rmtree(tmp_path / "axolotl")
+    pretend(monkeypatch, seconds={"highest": 1.0, "high": 1.0, "medium": 1.0})
+    assert choose_route([(64, 128)], device=CPU, resume=tmp_path) == route
+    assert choose_route([(64, 128)], device=CPU).setting == "highest"
+
+
+def test_the_route_of_another_machine_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it may round."""
+    pretend(monkeypatch, seconds={"highest": 1.0, "high": 1.0, "medium": 1.0})
+    RouteOfRun(Route("medium", 2.0, 1e-7, machine="another")).save(tmp_path, 3)
+    assert choose_route([(64, 128)], device=CPU, resume=tmp_path).setting == "highest"

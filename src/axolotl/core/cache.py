@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from axolotl.core.atomic import atomic_folder, disk_faults
@@ -25,12 +26,18 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     Raises:
         EnvironmentFault: disk full or not writable.
     """
+    with disk_faults(folder), lock_beside(folder):
+        if not folder.is_dir():
+            with atomic_folder(folder) as work:
+                make(work)
+    return folder
+
+
+@contextmanager
+def lock_beside(place: Path) -> Iterator[None]:
+    """While the body runs, other processes that ask for the same wait."""
     from filelock import FileLock
 
-    with disk_faults(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                with atomic_folder(folder) as work:
-                    make(work)
-    return folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
+        yield

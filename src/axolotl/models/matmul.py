@@ -5,8 +5,9 @@ On some CPUs torch's fp32 matmul runs at half of what oneDNN reaches with the sa
 same switch rounds to bf16, or does nothing. So each setting is tried on the model's own shapes,
 its error measured, and only one as exact as fp32 and clearly faster is taken.
 
-The choice is kept in the cache per CPU and torch version: the same machine always computes the
-same bits, so that a resumed run equals an uninterrupted one.
+The choice is kept in the cache per CPU and torch version, where the first process to write it
+decides for all that probe at the same time; and in every checkpoint, so that a resume on the same
+machine computes the same bits as a run that was not stopped, whatever became of the cache.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from axolotl.core.atomic import write_json
-from axolotl.core.cache import cache_folder
+from axolotl.core.atomic import disk_faults, write_json
+from axolotl.core.cache import cache_folder, lock_beside
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_values
 from axolotl.errors import AxolotlError
 
+ROUTE_FILE = "matmul.json"
 SETTINGS = ("highest", "high", "medium")
 MAX_RELATIVE_ERROR = 2e-6
 """fp32 routes come to 2e-7 to 5e-7 on such shapes; bf16 to 3e-3, tf32 to 3e-4."""
@@ -45,39 +47,64 @@ class Route:
         setting: `highest`, `high` or `medium`.
         gain: Its speed, in multiples of `highest`.
         error: Largest relative error against float64.
+        machine: The processor, torch and threads that it was measured with.
     """
 
     setting: str
     gain: float
     error: float
+    machine: str = ""
 
     def __str__(self) -> str:
         return f"{self.setting} ({self.gain:.2f} x the default, error {self.error:.0e})"
 
 
-def choose_route(shapes: Sequence[tuple[int, int]], *, device: torch.device) -> Route:
+def choose_route(
+    shapes: Sequence[tuple[int, int]], *, device: torch.device, resume: Path | None = None
+) -> Route:
     """Find the fastest exact route for linear layers of these shapes; sets nothing.
 
     Args:
         shapes: (inputs, outputs) of the layers, the commonest first; three are tried.
         device: On anything but a CPU nothing is probed: the option `tf32` decides there.
+        resume: A checkpoint to go on from: on the machine that wrote it, its route is taken.
     """
     default = Route("highest", 1.0, 0.0)
     if device.type != "cpu" or not shapes:
         return default
+    machine = hash_values([*_cpu(), torch.__version__, torch.get_num_threads()])[:16]
+    if resume and (route := _read(resume / ROUTE_FILE)) and route.machine == machine:
+        return route
     widest = MAX_PROBE_WIDTH
     shapes = list(dict.fromkeys((min(i, widest), min(o, widest)) for i, o in shapes))[:3]
-    identity = [platform.processor(), *_cpu(), torch.__version__, torch.get_num_threads()]
-    kept = cache_folder("matmul", hash_values([*identity, shapes])[:16] + ".json")
+    kept = cache_folder("matmul", hash_values([machine, shapes])[:16] + ".json")
     if (route := _read(kept)) is not None:
         return route
     with use_route(default):
-        route = _probe(shapes)
+        route = replace(_probe(shapes), machine=machine)
     try:
-        write_json(kept, asdict(route))
+        with disk_faults(kept), lock_beside(kept):
+            # Another process may have measured meanwhile: two runs on one machine agree.
+            if (theirs := _read(kept)) is not None:
+                return theirs
+            write_json(kept, asdict(route))
     except (AxolotlError, OSError) as error:
         note_once(f"the choice of a matmul route is not kept, and made anew by every run: {error}")
     return route
+
+
+class RouteOfRun:
+    """Puts the route of a run into its checkpoints; see `axolotl.training.checkpointing`."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+
+    def save(self, checkpoint: Path, step: int) -> None:  # noqa: ARG002  (the same at every step)
+        """Write it."""
+        write_json(checkpoint / ROUTE_FILE, asdict(self.route))
+
+    def load(self, checkpoint: Path) -> None:
+        """Nothing: `choose_route` has read it."""
 
 
 def _read(file: Path) -> Route | None:

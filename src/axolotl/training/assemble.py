@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 from axolotl.config.training import TrainingSection
 from axolotl.core.console import note
 from axolotl.models.compile import compile_layers
+from axolotl.models.matmul import Route, RouteOfRun
 from axolotl.models.noise import EmbeddingNoise
 from axolotl.resolve import Resolved
 from axolotl.training.arguments import every, training_arguments
@@ -43,6 +44,7 @@ def build_trainer(
     marks: Fingerprint,
     *,
     resume: Path | None,
+    route: Route,
     trackers: Trackers,
     sources: Callable[[int], Sequence[str]],
 ) -> tuple[PackedTrainer, StopOnSignal]:
@@ -55,6 +57,7 @@ def build_trainer(
         tokenizer: Saved with every checkpoint.
         marks: What checkpoints say of the run.
         resume: The checkpoint that the run goes on from.
+        route: The matmul route that it computes by; checkpoints keep it.
         trackers: What follows the run; for callbacks that have something to show.
         sources: From the number of a row of this process to the source rows in it.
     """
@@ -84,7 +87,7 @@ def build_trainer(
             lr_factor=with_restarts(rate.factor, resolved.relora, total=steps.total),
             fingerprint=marks,
             best=best,
-            parts=[*first, *([_StreamPlace(plan)] if plan.streamed else [])],
+            parts=[*first, RouteOfRun(route), *([_StreamPlace(plan)] if plan.streamed else [])],
         ),
         counters=counters,
         tokenizer=tokenizer,

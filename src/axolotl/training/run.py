@@ -139,7 +139,7 @@ def run_training(
     marks = fingerprint(resolved, data, plan, world_size=state.num_processes)
     if resume is not None:
         check_resume(resume, marks)
-    route = choose_route(layer_shapes(model), device=device)
+    route = choose_route(layer_shapes(model), device=device, resume=resume)
     facts = print_summary(
         resolved, data, plan, model=model, attention=attention, route=route, device=device
     )
@@ -151,6 +151,7 @@ def run_training(
         tokenizer,
         marks,
         resume=resume,
+        route=route,
         trackers=trackers,
         sources=lambda row: data.sources(plan, row),
     )
