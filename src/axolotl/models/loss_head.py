@@ -2,7 +2,7 @@
 
 A tokens x vocabulary matrix is the largest thing in a training step, and most of it belongs to
 masked positions. While `fused_loss` is active, the output head of the model takes the hidden
-states, keeps those that predict a label, and returns the summed cross entropy in place of the
+states, keeps those that predict a label, and computes the summed cross entropy in place of the
 logits. The gradients of head and hidden states are computed chunk by chunk in the same pass, so
 no more than `MAX_LOGITS` logits exist at a time and the head is not computed twice.
 
@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from axolotl.errors import ModelError
+from axolotl.models.after_head import NOTHING, AfterHead
+from axolotl.models.fused_losses import Kernel
 from axolotl.records import IGNORE_INDEX
 
 MAX_LOGITS = 1 << 25
@@ -46,44 +47,91 @@ def labelled_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def fused_loss(head: nn.Module, positions: Tensor, targets: Tensor) -> Iterator[None]:
-    """Let `head` return the summed cross entropy, shape (1, 1, 1), instead of logits.
+def fused_loss(
+    head: nn.Module,
+    positions: Tensor,
+    targets: Tensor,
+    *,
+    after: AfterHead = NOTHING,
+    kernel: Kernel | None = None,
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Let `head` compute the summed cross entropy instead of logits.
+
+    What the model returns for its logits is then one 0, which only carries the gradient, so that
+    nothing that the model does to its logits can change the loss. Gives what maps that output to the
+    loss, a scalar in fp32.
 
     Args:
         head: The output embeddings of the model; its forward is put back on exit.
         positions: As `labelled_positions` gives them.
         targets: The same.
+        after: What the model does to the values of the head.
+        kernel: Computes the loss of a head that is a plain linear layer; None is the way of this
+            module.
     """
     logits_of: Callable[[Tensor], Tensor] = head.forward
+    losses: list[Tensor] = []
 
-    def loss(hidden: Tensor) -> Tensor:
-        return summed_cross_entropy(logits_of, head, hidden, targets).reshape(1, 1, 1)
+    def instead(hidden: Tensor) -> Tensor:
+        if kernel is not None and targets.numel():
+            loss = kernel_loss(kernel, head, hidden, targets, after=after)
+        else:
+            loss = summed_cross_entropy(lambda rows: after(logits_of(rows)), head, hidden, targets)
+        losses.append(loss.detach())
+        return _Carrier.apply(loss)
 
-    with _instead_of_logits(head, positions, loss):
-        yield
+    def loss_of(output: Tensor) -> Tensor:
+        (loss,) = losses
+        return loss + output.float().sum() / after.scale
+
+    with _instead_of_logits(head, positions, instead):
+        yield loss_of
 
 
 @contextmanager
 def values_of_logits(
-    head: nn.Module, positions: Tensor, values: Callable[[Tensor, slice], Tensor]
-) -> Iterator[None]:
-    """Let `head` return some values of each position, shape (1, P, R), instead of logits.
+    head: nn.Module,
+    positions: Tensor,
+    values: Callable[[Tensor, slice], Tensor],
+    *,
+    after: AfterHead = NOTHING,
+) -> Iterator[Callable[[], Tensor]]:
+    """Let `head` find some values of the logits of each position, instead of logits.
 
-    Without gradients, and like the loss never with more than `MAX_LOGITS` logits at a time.
+    Without gradients, and like the loss never with more than `MAX_LOGITS` logits at a time. Gives
+    what returns the values, shape (P, R), once the model has run.
 
     Args:
         head: The output embeddings of the model; its forward is put back on exit.
         positions: Where logits are looked at, int64, (P,).
         values: Maps logits, (n, V), and which of the positions they are of, to (n, R).
+        after: What the model does to the values of the head.
     """
     logits_of: Callable[[Tensor], Tensor] = head.forward
+    found: list[Tensor] = []
 
-    def found(hidden: Tensor) -> Tensor:
+    def instead(hidden: Tensor) -> Tensor:
         size = max(1, MAX_LOGITS // _vocabulary(head))
-        return in_chunks(hidden, size, lambda rows, span: values(logits_of(rows), span))[None]
+        found.append(
+            in_chunks(hidden, size, lambda rows, span: values(after(logits_of(rows)), span))
+        )
+        return hidden.new_zeros(1, 1, 1)
 
-    with torch.no_grad(), _instead_of_logits(head, positions, found):
-        yield
+    with torch.no_grad(), _instead_of_logits(head, positions, instead):
+        yield lambda: found[-1]
+
+
+class _Carrier(torch.autograd.Function):
+    """A 0 of shape (1, 1, 1) in fp32, whose gradient is that of the loss."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        ctx.shape = loss.shape
+        return loss.new_zeros(1, 1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        return grad_outputs[0].reshape(ctx.shape)
 
 
 def in_chunks(rows: Tensor, size: int, values: Callable[[Tensor, slice], Tensor]) -> Tensor:
@@ -97,7 +145,6 @@ def _instead_of_logits(
     head: nn.Module, positions: Tensor, result: Callable[[Tensor], Tensor]
 ) -> Iterator[None]:
     """Let `head` return what `result` makes of the hidden states at some positions, (P, C)."""
-    own = head.__dict__.get("forward")
 
     def forward(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         flat = hidden.reshape(-1, hidden.shape[-1])
@@ -105,13 +152,21 @@ def _instead_of_logits(
             flat = flat[positions]
         return result(flat)
 
-    head.forward = forward
+    with replaced_forward(head, forward):
+        yield
+
+
+@contextmanager
+def replaced_forward(module: nn.Module, forward: Callable[..., Tensor]) -> Iterator[None]:
+    """While the body runs, `module` has another forward."""
+    own = module.__dict__.get("forward")
+    module.forward = forward
     try:
         yield
     finally:
-        del head.forward
+        del module.forward
         if own is not None:
-            head.forward = own
+            module.forward = own
 
 
 def summed_cross_entropy(
@@ -176,45 +231,27 @@ def _add(known: Tensor | None, new: Tensor | None) -> Tensor | None:
     return known.add_(new)
 
 
-def check_head(model: nn.Module) -> str | None:
-    """Why the model's loss cannot be computed inside its head; None if it can.
+def kernel_loss(
+    kernel: Kernel, head: nn.Module, hidden: Tensor, targets: Tensor, *, after: AfterHead
+) -> Tensor:
+    """Sum of the cross entropies at P positions by a kernel, in fp32.
 
-    Tried on a few tokens: a model that scales or caps its logits after the head gives another
-    loss than its head does.
+    Args:
+        kernel: Computes head and loss in one.
+        head: A plain linear layer.
+        hidden: (P, C).
+        targets: int64, (P,); at least one.
+        after: What the model does to the values of the head.
     """
-    head = output_head(model)
-    if head is None:
-        return "it names no output head"
-    device = next(model.parameters()).device
-    vocabulary = min(_vocabulary(head), 16)
-    ids = torch.arange(8, device=device)[None] % vocabulary
-    labels = ids.clone()
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            # fp32 inputs in half-precision models are the caller's autocast; here both see the same
-            plain = model(input_ids=ids, use_cache=False).logits
-            want = _cross_entropy(plain[0, :-1], labels[0, 1:])
-            positions, targets = labelled_positions(labels)
-            with fused_loss(head, positions, targets):
-                got = model(input_ids=ids, use_cache=False).logits.sum()
-    except (RuntimeError, TypeError, AttributeError) as error:
-        return f"its forward pass works on the logits ({type(error).__name__})"
-    finally:
-        model.train(was_training)
-    if not torch.isclose(got.float(), want.float(), rtol=1e-3):
-        return "it changes the logits after the head"
-    return None
-
-
-def output_head(model: nn.Module) -> nn.Module | None:
-    """The module that turns hidden states into logits; with LoRA or saved modules, its wrapper."""
-    find = getattr(model, "get_output_embeddings", None)
-    head = find() if find else None
-    if head is not None and not isinstance(head, nn.Module):
-        raise ModelError(f"the output head is a {type(head).__name__}, not a module")
-    return head
+    weight: Tensor = head.get_parameter("weight")
+    bias: Tensor | None = getattr(head, "bias", None)
+    trained = weight.requires_grad or (bias is not None and bias.requires_grad)
+    if torch.is_grad_enabled() and trained and not hidden.requires_grad:
+        # Kernels take a frozen body for a sign that nothing is trained at all.
+        hidden = hidden.detach().requires_grad_()
+    if after.scale != 1.0:
+        hidden = hidden * after.scale
+    return kernel.summed(hidden, weight, bias, targets, after.cap).float()
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -222,7 +259,10 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _vocabulary(head: nn.Module) -> int:
-    """Largest dimension of the head's weights: the vocabulary, whatever wraps or computes them."""
-    sizes = [max(p.shape) for p in head.parameters() if p.dim() == 2]
-    sizes += [m.out_features for m in head.modules() if isinstance(m, nn.Linear)]
-    return max(sizes, default=1)
+    """Number of logits of a position, whatever wraps or holds the weights of the head.
+
+    A layer says so itself; the shape of packed weights does not.
+    """
+    said = [n for m in head.modules() if isinstance(n := getattr(m, "out_features", None), int)]
+    shapes = [max(p.shape) for p in head.parameters() if p.dim() == 2]
+    return max(said or shapes, default=1)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from axolotl.core.console import note_once
+from axolotl.models.fused_losses import Kernel, fitting_kernel
+from axolotl.models.head_trial import Head, examine_head
 from axolotl.models.isolation import row_arguments
 from axolotl.models.loss_head import (
     MAX_LOGITS,
-    check_head,
     fused_loss,
     in_chunks,
     labelled_positions,
-    output_head,
     values_of_logits,
 )
 from axolotl.records import IGNORE_INDEX
@@ -30,6 +30,8 @@ class RowLoss:
     Args:
         model: The model as built, not wrapped; with or without adapter.
         autocast: Opens the precision context of a forward pass.
+        kernel: A file of `axolotl.models.fused_losses` that is to compute the loss of a training
+            where it can; None for chunks in plain torch.
     """
 
     def __init__(
@@ -37,15 +39,28 @@ class RowLoss:
         model: torch.nn.Module,
         *,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        kernel: str | None = None,
     ) -> None:
         self.autocast = autocast
-        self.head = output_head(model)
         with autocast():
-            self.why_not_fused = check_head(model)
+            found = examine_head(model)
+            self.head = found if isinstance(found, Head) else None
+            self.kernel = self._kernel(kernel) if kernel else None
+        self.why_not_fused = found if isinstance(found, str) else None
         if self.why_not_fused:
             note_once(f"full logits are computed for the loss: {self.why_not_fused}")
         self.base: Any = getattr(model, "get_base_model", lambda: model)()
         self.keeps_logits = "logits_to_keep" in inspect.signature(self.base.forward).parameters
+
+    def _kernel(self, name: str) -> Kernel | None:
+        if self.head is None:
+            return None
+        found = fitting_kernel(name, self.head.module, self.head.after)
+        if not isinstance(found, str):
+            note_once(f"loss: computed by the kernels of {found.PACKAGE}")
+            return found
+        note_once(f"loss: computed in chunks in plain torch, not by {name}: {found}")
+        return None
 
     def __call__(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Sum of the cross entropies, a scalar in fp32.
@@ -58,8 +73,11 @@ class RowLoss:
         arguments = self._arguments(inputs, positions)
         with self.autocast():
             if self.why_not_fused is None and self.head is not None:
-                with fused_loss(self.head, positions, targets):
-                    return model(**arguments).logits.sum()
+                after, kernel = self.head.after, self.kernel
+                with fused_loss(
+                    self.head.module, positions, targets, after=after, kernel=kernel
+                ) as loss_of:
+                    return loss_of(model(**arguments).logits)
             logits = model(**arguments).logits[0]
             logits = logits if self.keeps_logits else logits[positions]
             return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
@@ -96,8 +114,10 @@ class RowLoss:
         arguments = self._arguments(inputs, positions)
         with torch.no_grad(), self.autocast():
             if self.why_not_fused is None and self.head is not None:
-                with values_of_logits(self.head, positions, values):
-                    return model(**arguments).logits[0]
+                head, after = self.head.module, self.head.after
+                with values_of_logits(head, positions, values, after=after) as found:
+                    model(**arguments)
+                    return found()
             logits = model(**arguments).logits[0]
             logits = logits if self.keeps_logits else logits[positions]
             return in_chunks(logits, max(1, MAX_LOGITS // logits.shape[-1]), values)

@@ -19,8 +19,9 @@ from axolotl.config.model import ModelSection
 from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new, linear_names
 from axolotl.models.gptq.layer import GPTQLinear, quantised_layers
+from axolotl.models.head_trial import Head, examine_head
 from axolotl.models.load import open_model
-from axolotl.models.loss_head import check_head, fused_loss, labelled_positions
+from axolotl.models.loss_head import fused_loss, labelled_positions
 from axolotl.models.matmul import layer_shapes
 from axolotl.models.quantized import Quantized
 from axolotl.models.weights import count_weights
@@ -152,11 +153,11 @@ def test_a_quantised_head_counts_its_loss_in_chunks(tmp_path: Path) -> None:
     meant = write_gptq(model, tmp_path, Recipe(), chosen=lambda path: True)
     model = opened(tmp_path)
     assert isinstance(model.lm_head, GPTQLinear)
-    assert check_head(model) is None
+    assert isinstance(examine_head(model), Head)
     labels = IDS.clone()
     positions, targets = labelled_positions(labels)
-    with fused_loss(model.lm_head, positions, targets):
-        loss = model(input_ids=IDS).logits.sum()
+    with fused_loss(model.lm_head, positions, targets) as loss_of:
+        loss = loss_of(model(input_ids=IDS).logits)
     want = nn.functional.cross_entropy(logits(meant)[0, :-1], IDS[0, 1:], reduction="sum")
     torch.testing.assert_close(loss, want, rtol=1e-4, atol=1e-3)
 
