@@ -19,6 +19,7 @@ from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
+from axolotl.models.native import btlm
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
@@ -159,7 +160,8 @@ def _from_pretrained(
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"the model does not load from '{source}': {first_line(error)}", hint=_load_hint(error)
+            f"the model does not load from '{source}': {first_line(error)}",
+            hint=btlm.way_out(config) or _load_hint(error),
         ) from error
     if loader is not AutoModelForCausalLM and loaded.get_output_embeddings() is None:
         raise _no_language_model(model.model_type, "has no output head over the vocabulary")
@@ -199,19 +201,19 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
     other = model.base_model_config
     place = local_source(other) if other else base_source(model)
     revision = None if other else model.model_revision
+    where: dict[str, Any] = {"revision": revision or "main", **hub_token(model)}
+    trusted = model.trust_remote_code
     try:
         with asked_briefly(place):
-            return AutoConfig.from_pretrained(
-                place,
-                revision=revision or "main",
-                trust_remote_code=model.trust_remote_code,
-                **hub_token(model),
-            )
+            btlm.choose(place, trust_remote_code=trusted, **where)
+            config = AutoConfig.from_pretrained(place, trust_remote_code=trusted, **where)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"no model configuration loads from '{place}': {first_line(error)}",
             hint=_load_hint(error),
         ) from error
+    btlm.say_whose_code(config)
+    return config
 
 
 def _check_positions(config: Any, sequence_len: int, source: str) -> None:
