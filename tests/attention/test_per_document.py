@@ -150,7 +150,7 @@ def test_what_it_does_not_compute_is_refused_and_not_dropped() -> None:
     layer = torch.nn.Module()
     with pytest.raises(NotServed, match="where documents begin"):
         attend(layer, q, q, q, None)
-    unknown = {"s_aux": torch.zeros(2), "softcap": 50.0, "position_bias": torch.zeros(1, 2, 4, 4)}
+    unknown = {"position_bias": torch.zeros(1, 2, 4, 4), "indices": torch.zeros(1, 4, 2)}
     for name, value in unknown.items():
         with pytest.raises(NotServed, match=f"hands '{name}' to its attention"):
             attend(layer, q, q, q, None, position_ids=positions, **{name: value})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from axolotl.attention import per_document
+from axolotl.attention import own_functions
 from axolotl.errors import ModelError
 
 _LOGGERS = ("torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes")
@@ -75,6 +75,5 @@ def _leave_out_attention() -> None:
     """The function that transformers calls for a row's attention is not looked into."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(
-        per_document.NAME, torch.compiler.disable(per_document.attend, recursive=True)
-    )
+    for name, function in own_functions().items():
+        AttentionInterface.register(name, torch.compiler.disable(function, recursive=True))

@@ -1,0 +1,114 @@
+"""FlashAttention 3 over the documents of a flattened row, for Hopper GPUs.
+
+Interface: `flash_attn_interface.flash_attn_varlen_func` of the `hopper` folder of flash-attention
+(arXiv 2407.08608). It drops no weights and has no ALiBi.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from axolotl.attention import Need, Place
+from axolotl.attention._kernel import (
+    imported,
+    in_half_precision,
+    kernel_function,
+    lacks,
+    needs_interface,
+    prove,
+    refuse_features,
+)
+from axolotl.attention._plain import attend_documents
+from axolotl.attention._row import Row
+from axolotl.attention.flash_attention_2 import flat, seen
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "per_document_fa3"
+HALF_ONLY = True
+"""Whether the kernel knows only half precision."""
+_WIDEST = 256
+_GPUS = ((8, 0), (9, 0))
+"""Compute capability of the GPUs that it is written for: Ampere, Ada and Hopper."""
+
+
+def why_not_here(place: Place) -> str | None:
+    """It needs the package and a GPU that it is written for."""
+    if reason := lacks(place, "flash_attn_interface", "flash-attn-3"):
+        return reason
+    oldest, newest = _GPUS
+    if place.capability is not None and not oldest <= place.capability <= newest:
+        return "it is written for Hopper GPUs, and for Ampere and Ada"
+    return None
+
+
+def why_not(need: Need) -> str | None:
+    """Heads of up to 256, and no dropout."""
+    if reason := needs_interface(need):
+        return reason
+    if need.head_width > _WIDEST:
+        return f"the heads of {need.model_type} are {need.head_width} wide, and it knows {_WIDEST}"
+    if need.dropout:
+        return f"{need.model_type} drops attention weights, which it cannot do"
+    return None
+
+
+def register() -> None:
+    """Make it known to transformers, after it was seen to compute what it should."""
+    from transformers import AttentionInterface
+
+    prove(compute, "flash-attn-3", frozenset({"window", "softcap"}), 64)
+    AttentionInterface.register(NAME, kernel_function(compute, "flash_attention_3"))
+
+
+def compute(row: Row) -> torch.Tensor:
+    """Attention over the documents of a row.
+
+    Returns:
+        (1, T, H, width), in half precision; a row in float32 outside of autocast is computed in
+        plain torch, since the kernel would round it.
+
+    Raises:
+        NotServed: the model has ALiBi, attention sinks or drops weights.
+    """
+    import torch
+
+    refuse_features(
+        row,
+        "flash_attention_3",
+        attention_sinks=row.sinks,
+        ALiBi=row.slopes,
+        dropout_of_attention_weights=row.dropout,
+    )
+    half = in_half_precision(row)
+    if half is None:
+        return attend_documents(row)
+    query, key, value, width = flat(half)
+    cumulative, longest = row.borders.cumulative, row.borders.longest
+    output = _kernel()(
+        query,
+        key,
+        value,
+        cu_seqlens_q=cumulative,
+        cu_seqlens_k=cumulative,
+        max_seqlen_q=longest,
+        max_seqlen_k=longest,
+        softmax_scale=row.scale,
+        causal=True,
+        window_size=seen(row),
+        softcap=row.softcap or 0.0,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+    )
+    # Early versions give the logarithms of the sums besides.
+    output = output[0] if isinstance(output, tuple) else output
+    return output[None, :, :, :width]
+
+
+def _kernel() -> Any:
+    def load() -> Any:
+        import flash_attn_interface  # pyright: ignore[reportMissingImports]
+
+        return flash_attn_interface.flash_attn_varlen_func
+
+    return imported(load, "flash-attn-3")
