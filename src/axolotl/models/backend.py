@@ -19,6 +19,8 @@ from axolotl.config.attention import AttentionSection
 from axolotl.config.model import ModelSection
 from axolotl.models.isolation import why_not_isolated, why_not_served
 from axolotl.models.load import model_config, open_model
+from axolotl.models.patches import keep_documents_apart
+from axolotl.models.patches.falcon import why_not_served as why_falcon_is_wrong
 from axolotl.models.quantized import Quantized
 
 
@@ -111,9 +113,10 @@ def settle_attention(
     for name in tried.names:
         if not _set(model, name):
             continue
-        reason = why_not_served(model, computes_in=computes_in)
+        wrong = why_falcon_is_wrong(model.config, name)
+        reason = wrong or why_not_served(model, computes_in=computes_in)
         if reason is None:
-            reason = why_not_isolated(model, computes_in=computes_in)
+            reason = _why_not_isolated(model, computes_in)
             if reason is None:
                 return Choice(name, None, "; ".join(reasons))
             second_best = second_best or Choice(name, reason, "; ".join(reasons))
@@ -121,6 +124,18 @@ def settle_attention(
     chosen = second_best or Choice(tried.names[0], reasons[-1].partition(": ")[2])
     _set(model, chosen.name)
     return chosen
+
+
+def _why_not_isolated(model: Any, computes_in: torch.dtype) -> str | None:
+    """Why documents may not share a row, with a mask handed over where the model makes none."""
+    reason = why_not_isolated(model, computes_in=computes_in)
+    if reason is None:
+        return None
+    with keep_documents_apart(model) as patch:
+        if why_not_isolated(model, computes_in=computes_in) is None:
+            patch.pop_all()  # it stays for as long as the model does
+            return None
+    return reason
 
 
 def _set(model: Any, name: str) -> bool:
