@@ -31,8 +31,8 @@ def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, hidden: str) 
 @pytest.mark.parametrize(
     ("build", "capabilities", "expected"),
     [
-        ("cuda", [(9, 0)], Machine(gpu=True, bf16=True)),
-        ("cuda", [(8, 0), (7, 5)], Machine(gpu=True, bf16=False)),
+        ("cuda", [(9, 0)], Machine(gpu=True, bf16=True, capability=(9, 0))),
+        ("cuda", [(8, 0), (7, 5)], Machine(gpu=True, bf16=False, capability=(7, 5))),
         ("cuda", [], Machine(gpu=False, bf16=False)),
         ("cpu", [(9, 0)], Machine(gpu=False, bf16=False)),
     ],

@@ -104,7 +104,7 @@ def test_what_a_rule_says_is_mended_too() -> None:
 
 
 def test_what_is_not_carried_out_yet_is_kept_and_told() -> None:
-    migration = migrated("attn_implementation: flash_attention_2\n")
+    migration = migrated("attn_implementation: sage\n")
     assert not migration.changed
     assert migration.ok
     assert told(migration) == {"attn_implementation": ("not yet", "")}

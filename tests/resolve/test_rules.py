@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from axolotl.attention import KERNEL_PACKAGES
 from axolotl.config import load_config
 from axolotl.errors import ConfigErrors
 from axolotl.registry import available
@@ -19,6 +20,11 @@ CPU = Machine(gpu=False, bf16=False)
 OLD_GPU = Machine(gpu=True, bf16=False)
 GPU = Machine(gpu=True, bf16=True)
 BARE = Machine(gpu=False, bf16=False, missing=frozenset(OPTIONAL_PACKAGES))
+BARE_GPU = Machine(gpu=True, bf16=True, missing=frozenset(OPTIONAL_PACKAGES))
+_ALL = frozenset(KERNEL_PACKAGES)
+KERNELS = Machine(gpu=True, bf16=True, kernels=_ALL, capability=(9, 0))
+BLACKWELL = Machine(gpu=True, bf16=True, kernels=_ALL, capability=(10, 0))
+TURING = Machine(gpu=True, bf16=False, kernels=_ALL, capability=(7, 5))
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "type": "alpaca"}]}
 LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
@@ -236,6 +242,29 @@ ROWS = [
     W("old-attention-names", {"flash_optimum": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"flash_optimum": True, **LORA, "bf16": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"sdp_attention": True, "sample_packing": True}, "sdp_attention", "old name", {"sdp_attention": None, "attn_implementation": "sdpa"}),
+    E("one-loss", {"cut_cross_entropy": True, "liger_fused_linear_cross_entropy": True}, "cut_cross_entropy", "in one way only", {"cut_cross_entropy": False}),
+    N("loss-in-its-place", {"liger_fused_linear_cross_entropy": True}, "liger_fused_linear_cross_entropy", "without a GPU .* same result", {"liger_fused_linear_cross_entropy": False}),
+    N("loss-in-its-place", {"cut_cross_entropy": True}, "cut_cross_entropy", "without a GPU", {}, quiet_machine=GPU),
+    W("loss-in-its-place", {"cut_cross_entropy": True}, "cut_cross_entropy", "cut_cross_entropy is not installed", {}, machine=BARE_GPU, quiet_machine=GPU),
+    N("old-loss-name", {"flash_attn_cross_entropy": True}, "flash_attn_cross_entropy", "in chunks in plain torch", {"flash_attn_cross_entropy": False}),
+    N("old-loss-name", {"flash_attn_cross_entropy": True}, "flash_attn_cross_entropy", "of Liger takes its place", {"flash_attn_cross_entropy": False}, machine=GPU),
+    N("old-loss-name", {"flash_attn_cross_entropy": True}, "flash_attn_cross_entropy", "in chunks in plain torch", {"flash_attn_cross_entropy": False}, machine=BARE_GPU),
+    N("old-loss-name", {"flash_attn_cross_entropy": True, "cut_cross_entropy": True}, "flash_attn_cross_entropy", "cut_cross_entropy computes", {"flash_attn_cross_entropy": False}),
+    E("one-attention", {"attn_implementation": "flash_attention_3", "xformers_attention": True}, "attn_implementation", "one way only", {"xformers_attention": False}, machine=KERNELS),
+    E("one-attention", {"attn_implementation": "xformers", "flash_attention": True}, "attn_implementation", "one way only", {"attn_implementation": "flash_attention_3"}, machine=KERNELS),
+    E("attention-name", {"attn_implementation": "flex_attention"}, "attn_implementation", "there is no attention 'flex_attention'", {"attn_implementation": "flex"}, machine=KERNELS),
+    E("attention-here", {"attn_implementation": "flash_attention_2", "bf16": True}, "attn_implementation", "there is no GPU here", {"attn_implementation": "per_document"}),
+    E("attention-here", {"attn_implementation": "flash_attention_2", "bf16": True}, "attn_implementation", "flash-attn is not installed", {"attn_implementation": "flex"}, machine=GPU),
+    E("attention-here", {"attn_implementation": "flash_attention_3", "bf16": True}, "attn_implementation", "written for Hopper", {"attn_implementation": "flash_attention_2"}, machine=BLACKWELL),
+    E("attention-here", {"attn_implementation": "flash_attention_2", "fp16": True}, "attn_implementation", "too old", {"attn_implementation": "xformers"}, machine=TURING),
+    E("attention-here", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "only half precision", {"bf16": "auto"}, machine=KERNELS),
+    E("attention-here", {"attn_implementation": "flash_attention_3", "bf16": "full"}, "attn_implementation", "only half precision", {"bf16": None, "bfloat16": True}, machine=KERNELS),
+    E("attention-here", {"attn_implementation": "xformers"}, "attn_implementation", "xformers is not installed", {}, machine=GPU, quiet_machine=KERNELS),
+    E("attention-here", {"attn_implementation": "flex"}, "attn_implementation", "cannot train with it on a CPU", {"attn_implementation": "sdpa"}),
+    N("idle-kernel", {"bf16": True}, "flash_attention", "is installed, and not used", {"flash_attention": False, "xformers_attention": False}, machine=KERNELS),
+    N("idle-kernel", {"bf16": "auto"}, "flash_attention", "is installed, and not used", {"attn_implementation": "sdpa"}, machine=KERNELS),
+    N("attention-in-its-place", {"flash_attention": True, "bfloat16": True}, "flash_attention", "there is no GPU here; attention is", {}, quiet_machine=KERNELS, purpose="prepare"),
+    N("attention-in-its-place", {"flash_attention": True}, "flash_attention", "only half precision", {"bf16": "auto"}, machine=KERNELS),
     N("attention-in-its-place", {"flash_attention": True}, "flash_attention", "same result", {"flash_attention": False}),
     N("attention-in-its-place", {"xformers_attention": True, "sample_packing": True}, "xformers_attention", "same result", {"xformers_attention": False}),
     # the loop
@@ -336,7 +365,7 @@ ROWS = [
     ),
     # not carried out yet
     W("not-yet", {"datasets": [{"path": "d", "type": "stepwise_supervised"}]}, "datasets.0.type", "'stepwise_supervised' is known, but this version", SMALL),
-    W("not-yet", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
+    W("not-yet", {"attn_implementation": "sage"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
     E("not-yet", {"landmark_attention": True}, "landmark_attention", "is known, but this version", {"landmark_attention": False}, purpose="train"),
     # no effect
     W("no-effect", {"lora_r": 8, "lora_alpha": 4}, "lora_r", "lora_r, lora_alpha have no effect: without an adapter", LORA),
@@ -356,7 +385,8 @@ ROWS = [
     W("no-effect", {"total_num_tokens": 9}, "total_num_tokens", "counted exactly", {"total_num_tokens": None}),
     W("no-effect", {"torchdistx_path": "t"}, "torchdistx_path", "no optimizer needs it", {"torchdistx_path": None}),
     W("no-effect", {"local_rank": 1}, "local_rank", "launcher", {"local_rank": None}),
-    W("no-effect", {"flash_attn_cross_entropy": True}, "flash_attn_cross_entropy", "where there is a label", {"flash_attn_cross_entropy": False}),
+    W("no-effect", {"chunked_cross_entropy": False}, "chunked_cross_entropy", "never holds all logits", {"chunked_cross_entropy": True}),
+    W("no-effect", {"chunked_cross_entropy_num_chunks": 8}, "chunked_cross_entropy_num_chunks", "128 MiB", {"chunked_cross_entropy_num_chunks": None}),
     W("no-effect", {"flash_attn_rms_norm": True}, "flash_attn_rms_norm", "norms are those of the model", {"flash_attn_rms_norm": False}),
     W("no-effect", {"dataset_processes": 4}, "dataset_processes", "all cores", {"dataset_processes": None}),
     W("no-effect", {"eval_batch_size": 1}, "eval_batch_size", "no rows are held out", HELD),

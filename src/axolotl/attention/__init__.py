@@ -32,6 +32,8 @@ KERNEL_PACKAGES = ("flash_attn", "flash_attn_interface", "xformers")
 """What the kernels are in, by the names to import."""
 
 _PACKAGE = "axolotl.attention"
+_NEXT = {"flash_attention_3": ("flash_attention_2",)}
+"""What is nearest to a backend, where that cannot serve a model."""
 _LIBRARY = ("sdpa", "eager")
 """Backends that are transformers' own."""
 
@@ -140,7 +142,7 @@ def candidates(
         if reason := _tried(load(_PACKAGE, requested, where=where), need):
             raise not_served(candidates(None, need).names[0], reason, where)
         return Candidates((requested,), demanded=True, where=where)
-    wished = () if requested is None else (requested,)
+    wished = () if requested is None else (requested, *_NEXT.get(requested, ()))
     names: list[str] = []
     reasons: list[str] = []
     for name in (*wished, *(other for other in ORDER if other not in wished)):

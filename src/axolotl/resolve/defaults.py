@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from axolotl.attention.landmark import TOKEN
 from axolotl.config import Config
 from axolotl.errors import UnknownName
 from axolotl.optimizers import OLD_OPTIMIZERS, facts_of
 from axolotl.resolve.machine import Machine
-from axolotl.resolve.rules.attention import SWITCHES
+from axolotl.resolve.rules.attention import KERNELS, SWITCHES, kernel_of
 from axolotl.resolve.rules.evaluation import divides
 
 Implied = tuple[Any, str]
@@ -157,12 +158,15 @@ def _output_dir(config: Config, _: Machine) -> Implied | None:
     return adapter.lora_out_dir, "lora_out_dir"
 
 
-def _attn_implementation(config: Config, _: Machine) -> Implied | None:
+def _attn_implementation(config: Config, machine: Machine) -> Implied | None:
     attention = config.attention
     if attention.attn_implementation is None:
-        for key in ("sdp_attention", "flash_optimum"):
+        for key in ("sdp_attention", "flash_optimum", "landmark_attention"):
             if getattr(attention, key):
                 return SWITCHES[key], key
+        for key in KERNELS:
+            if getattr(attention, key) and (name := kernel_of(key, config, machine).name):
+                return name, key
     return None
 
 
@@ -198,6 +202,13 @@ def _tokenizer_config(config: Config, _: Machine) -> Implied | None:
     return None
 
 
+def _special_tokens(config: Config, _: Machine) -> Implied | None:
+    """The landmark, beside the special tokens that the file sets."""
+    if not config.attention.landmark_attention:
+        return None
+    return {**config.model.special_tokens, "landmark_token": TOKEN}, "landmark_attention"
+
+
 IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "eval_sample_packing": _eval_sample_packing,
     "eval_batch_size": _eval_batch_size,
@@ -219,5 +230,6 @@ IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "load_best_model_at_end": _load_best_model_at_end,
     "lora_target_linear": _lora_target_linear,
     "tokenizer_config": _tokenizer_config,
+    "special_tokens": _special_tokens,
 }
 """Option → its value and what implies it (nothing: it is the default), or None to leave it."""

@@ -15,12 +15,8 @@ LATER_TYPES = frozenset(
 LATER_SCHEDULES = frozenset[str]()
 LATER_ATTENTION = frozenset(
     [
-        "flash_attention_2",
-        "flash_attention_3",
-        "flex_attention",
         "paged_attention",
         "sage",
-        "xformers",
     ]
 )
 

@@ -13,6 +13,8 @@ from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from axolotl.attention import KERNEL_PACKAGES
+
 _BF16_FROM = (8, 0)
 """Compute capability of the first GPUs with bfloat16 (Ampere)."""
 
@@ -20,8 +22,9 @@ OPTIONAL_PACKAGES: Sequence[str] = (
     "bitsandbytes",
     *("apollo_torch", "galore_torch", "grokadamw", "optimi", "schedulefree", "torchao"),
     *("mlflow", "tensorboard", "wandb"),
+    *("cut_cross_entropy", "liger_kernel"),
 )
-"""What only some options need, by the names to import; rules refuse such an option without it."""
+"""What only some options need, by the names to import; rules refuse such an option without it, or say what takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +36,24 @@ class Machine:
         bf16: Whether every GPU computes in bfloat16; False without one.
         missing: Those of `OPTIONAL_PACKAGES` that are not installed.
         compiler: Whether there is a C++ compiler.
+        kernels: Those of `axolotl.attention.KERNEL_PACKAGES` that are installed.
+        capability: The lowest compute capability of the NVIDIA GPUs; None without one.
     """
 
     gpu: bool
     bf16: bool
     missing: frozenset[str] = frozenset()
     compiler: bool = True
+    kernels: frozenset[str] = frozenset()
+    capability: tuple[int, int] | None = None
 
 
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     missing = frozenset(name for name in OPTIONAL_PACKAGES if find_spec(name) is None)
-    machine = partial(Machine, missing=missing, compiler=_finds_compiler())
+    kernels = frozenset(name for name in KERNEL_PACKAGES if find_spec(name) is not None)
+    machine = partial(Machine, missing=missing, compiler=_finds_compiler(), kernels=kernels)
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
         return machine(gpu=False, bf16=False)
     built_for = torch_build()
@@ -53,7 +61,9 @@ def this_machine() -> Machine:
         there = Path("/dev/kfd").exists()
         return machine(gpu=there, bf16=there)
     found = cuda_capabilities() if built_for == "cuda" else []
-    return machine(gpu=bool(found), bf16=bool(found) and min(found) >= _BF16_FROM)
+    lowest = min(found, default=None)
+    bf16 = lowest is not None and lowest >= _BF16_FROM
+    return machine(gpu=lowest is not None, bf16=bf16, capability=lowest)
 
 
 def _finds_compiler() -> bool:
