@@ -19,6 +19,7 @@ from axolotl.config.evaluation import EvaluationSection
 from axolotl.config.general import GeneralSection
 from axolotl.config.hub import HubSection
 from axolotl.config.logging import LoggingSection
+from axolotl.config.loss import LossSection
 from axolotl.config.model import ModelSection
 from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
@@ -62,6 +63,7 @@ class Sections:
     logging: LoggingSection
     tracking: TrackingSection
     attention: AttentionSection
+    loss: LossSection
     distributed: DistributedSection
     general: GeneralSection
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 _NAMES = """
 accelerator_config activation_offloading auto_find_batch_size axolotl_config_path batch_flattening
-batch_size bench_split center_rewards_coefficient chunked_cross_entropy
-chunked_cross_entropy_num_chunks cls_model_config comet_api_key comet_experiment_config
+batch_size bench_split center_rewards_coefficient cls_model_config comet_api_key comet_experiment_config
 comet_experiment_key comet_mode comet_online comet_project_name comet_workspace
-context_parallel_size cpo_alpha cut_cross_entropy dataloader_drop_last dataloader_num_workers
+context_parallel_size cpo_alpha dataloader_drop_last dataloader_num_workers
 dataloader_pin_memory dataloader_prefetch_factor dataset_keep_in_memory dataset_num_proc
 datasets.input_format datasets.input_transform datasets.logprobs_field datasets.preprocess_shards
 datasets.temperature datasets.trust_remote_code=false ddp deepcompile default_system_message
@@ -42,7 +41,7 @@ is_qwen_derived_model jagged_restart_anneal_steps jagged_restart_steps jagged_re
 kd_alpha kd_beta kd_ce_alpha kd_normalize_topk kd_online_server kd_online_server_base_url
 kd_online_timeout kd_online_topk kd_temperature kd_temperature_min kd_trainer kto_desirable_weight
 kto_undesirable_weight large_head_attention layer_offloading liger_cross_entropy
-liger_fused_linear_cross_entropy liger_glu_activation liger_layer_norm liger_rms_norm
+liger_glu_activation liger_layer_norm liger_rms_norm
 liger_rms_norm_gated liger_rope liger_swiglu liger_use_token_scaling lisa_layers_attribute
 lisa_n_layers lisa_step_interval llama4_linearized_experts llmcompressor lm_eval_batch_size
 lm_eval_model lm_eval_post_train lm_eval_tasks lora_embedding_kernel lora_mlp_kernel lora_o_kernel
@@ -91,10 +90,20 @@ reshard_after_forward state_dict_type sync_module_states transformer_layer_cls_t
 use_orig_params
 """
 
+_KERNELS_OF_LIGER = """
+liger_glu_activation liger_layer_norm liger_rms_norm liger_rms_norm_gated liger_rope liger_swiglu
+"""
+
 INSTEAD: dict[str, str] = {
     **{f"fsdp_config.{n}": f"write fsdp_{n}" for n in _SHORT_IN_FSDP_CONFIG.split()},
+    **dict.fromkeys(
+        _KERNELS_OF_LIGER.split(),
+        "remove it: only the loss is fused, by liger_fused_linear_cross_entropy",
+    ),
     "batch_size": "set gradient_accumulation_steps to batch_size divided by micro_batch_size",
     "datasets.trust_remote_code": "data sets that bring code are not loaded any more",
+    "liger_cross_entropy": "write liger_fused_linear_cross_entropy",
+    "plugins": "remove it: liger_fused_linear_cross_entropy or cut_cross_entropy is enough",
     "eval_strategy": "write evaluation_strategy",
     "revision_of_model": "write model_revision",
     "type_of_model": "write model_type",

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 from axolotl.config.training import TrainingSection
 from axolotl.core.console import note
 from axolotl.models.compile import compile_layers
+from axolotl.models.fused_losses import asked_kernel
 from axolotl.models.matmul import Route, RouteOfRun
 from axolotl.models.noise import EmbeddingNoise
 from axolotl.resolve import Resolved
@@ -100,6 +101,9 @@ def build_trainer(
             stop,
         ],
         places=places,
+        loss_kernel=asked_kernel(
+            resolved.loss, flash_attn_cross_entropy=resolved.attention.flash_attn_cross_entropy
+        ),
     )
     trainer.stop, stop.agree = stop, trainer.any_process
     trainer.evaluates_in = formats(resolved.precision, gpu=not arguments.use_cpu).evaluation

@@ -74,6 +74,7 @@ class PackedTrainer(CheckpointingTrainer):
         tokenizer: Saved with every checkpoint.
         callbacks: Further callbacks, that of the best checkpoint among them.
         places: Knows which source rows a row holds.
+        loss_kernel: As `kernel` of `RowLoss`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class PackedTrainer(CheckpointingTrainer):
         tokenizer: Any,
         callbacks: list[Any],
         places: RowPlaces,
+        loss_kernel: str | None = None,
     ) -> None:
         self.places = places
         self.loaders = loaders
@@ -117,7 +119,9 @@ class PackedTrainer(CheckpointingTrainer):
         """Knows whether the run is to end."""
         self.evaluates_in: torch.dtype | None = None
         """What the weights are converted to for an evaluation; None leaves them as they are."""
-        self.row_loss = RowLoss(model, autocast=lambda: self.accelerator.autocast())
+        self.row_loss = RowLoss(
+            model, autocast=lambda: self.accelerator.autocast(), kernel=loss_kernel
+        )
         # The loss below is normalized by the labels of the whole accumulated batch.
         self.model_accepts_loss_kwargs = True
 

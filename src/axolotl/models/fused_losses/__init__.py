@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from axolotl.config.loss import LossSection
 from axolotl.models.after_head import AfterHead
 from axolotl.registry import load
 
@@ -57,19 +58,17 @@ class Kernel(Protocol):
         ...
 
 
-def asked_kernel(
-    *, liger_fused_linear_cross_entropy: bool, cut_cross_entropy: bool, old_name: bool
-) -> str | None:
-    """The file of the kernel that the options ask for.
+def asked_kernel(loss: LossSection, *, flash_attn_cross_entropy: bool) -> str | None:
+    """The file of the kernel that the options ask for; None where they ask for none.
 
     Args:
-        liger_fused_linear_cross_entropy: That of Liger.
-        cut_cross_entropy: That of the package cut-cross-entropy.
-        old_name: `flash_attn_cross_entropy`, which Liger's has taken the place of.
+        loss: The options.
+        flash_attn_cross_entropy: The old name of Liger's.
     """
-    if cut_cross_entropy:
+    if loss.cut_cross_entropy:
         return "cut_cross_entropy"
-    return "liger" if liger_fused_linear_cross_entropy or old_name else None
+    asked = loss.liger_fused_linear_cross_entropy or flash_attn_cross_entropy
+    return "liger" if asked else None
 
 
 def fitting_kernel(name: str, head: nn.Module, after: AfterHead) -> Kernel | str:

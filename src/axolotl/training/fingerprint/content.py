@@ -143,12 +143,16 @@ def _states(optimizer: OptimizerSection) -> dict[str, Any]:
 
 def _computing(resolved: Resolved) -> dict[str, Any]:
     """What decides how the sums of a step round, and what they are of; as the file asks for it."""
-    attention, streaming = resolved.attention, resolved.streaming
+    attention, streaming, loss = resolved.attention, resolved.streaming, resolved.loss
+    fused = loss.model_dump(include={"liger_fused_linear_cross_entropy", "cut_cross_entropy"})
+    fused["liger_fused_linear_cross_entropy"] |= attention.flash_attn_cross_entropy
     buffer = streaming.streaming_multipack_buffer_size
     return {
         **resolved.precision.model_dump(),
         "noisy_embedding_alpha": resolved.training.noisy_embedding_alpha or None,
         **attention.model_dump(include={"attn_implementation", "rope_scaling"}),
+        **{option: True for option, asked in fused.items() if asked},
+        **({"xpos_rope": True} if attention.xpos_rope else {}),
         **({"streaming_multipack_buffer_size": buffer} if streaming.asked_by else {}),
     }
 
