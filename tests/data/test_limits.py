@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import Limits
 from axolotl.errors import DataError
 from tests.data.conftest import Prepare, file_of, json_lines
@@ -86,11 +87,12 @@ def test_min_sample_len_leaves_out_what_is_shorter(run: Prepare, entry: dict[str
     assert prepared.summary.dropped_rows["shorter than min_sample_len"].places == (("a.jsonl", 1),)
 
 
-def test_the_limits_are_those_of_the_file(write: Write) -> None:
+def test_the_limits_are_those_of_the_file(write: Write, tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer)
     entry = {"path": write("a.txt", b"a"), "type": "completion"}
     options = {"sequence_len": 70, "min_sample_len": 3, "excess_length_strategy": "raise"}
-    assert Limits.of(file_of(entry, **options)) == Limits(70, "raise", 3)
-    assert Limits.of(file_of(entry)) == Limits(2048)
+    assert Limits.of(file_of(entry, **options), encoder) == Limits(70, "raise", 3)
+    assert Limits.of(file_of(entry), encoder) == Limits(2048)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _shown(
             raise click.BadParameter(f"there is no entry {dataset}; there are: {', '.join(keys)}")
     start_row = row - 1 if row else 0
     shown = preview_rows(
-        parts, encoder, Limits.of(resolved), first_rows=first_rows, start_row=start_row
+        parts, encoder, Limits.of(resolved, encoder), first_rows=first_rows, start_row=start_row
     )
     if not shown:
         raise DataError(f"no file has a row {row}" if row else "the files have no rows")

@@ -131,8 +131,8 @@ class _Filling:
             return
         first = fitted.dropped[TOO_LONG][0]
         raise DataError(
-            f"{batch.tokens.lengths[first]:,} tokens, more than the {self.limits.capacity_tokens:,} "
-            "of sequence_len",
+            f"{self.limits.lengths(batch.tokens)[first]:,} tokens, more than the "
+            f"{self.limits.capacity_tokens:,} of sequence_len",
             where=row_place(part.source.label, int(batch.numbers[first])),
             hint="raise sequence_len, or set excess_length_strategy to drop or truncate",
         )

@@ -63,9 +63,9 @@ def stream_key(lanes: Sequence[Lane], encoder: Encoder, limits: Limits) -> str:
         ]
         for lane in lanes
     ]
-    return hash_values({"tokenizer": encoder.identity(), "limits": str(limits), "parts": parts})[
-        :32
-    ]
+    blocks = {"blocks": str(limits.blocks)} if limits.blocks else {}
+    content = {"tokenizer": encoder.identity(), "limits": str(limits), "parts": parts, **blocks}
+    return hash_values(content)[:32]
 
 
 def _lanes(

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def store_key(parts: Sequence[Part], encoder: Encoder, limits: Limits) -> str:
         {
             "version": STORE_VERSION,
             "tokenizer": encoder.identity(),
-            **asdict(limits),
+            **limits.identity(),
             "parts": [part.identity() for part in parts],
         }
     )[:32]
@@ -230,7 +229,7 @@ def _facts(
             for part in parts
         ],
         "tokenizer": encoder.identity(),
-        **asdict(limits),
+        **limits.identity(),
         "versions": {p: version(p) for p in ("axolotl", "tokenizers", "transformers")},
     }
 

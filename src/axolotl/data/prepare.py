@@ -164,7 +164,7 @@ def _held_out(
 
 
 def _make(parts: Sequence[Part], options: Sections, encoder: Encoder) -> _Made:
-    limits = Limits.of(options)
+    limits = Limits.of(options, encoder)
     key = store_key(parts, encoder, limits)
     folder = Path(options.data.dataset_prepared_path or DEFAULT_FOLDER) / key
     skip = options.rows.skip_bad_rows

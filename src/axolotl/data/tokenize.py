@@ -8,13 +8,14 @@ Letters: P pieces (segments), N rows, T tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from axolotl.config import Sections
 from axolotl.data.encoder import Encoder
+from axolotl.data.landmarks import Blocks, with_landmarks
 from axolotl.records import IGNORE_INDEX, Segment
 
 _TRAIN, _BOS, _JOINED, _EOS = 1, 2, 4, 8
@@ -33,19 +34,51 @@ class Limits:
         capacity_tokens: Longest row allowed.
         excess: What becomes of a longer one, unless its format has it split: it is dropped, cut
             to that length, or dropped by an error.
-        min_tokens: Shortest row allowed.
+        min_tokens: Shortest row allowed, without landmarks.
+        blocks: How rows are cut into blocks by landmarks; None for rows without.
     """
 
     capacity_tokens: int
     excess: Literal["drop", "truncate", "raise"] = "drop"
     min_tokens: int = 1
+    blocks: Blocks | None = field(
+        default=None, repr=False
+    )  # keys of older stores have no word of it
 
     @classmethod
-    def of(cls, options: Sections) -> Limits:
-        """The limits that a file sets."""
+    def of(cls, options: Sections, encoder: Encoder) -> Limits:
+        """The limits that a file sets.
+
+        Args:
+            options: The options.
+            encoder: Knows the number of the landmark.
+
+        Raises:
+            ModelError: landmarks are asked for, and the tokenizer has none.
+        """
         rows = options.rows
-        capacity_tokens = options.sequence.sequence_len
-        return cls(capacity_tokens, rows.excess_length_strategy, rows.min_sample_len or 1)
+        return cls(
+            options.sequence.sequence_len,
+            rows.excess_length_strategy,
+            rows.min_sample_len or 1,
+            Blocks.of(options, encoder),
+        )
+
+    @property
+    def room_tokens(self) -> int:
+        """Longest row allowed, without the landmarks that will stand in it."""
+        return self.blocks.room(self.capacity_tokens) if self.blocks else self.capacity_tokens
+
+    def lengths(self, rows: TokenRows) -> np.ndarray:
+        """Tokens of each row with the landmarks that will stand in it, int64, (N,)."""
+        return np.diff(with_landmarks(rows, self.blocks).offsets)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides which rows there are, as plain values."""
+        found = asdict(self)
+        if self.blocks is None:
+            del found["blocks"]
+        return found
 
 
 class SegmentBatch:
@@ -225,23 +258,23 @@ class Fitted:
 
 
 def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"]) -> Fitted:
-    """Drop the rows that cannot be used and split, cut or drop those that are too long.
+    """Drop the rows that cannot be used, split, cut or drop those that are too long, add landmarks.
 
     Args:
         rows: Rows of any length.
         limits: How long they may be.
         long_rows: Whether longer rows are split into consecutive ones whatever the limits say.
     """
-    lengths, capacity = rows.lengths, limits.capacity_tokens
+    lengths, room = rows.lengths, limits.room_tokens
     dropped = {NO_TRAINED_TOKEN: rows.trained == 0}
     left = ~dropped[NO_TRAINED_TOKEN]
     dropped[TOO_SHORT] = left & (lengths < limits.min_tokens)
     left &= ~dropped[TOO_SHORT]
-    too_long = left & (lengths > capacity)
+    too_long = left & (limits.lengths(rows) > limits.capacity_tokens)
     truncated = np.zeros(lengths.size, bool)
     if too_long.any() and long_rows == "drop":
         if limits.excess == "truncate":
-            rows = _cut(rows, capacity)
+            rows = _cut(rows, room)
             dropped[CUT_AWAY] = too_long & (rows.trained == 0)
             left &= ~dropped[CUT_AWAY]
             truncated = too_long & left
@@ -252,7 +285,8 @@ def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"])
         rows = _take(rows, left)
     several = too_long & (long_rows == "split")
     if several.any():
-        rows = _split(rows, capacity)
+        rows = _split(rows, room)
+    rows = with_landmarks(rows, limits.blocks)
     found = {reason: np.flatnonzero(which) for reason, which in dropped.items() if which.any()}
     return Fitted(rows, found, np.flatnonzero(truncated), np.flatnonzero(several))
 

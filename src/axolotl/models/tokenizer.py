@@ -27,7 +27,7 @@ def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
     """
     tokenizer = _load(model)
     for name, text in (model.special_tokens or {}).items():
-        tokenizer.add_special_tokens({name: _exact(text, special=True)})
+        _add_special(tokenizer, name, _exact(text, special=True))
     if model.tokens:
         tokenizer.add_tokens([_exact(text, special=False) for text in model.tokens])
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
@@ -38,6 +38,16 @@ def load_tokenizer(model: ModelSection) -> PreTrainedTokenizerBase:
             "set special_tokens.eos_token"
         )
     return tokenizer
+
+
+def _add_special(tokenizer: PreTrainedTokenizerBase, name: str, token: AddedToken) -> None:
+    """Set a special token; one that the library has no name for stands beside its others."""
+    if name in tokenizer.SPECIAL_TOKENS_ATTRIBUTES:
+        tokenizer.add_special_tokens({name: token})
+    else:
+        tokenizer.add_special_tokens(
+            {"extra_special_tokens": [token]}, replace_extra_special_tokens=False
+        )
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:

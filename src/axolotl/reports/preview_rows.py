@@ -14,6 +14,7 @@ from axolotl.data.bad_rows import BadRows
 from axolotl.data.batches import Batch, Part, batches
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import open_parts
+from axolotl.data.landmarks import Blocks
 from axolotl.data.lanes import open_lanes, pretraining_sources
 from axolotl.data.steering import STEERED, steering_rows
 from axolotl.data.tokenize import Limits, SegmentBatch, fit, tokenize
@@ -127,7 +128,8 @@ def _rows_of(part: Part, batch: Batch, encoder: Encoder, limits: Limits) -> Iter
     # What is kept depends on lengths and labels alone, so ids that are positions say where it was.
     places = replace(tokens, input_ids=np.arange(tokens.input_ids.size))
     long_rows = part.bound.long_rows if part.bound else "drop"
-    fitted = fit(places, limits, long_rows=long_rows)
+    without = replace(limits, capacity_tokens=limits.room_tokens, blocks=None)
+    fitted = fit(places, without, long_rows=long_rows)
     reasons = {int(i): reason for reason, which in fitted.dropped.items() for i in which}
     pieces: dict[int, list[Piece]] = {}
     bounds = zip(fitted.rows.offsets[:-1], fitted.rows.offsets[1:], strict=True)
@@ -145,16 +147,53 @@ def _rows_of(part: Part, batch: Batch, encoder: Encoder, limits: Limits) -> Iter
             type=bound.type if bound else None,
             row=row,
             segments=segments[i],
-            input_ids=tokens.input_ids[span].tolist(),
-            labels=tokens.labels[span].tolist(),
-            segment_of=() if numbers is None else numbers[span].tolist(),
-            pieces=tuple(pieces.get(i, ())),
+            **_tokens(
+                tokens.input_ids[span],
+                tokens.labels[span],
+                None if numbers is None else numbers[span],
+                pieces.get(i, []),
+                limits.blocks,
+            ),
             remarks=(
                 *(bound.remarks(row) if bound else ()),
                 *([_STEERING] if i in steering else ()),
             ),
             dropped=reasons.get(i),
         )
+
+
+def _tokens(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    segments: np.ndarray | None,
+    pieces: Sequence[Piece],
+    blocks: Blocks | None,
+) -> dict[str, Any]:
+    """Ids, labels, segments and pieces of a row, with the landmarks of its pieces.
+
+    A landmark belongs to the segment of the token before it.
+    """
+    if blocks is not None and pieces:
+        begins = [piece.begin for piece in pieces]
+        behind = blocks.behind(ids, np.array([*begins, ids.size]))
+        behind = behind[behind <= pieces[-1].end]
+        moved = np.searchsorted(behind, [*begins, pieces[-1].end], side="right")
+        labels = np.where(ids == blocks.token_id, IGNORE_INDEX, labels)
+        if segments is not None:
+            segments = np.insert(segments, behind, segments[behind - 1])
+        ids = np.insert(ids, behind, blocks.token_id)
+        labels = np.insert(labels, behind, IGNORE_INDEX)
+        ends = [*begins[1:], pieces[-1].end]
+        pieces = [
+            Piece(begin + int(before), end + int(by))
+            for begin, end, before, by in zip(begins, ends, moved, moved[1:], strict=False)
+        ]
+    return {
+        "input_ids": ids.tolist(),
+        "labels": labels.tolist(),
+        "segment_of": () if segments is None else segments.tolist(),
+        "pieces": tuple(pieces),
+    }
 
 
 def segment_numbers(rows: Sequence[Sequence[Segment]], encoder: Encoder) -> np.ndarray:

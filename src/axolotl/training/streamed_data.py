@@ -107,7 +107,8 @@ def open_streamed(
     Raises:
         DataError: the data cannot be used.
     """
-    encoder, limits = Encoder(tokenizer), Limits.of(options)
+    encoder = Encoder(tokenizer)
+    limits = Limits.of(options, encoder)
     lanes = open_lanes(options, encoder)
     skip = options.rows.skip_bad_rows
     first = SampleStream(lanes, encoder, limits, skip_bad_rows=skip)
