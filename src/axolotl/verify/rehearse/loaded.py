@@ -1,0 +1,18 @@
+"""What every stage needs, loaded once: the process that they are forked from imports this module.
+
+Nothing here computes, so that no thread is started that a fork would lose.
+"""
+
+from __future__ import annotations
+
+import datasets  # noqa: F401
+import peft  # noqa: F401
+import torch  # noqa: F401
+import transformers.models.auto.modeling_auto  # noqa: F401
+
+import axolotl.artifacts.merge
+import axolotl.artifacts.run_folder
+import axolotl.inference.generate
+import axolotl.training.evaluate
+import axolotl.training.run
+import axolotl.verify.rehearse.jobs  # noqa: F401
