@@ -185,7 +185,9 @@ def _recompute_as_asked(model: Any, resolved: Resolved) -> None:
     """Recompute activations where training does so, or a model that just fits would not."""
     if resolved.training.gradient_checkpointing:
         how = resolved.training.gradient_checkpointing_kwargs or {"use_reentrant": False}
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+        # The name before transformers 5.21 is the second, which warns since.
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)(how)
 
 
 def _tokens_apart(model: Any, form: Quantized | None) -> AbstractContextManager[None]:
