@@ -16,6 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
 from axolotl.errors import ModelError
+from axolotl.models.native import btlm
 
 _WIDTH, _HEADS, _HEAD_WIDTH, _WINDOW = 64, 4, 16, 8
 
@@ -120,6 +121,14 @@ _BY_TYPE: Mapping[str, Mapping[str, Any]] = {
 }
 """Where one setting follows from others in a way that only this architecture has."""
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "btlm": {
+        "activation_function": "swiglu",
+        "position_embedding_type": "alibi",
+        "mup_width_scale": 0.1,
+        "mup_embeddings_scale": 14.6,
+        "mup_output_alpha": 2.22,
+        "mup_scale_qk_dot_by_d": True,
+    },
     "deepseek_v2": {"num_experts_per_tok": 2},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 16},
     "hunyuan_v1_dense": {"head_dim": 128},
@@ -150,6 +159,7 @@ def tiny_config(
     Raises:
         ModelError: transformers knows no model of that type.
     """
+    btlm.make_known()
     if isinstance(of, str):
         try:
             of = AutoConfig.for_model(of, **{**_DEFAULTS.get(of, {}), **(changes or {})})

@@ -12,6 +12,7 @@ from axolotl.config.model import ModelSection
 from axolotl.core.atomic import disk_faults
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
+from axolotl.models.native import btlm
 from axolotl.models.reserved_tokens import rename_tokens
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 
@@ -92,6 +93,7 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
     legacy = {} if model.tokenizer_legacy is None else {"legacy": model.tokenizer_legacy}
     try:
         with asked_briefly(source):
+            btlm.choose(source, trust_remote_code=model.trust_remote_code, **hub_token(model))
             tokenizer = _loader(model).from_pretrained(
                 source,
                 revision=revision or "main",

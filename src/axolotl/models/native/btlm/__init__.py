@@ -54,9 +54,6 @@ def choose(source: str, *, trust_remote_code: bool, **where: Any) -> None:
         source: Folder or hub id of the model.
         trust_remote_code: Whether the file lets the model's code run.
         where: What else finds the configuration, such as `revision`.
-
-    Raises:
-        OSError: no configuration is there; only where code is trusted.
     """
     if trust_remote_code and _brings_code(source, where):
         step_back()
@@ -85,5 +82,8 @@ def way_out(config: Any) -> str | None:
 def _brings_code(source: str, where: dict[str, Any]) -> bool:
     from transformers import PreTrainedConfig
 
-    settings, _ = PreTrainedConfig.get_config_dict(source, **where)
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(source, **where)
+    except OSError:  # whoever reads the configuration next says it
+        return False
     return settings.get("model_type") == MODEL_TYPE and "AutoConfig" in settings.get("auto_map", {})

@@ -211,13 +211,19 @@ class BTLMPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         std = self.config.initializer_range * math.sqrt(self.config.mup_width_scale)
         if isinstance(module, Conv1D):
+            if self._ends_branch(module):  # two in each block add up on the way through
+                std /= math.sqrt(2 * self.config.n_layer)
             init.normal_(module.weight, mean=0.0, std=std)
             init.zeros_(module.bias)
-        elif isinstance(module, BTLMAttention | BTLMMLP):  # two of them add up in each block
-            last = module.c_proj.weight
-            init.normal_(last, mean=0.0, std=std / math.sqrt(2 * self.config.n_layer))
         elif isinstance(module, RelativeBias):
             init.copy_(module.slopes, torch.tensor(slopes_of(module.heads))[:, None])
+
+    def _ends_branch(self, layer: nn.Module) -> bool:
+        return any(
+            layer is part.c_proj
+            for part in self.modules()
+            if isinstance(part, BTLMAttention | BTLMMLP)
+        )
 
 
 class BTLMModel(BTLMPreTrainedModel):
