@@ -23,14 +23,3 @@ class LossSection(Section):
         "`cut-cross-entropy`), which hold no logits and need half precision; else as "
         "`liger_fused_linear_cross_entropy` says.",
     )
-    chunked_cross_entropy: bool = Field(
-        default=True,
-        description="Always on: where none of the kernels above computes the loss, head and loss are "
-        "computed at labelled positions only, in chunks. `false` has no effect.",
-    )
-    chunked_cross_entropy_num_chunks: int | None = Field(
-        default=None,
-        ge=1,
-        description="Has no effect: chunks hold as many logits as 128 MiB do; accepted for files that "
-        "have it.",
-    )

@@ -111,7 +111,6 @@ _IDLE: Sequence[_Idle] = [
     ),
     (["torchdistx_path"], _always, "no optimizer needs it", ""),
     (["local_rank"], _always, "the launcher tells each process its number", ""),
-    (["chunked_cross_entropy_num_chunks"], _always, "chunks of the loss hold 128 MiB of logits", ""),
     (["flash_attn_rms_norm"], _always, "norms are those of the model, and no fused one is built", ""),
     (["dataset_processes"], _always, "one process tokenizes on all cores", ""),
     (
@@ -270,7 +269,6 @@ _IDLE: Sequence[_Idle] = [
 ]
 _WITHOUT: Sequence[tuple[str, str]] = [
     ("tokenizer_use_fast", "transformers has fast tokenizers only"),
-    ("chunked_cross_entropy", "the loss never holds all logits at once"),
     ("save_safetensors", "weights are always saved as safetensors"),
 ]
 """Switches that are always on, and why."""
