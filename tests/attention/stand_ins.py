@@ -58,7 +58,9 @@ def _varlen(
         assert slopes.shape == (q.shape[1],)
     calls.seen.append({"lengths": lengths, "window": window, "softcap": softcap, "scale": scale})
     output = reference(
-        *(x.transpose(0, 1)[None] for x in (q, k, v)),
+        q.transpose(0, 1)[None],
+        k.transpose(0, 1)[None],
+        v.transpose(0, 1)[None],
         lengths,
         scale=q.shape[-1] ** -0.5 if scale is None else scale,
         window=None if left < 0 else left + 1,
@@ -151,7 +153,9 @@ def xformers(patch: pytest.MonkeyPatch) -> Calls:
             {"lengths": attn_bias.lengths, "window": attn_bias.window, "scale": scale}
         )
         output = reference(
-            *(x.transpose(1, 2) for x in (query, key, value)),
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
             attn_bias.lengths,
             scale=query.shape[-1] ** -0.5 if scale is None else scale,
             window=attn_bias.window,

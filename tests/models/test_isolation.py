@@ -44,7 +44,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
     "mistral": ("MistralConfig", {**GROUPED, "sliding_window": 6}, "per_document", True),
     "qwen2": ("Qwen2Config", GROUPED, "per_document", True),
     "qwen3": ("Qwen3Config", {**GROUPED, "head_dim": 8}, "per_document", True),
-    "gemma2": ("Gemma2Config", {**GROUPED, "head_dim": 8, "sliding_window": 6}, "eager", True),
+    "gemma2": ("Gemma2Config", {**GROUPED, "head_dim": 8, "sliding_window": 6}, "per_document", True),
     "gemma3": (
         "Gemma3TextConfig",
         {**GROUPED, "head_dim": 8, "sliding_window": 6},
@@ -63,19 +63,19 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
         "FalconConfig",
         {k: v for k, v in SMALL.items() if k != "intermediate_size"},
         "sdpa",
-        False,
+        True,
     ),
     "mpt": (
         "MptConfig",
         {"vocab_size": 128, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128},
         "eager",
-        False,
+        True,
     ),
     "bloom": (
         "BloomConfig",
         {"vocab_size": 128, "hidden_size": 32, "n_layer": 2, "n_head": 4, **ENDS},
         "eager",
-        False,
+        True,
     ),
     "gpt_oss": (
         "GptOssConfig",
@@ -102,7 +102,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
             **ENDS,
         },
         "eager",
-        False,
+        True,
     ),
     "mamba": (
         "MambaConfig",

@@ -125,10 +125,7 @@ def prove(compute: _Compute, name: str, features: frozenset[str], head_width: in
     Raises:
         Unusable: the kernel fails, or gives something else.
     """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise Unusable("torch finds no GPU")
+    place = _trial_place()
     trials: list[dict[str, Any]] = [{}]
     if "window" in features:
         trials.append({"window": _TRIAL_WINDOW})
@@ -136,7 +133,9 @@ def prove(compute: _Compute, name: str, features: frozenset[str], head_width: in
         trials.append({"softcap": _TRIAL_SOFTCAP})
     for trial in trials:
         try:
-            got, want = (_trial(way, trial, head_width) for way in (compute, attend_documents))
+            got, want = (
+                _trial(way, trial, head_width, *place) for way in (compute, attend_documents)
+            )
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise Unusable(f"{name} fails on this GPU: {lines[0]}") from error
@@ -152,12 +151,30 @@ _TRIAL_ERROR = 0.05
 """Rounding of bfloat16 in two orders of summing gives less, a wrong border or window far more."""
 
 
-def _trial(way: _Compute, trial: dict[str, Any], head_width: int) -> list[torch.Tensor]:
+def _trial_place() -> tuple[torch.device, torch.dtype]:
+    """The GPU of this process, and its better half precision.
+
+    Raises:
+        Unusable: there is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise Unusable("torch finds no GPU")
+    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.device("cuda", torch.cuda.current_device()), dtype
+
+
+def _trial(
+    way: _Compute,
+    trial: dict[str, Any],
+    head_width: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> list[torch.Tensor]:
     """Output and gradients of one way; float32 on the CPU."""
     import torch
 
-    device = torch.device("cuda", torch.cuda.current_device())
-    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     generator = torch.Generator().manual_seed(0)
     tokens = sum(_TRIAL_TOKENS)
 

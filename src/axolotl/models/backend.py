@@ -14,7 +14,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from axolotl.attention import Candidates, Choice, Need, candidates
+from axolotl.attention import (
+    Candidates,
+    Choice,
+    Need,
+    candidates,
+    not_served,
+    registered_name,
+)
 from axolotl.config.attention import AttentionSection
 from axolotl.config.model import ModelSection
 from axolotl.models.isolation import why_not_isolated, why_not_served
@@ -39,7 +46,23 @@ def attention_need(config: PreTrainedConfig) -> Need:
         sdpa=bool(getattr(model_class, "_supports_sdpa", False)),
         softcap=getattr(config, "attn_logit_softcapping", None) is not None,
         chunked="chunked_attention" in (getattr(config, "layer_types", None) or ()),
+        dropout=any(getattr(config, name, 0) for name in _DROPOUT),
+        head_width=_head_width(config),
     )
+
+
+_WISHES = ("flash_attention", "xformers_attention", "sdp_attention", "flash_optimum")
+"""Switches that ask for a faster way to the same result; another may take its place."""
+_DROPOUT = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
+"""What models call the probability of dropping an attention weight."""
+
+
+def _head_width(config: PreTrainedConfig) -> int:
+    """Width of a head; 0 for a model that names neither it nor what it follows from."""
+    names = "head_dim", "hidden_size", "num_attention_heads"
+    found: list[Any] = [getattr(config, name, None) for name in names]
+    named, width, heads = (number if isinstance(number, int) else 0 for number in found)
+    return named or (width // heads if heads else 0)
 
 
 def open_for_rows(
@@ -71,11 +94,13 @@ def open_for_rows(
         ModelError: it does not load.
     """
     need = attention_need(model_config(model))
-    tried = candidates(attention.attn_implementation, need, where=origin("attn_implementation"))
+    where = origin("attn_implementation")
+    wished = any(where == f"implied by {switch}" for switch in _WISHES)
+    tried = candidates(attention.attn_implementation, need, where=where, demanded=not wished)
     loaded = open_model(
         model,
         dtype=dtype,
-        attn_implementation=tried.names[0],
+        attn_implementation=registered_name(tried.names[0]),
         tokenizer=tokenizer,
         sequence_len=sequence_len,
         quantized=quantized,
@@ -107,6 +132,9 @@ def settle_attention(
         model: A loaded model without adapter, with the first of the candidates set.
         tried: The candidates.
         computes_in: The coarsest number format inside it, where that is not one of its weights'.
+
+    Raises:
+        ConfigError: the file names one of ours, and the model does not get on with it.
     """
     reasons = list(tried.reasons)
     second_best: Choice | None = None
@@ -120,6 +148,8 @@ def settle_attention(
             if reason is None:
                 return Choice(name, None, "; ".join(reasons))
             second_best = second_best or Choice(name, reason, "; ".join(reasons))
+        elif tried.demanded and (wrong or registered_name(name) != name):
+            raise not_served("another", f"{name}: {reason}", tried.where)
         reasons.append(f"{name}: {reason}")
     chosen = second_best or Choice(tried.names[0], reasons[-1].partition(": ")[2])
     _set(model, chosen.name)
@@ -138,8 +168,9 @@ def _why_not_isolated(model: Any, computes_in: torch.dtype) -> str | None:
     return reason
 
 
-def _set(model: Any, name: str) -> bool:
+def _set(model: Any, backend: str) -> bool:
     """Set an attention; False for a model that keeps the one it was loaded with."""
+    name = registered_name(backend)
     if model.config._attn_implementation == name:
         return True
     if not getattr(model, "_supports_attention_backend", False):
