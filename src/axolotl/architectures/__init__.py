@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from axolotl.registry import available, load
 
@@ -35,6 +35,10 @@ class Rope:
     per_layer_kind: bool = False
 
 
+STRETCHES = frozenset({"linear", "dynamic", "yarn", "longrope", "llama3"})
+"""The ways of stretching that code has which leaves its rotary positions to the library."""
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """What is known of a family.
@@ -42,13 +46,16 @@ class Architecture:
     Args:
         title: Its name in the support table.
         model_types: `model_type` of the configurations that belong to it.
-        linear: Last name parts of the linear layers that `lora_target_linear` finds.
+        linear: Last name parts of the linear layers that `lora_target_linear` finds in any of its
+            models; experts that are one tensor of three dimensions are none.
         embeddings: Names of the input embeddings and of the output head.
         isolation: Why the documents of a row stay apart: the library's masks follow `position_ids`,
             a patch of `axolotl.models.patches` makes them, or they cannot.
         rope: How rotary positions can be stretched; a sentence where they cannot.
         refuses: Method or option → why it cannot be used with this family.
         checkpoints: Published models of the family, the best known first.
+        kinds: Models of the same `model_type` whose code takes other ways: name → what their
+            configuration says otherwise than its class.
     """
 
     title: str
@@ -59,6 +66,7 @@ class Architecture:
     rope: Rope | str = ""
     refuses: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     checkpoints: tuple[str, ...] = ()
+    kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @cache
