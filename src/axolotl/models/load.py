@@ -212,7 +212,7 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
             f"no model configuration loads from '{place}': {first_line(error)}",
             hint=_load_hint(error),
         ) from error
-    btlm.say_whose_code(config)
+    btlm.settle(config)
     return config
 
 

@@ -158,6 +158,26 @@ def test_a_library_that_knows_btlm_itself_keeps_its_class(monkeypatch: pytest.Mo
         del known._extra_content["btlm"]
 
 
+def test_the_tokenizer_may_be_the_first_that_is_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_folder(tmp_path / "base")
+    btlm.step_back()
+    assert len(load_tokenizer(ModelSection(base_model=str(folder)))) > 300
+    assert "model of type" not in caplog.text
+    assert "btlm" in CONFIG_MAPPING
+
+
+def test_code_in_a_repository_of_its_own_is_still_named_in_what_is_saved(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "base")
+    file = folder / "config.json"
+    named = {"AutoConfig": "cerebras/btlm-3b-8k-base--configuration_btlm.BTLMConfig"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"auto_map": named}))
+    model = load(folder)
+    model.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["auto_map"] == named
+
+
 def test_it_is_made_known_once() -> None:
     btlm.make_known()
     first = CONFIG_MAPPING["btlm"]

@@ -61,14 +61,21 @@ def choose(source: str, *, trust_remote_code: bool, **where: Any) -> None:
         make_known()
 
 
-def say_whose_code(config: Any) -> None:
-    """Say it once where these classes are taken and the model brought others."""
-    ours = type(config).__module__.startswith(__name__)
-    if ours and (getattr(config, "auto_map", None) or {}).get("AutoConfig"):
-        note_once(
-            "btlm: the code that comes with the model is not run, since axolotl has its own; "
-            "trust_remote_code: true takes the model's"
-        )
+def settle(config: Any) -> None:
+    """Say it once where these classes are taken and the model brought others.
+
+    Code that lies beside the weights is not copied into the folders of a run, so that what is saved
+    no longer names it; code in a repository of its own still is named.
+    """
+    named = getattr(config, "auto_map", None) or {}
+    if not type(config).__module__.startswith(__name__) or "AutoConfig" not in named:
+        return
+    note_once(
+        "btlm: the code that comes with the model is not run, since axolotl has its own; "
+        "trust_remote_code: true takes the model's"
+    )
+    if "--" not in named["AutoConfig"]:
+        del config.auto_map
 
 
 def way_out(config: Any) -> str | None:
