@@ -22,7 +22,9 @@ from transformers import Trainer
 from axolotl.core.atomic import usual_permissions
 from axolotl.errors import ModelError
 from axolotl.models.adapters import save_adapter, take_weights
+from axolotl.models.published import is_published_otherwise, take_published
 from axolotl.models.quiet import no_library_bars, without_lines
+from axolotl.models.rope import write_positions
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
 from axolotl.training.callbacks.best import BestCheckpoint
@@ -212,7 +214,12 @@ class CheckpointingTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with loading(resume_from_checkpoint):
             unwrapped: Any = self.accelerator.unwrap_model(model or self.model)
-            if not take_weights(unwrapped, Path(resume_from_checkpoint)):
+            if take_weights(unwrapped, Path(resume_from_checkpoint)):
+                return
+            cut_up = self.is_fsdp_enabled or self.is_deepspeed_enabled
+            if not cut_up and is_published_otherwise(unwrapped):
+                self._issue_warnings_after_load(take_published(unwrapped, resume_from_checkpoint))
+            else:
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -267,6 +274,7 @@ class CheckpointingTrainer(Trainer):
             else:
                 unwrapped.save_pretrained(target, state_dict=state_dict)
         write_stops(unwrapped, Path(target))
+        write_positions(unwrapped, Path(target))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(target)
         usual_permissions(Path(target))
