@@ -77,7 +77,11 @@ def test_no_place_of_the_users_is_named() -> None:
 
 def test_layers_that_a_tiny_model_lacks_are_those_that_it_has() -> None:
     found = rehearsed(
-        unfrozen_parameters=[r"^model\.layers\.(2[0-9]|31)\.mlp", r"model.layers.31.mlp", "lm_head"],
+        unfrozen_parameters=[
+            r"^model\.layers\.(2[0-9]|31)\.mlp",
+            r"model.layers.31.mlp",
+            "lm_head",
+        ],
         peft_layers_to_transform=[0, 17, 31],
         adapter="lora",
     )

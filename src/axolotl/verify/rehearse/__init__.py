@@ -76,9 +76,10 @@ def rehearse(
     packs = Case(config, machine, "train").packs
     scratch = Path(tempfile.mkdtemp(prefix="axolotl-rehearsal-"))
     kept = False
-    workers = Workers(scratch / "logs", _environment(scratch))
+    workers = None
     try:
         with _ended_by_sigterm():
+            workers = Workers(scratch / "logs", _environment(scratch))
             road = Road(
                 config,
                 scratch=scratch,
@@ -91,7 +92,8 @@ def rehearse(
             road.walk()
         kept = keep
     finally:
-        workers.end()
+        if workers is not None:
+            workers.end()
         if not kept:
             shutil.rmtree(scratch, ignore_errors=True)
     return Rehearsal(

@@ -20,7 +20,7 @@ ENOUGH_FOR_MADE_UP = 256
 QUESTION = "Which colours does the door have?"
 CLAIMS: Mapping[str, str] = {
     "base": "a model of this architecture can be made, with a tokenizer",
-    "data": "the rows are of the type that the file says",
+    "data": "there are rows, and they are of the type that the file says",
     "prepare": "rows become tokens and labels",
     "pack": "samples that share a row do not see each other, forward and backward",
     "train": f"{STEPS} steps end with losses that are numbers",
@@ -253,8 +253,11 @@ class Road:
         self.said += said
         if all("made-up" in one.now for one in said):
             self.options["sequence_len"] = min(self.options["sequence_len"], ENOUGH_FOR_MADE_UP)
-        text = "; ".join(f"{_short(one.was)}: {_short(one.now, 70)}" for one in said)
-        return Seen(text, {"data_sets": len(said)})
+        own_rows = [one for one in said if "made-up" not in one.now]
+        if not own_rows:
+            raise NotShown("made-up rows: none of its data sets is on this machine")
+        text = f"{len(own_rows)} of {len(said)} data sets by their first rows"
+        return Seen(text, {"data_sets": len(said), "by_own_rows": len(own_rows)})
 
     def _full_options(self, run: str) -> dict[str, Any]:
         """The options of a run of the rehearsal."""
@@ -397,7 +400,3 @@ class Road:
         found = self._run("answer", "answer", options, self.commands.generate, QUESTION)
         said = found["answer"]
         return Seen(f"{len(said)} characters; what random weights say means nothing", {})
-
-
-def _short(text: str, most: int = 40) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,113 @@
+"""Whole rehearsals: of a file of one's own, and of every example."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axolotl import api
+from axolotl.config import load_config
+from axolotl.verify.rehearse import Commands, Rehearsal, rehearse
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = sorted(f.relative_to(ROOT).as_posix() for f in (ROOT / "examples").rglob("*.yml"))
+COMMANDS = Commands(api.train, api.evaluate, api.merge, api.generate)
+MAY_LACK = {
+    "data": "made-up rows",
+    "pack": "none of the",
+    "merge": "all weights|ReLoRA has merged",
+}
+"""Stage → why an example may have nothing to show there."""
+pytestmark = pytest.mark.slow
+
+
+def states(found: Rehearsal) -> dict[str, str]:
+    return {stage.name: stage.state for stage in found.stages}
+
+
+def told(found: Rehearsal) -> str:
+    return "\n".join(f"{s.name}: {s.seen} {s.hint}" for s in found.stages if s.state == "failed")
+
+
+def test_all_examples_are_there() -> None:
+    assert len(EXAMPLES) >= 31 + 10
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_passes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = rehearse(load_config(ROOT / name), COMMANDS)
+    assert found.exit_code == 0, told(found)
+    import re
+
+    for stage in found.stages:
+        if stage.state == "not shown":
+            assert re.search(MAY_LACK[stage.name], stage.seen), stage.seen
+    assert states(found)["resume"] == "proven"
+    assert list(tmp_path.iterdir()) == [], "something of the user's was written to"
+
+
+def own(tmp_path: Path, tiny_model: Path, **changes: Any) -> dict[str, Any]:
+    rows = tmp_path / "rows.jsonl"
+    lines = [
+        {"instruction": f"Say {i}.", "output": f"It is {i}. " * (1 + i % 5)} for i in range(60)
+    ]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {
+        "base_model": str(tiny_model),
+        "datasets": [{"path": str(rows), "type": "alpaca"}],
+        "adapter": "lora",
+        "lora_target_linear": True,
+        "sample_packing": True,
+        "val_set_size": 0.1,
+        "output_dir": str(tmp_path / "out"),
+        "dataset_prepared_path": str(tmp_path / "store"),
+    } | changes
+
+
+def test_ones_own_model_and_rows_are_read_and_nothing_of_ones_own_is_touched(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    options = own(tmp_path, tiny_model)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    found = rehearse(load_config(options), COMMANDS)
+    assert found.exit_code == 0, told(found)
+    assert set(states(found).values()) == {"proven"}
+    assert "its own tokenizer" in found.stages[0].seen
+    assert "32 of its first rows" in [one.now for one in found.replacements]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert found.folder is None
+
+
+def test_rows_without_the_field_are_told_as_train_tells_it(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    options = own(tmp_path, tiny_model)
+    options["datasets"][0]["type"] = {"field_instruction": "question", "field_output": "output"}
+    found = rehearse(load_config(options), COMMANDS)
+    assert found.exit_code == 2
+    (failed,) = found.failed
+    assert failed.name == "prepare"
+    assert f"{tmp_path / 'rows.jsonl'} row 1" in failed.seen
+    assert "question" in failed.seen
+    assert states(found)["train"] == "not shown"
+
+
+def test_keep_leaves_the_folder(tmp_path: Path, tiny_model: Path) -> None:
+    import shutil
+
+    found = rehearse(load_config(own(tmp_path, tiny_model, adapter=None)), COMMANDS, keep=True)
+    assert found.folder is not None
+    try:
+        assert (found.folder / "whole" / "run.json").is_file()
+        assert (found.folder / "killed" / "checkpoint-2").is_dir()
+        assert (found.folder / "logs" / "train.txt").read_text()
+    finally:
+        shutil.rmtree(found.folder)
