@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ _ALL = frozenset(KERNEL_PACKAGES)
 KERNELS = Machine(gpu=True, bf16=True, kernels=_ALL, capability=(9, 0))
 BLACKWELL = Machine(gpu=True, bf16=True, kernels=_ALL, capability=(10, 0))
 TURING = Machine(gpu=True, bf16=False, kernels=_ALL, capability=(7, 5))
+ALIBI = Path(__file__).parents[1] / "fixtures" / "models" / "falcon_alibi"
+"""A folder with nothing but a config.json."""
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "type": "alpaca"}]}
 LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
@@ -238,7 +241,19 @@ ROWS = [
     W("order-of-rows", {"curriculum_sampling": True, "shuffle_before_merging_datasets": True}, "shuffle_before_merging_datasets", "shuffled once", {"shuffle_before_merging_datasets": False}),
     # attention
     E("one-attention", {"attn_implementation": "eager", "landmark_attention": True}, "attn_implementation", "one way only", {"landmark_attention": False}),
+    E("rope-parameters", {"rope_scaling": {"type": "linear"}}, "rope_scaling", "needs factor", {"rope_scaling": {"type": "linear", "factor": 2}}),
+    E("rope-parameters", {"rope_scaling": {"type": "linear", "factor": 2, "beta_fast": 8}}, "rope_scaling.beta_fast", "no such parameter", {"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 8}}),
+    E("rope-borders", {"rope_scaling": {"type": "yarn", "factor": 2, "mscale": 1}}, "rope_scaling.mscale", "without mscale_all_dim", {"rope_scaling": {"type": "yarn", "factor": 2}}),
+    E("rope-of-the-model", {"base_model": str(ALIBI), "rope_scaling": {"type": "linear", "factor": 2}}, "rope_scaling", "it has ALiBi", {"rope_scaling": None}),
+    W("longer-than-the-model", {"base_model": str(ALIBI), "sequence_len": 4096}, "sequence_len", "the 2048 tokens that", {"sequence_len": 2048}),
     E("attention-name", {"attn_implementation": "spda"}, "attn_implementation", "there is no attention 'spda'", {"attn_implementation": "sdpa"}),
+    E("landmarks-in-the-data", {"attn_implementation": "landmark"}, "attn_implementation", "needs landmarks in the data", {"landmark_attention": True}),
+    E("landmarks-in-the-data", {"attn_implementation": "landmark"}, "attn_implementation", "needs landmarks in the data", {"attn_implementation": "sdpa"}),
+    E("landmarks-in-the-data", {"landmark_attention": True, "sequence_len": 50}, "sequence_len", "behind every 50 tokens", {"sequence_len": 51}),
+    E("landmarks-in-the-data", {"landmark_attention": True, "sequence_len": 50}, "sequence_len", "behind every 50 tokens", {"landmark_attention": False}),
+    E("xpos-and-prompts", {"xpos_rope": True, "adapter": "llama-adapter"}, "xpos_rope", "prompts have no positions", {"adapter": "lora"}),
+    N("read-elsewhere", {"landmark_attention": True}, "landmark_attention", "as a plain Llama, without them", {"landmark_attention": False}),
+    W("read-elsewhere", {"xpos_rope": True}, "xpos_rope", "only this tool reads", {"xpos_rope": False}),
     W("old-attention-names", {"flash_optimum": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"flash_optimum": True, **LORA, "bf16": True}, "flash_optimum", "BetterTransformer is retired", {"flash_optimum": False}),
     W("old-attention-names", {"sdp_attention": True, "sample_packing": True}, "sdp_attention", "old name", {"sdp_attention": None, "attn_implementation": "sdpa"}),
@@ -366,7 +381,7 @@ ROWS = [
     # not carried out yet
     W("not-yet", {"datasets": [{"path": "d", "type": "stepwise_supervised"}]}, "datasets.0.type", "'stepwise_supervised' is known, but this version", SMALL),
     W("not-yet", {"attn_implementation": "sage"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
-    E("not-yet", {"landmark_attention": True}, "landmark_attention", "is known, but this version", {"landmark_attention": False}, purpose="train"),
+    E("not-yet", {"fsdp": ["full_shard"]}, "fsdp", "is known, but this version", {"fsdp": None}, purpose="train"),
     # no effect
     W("no-effect", {"lora_r": 8, "lora_alpha": 4}, "lora_r", "lora_r, lora_alpha have no effect: without an adapter", LORA),
     W("no-effect", {**LORA, "lora_target_linear": None, "lora_model_dir": "a", "lora_r": 8}, "lora_r", "brings its own settings", {"lora_r": None}),

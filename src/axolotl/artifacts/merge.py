@@ -29,12 +29,14 @@ from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
 from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.models.load import base_dtype
+from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized, gptq_base
 from axolotl.models.quiet import no_library_bars
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from axolotl.config.attention import RopeScaling
     from axolotl.resolve import Resolved
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -126,6 +128,7 @@ def merge_run(
         out=out or output_dir / MERGED,
         probe=data_probe(resolved, tokenizer),
         quantized=gptq_base(resolved, found.model, whole=True),
+        rope_scaling=resolved.attention.rope_scaling,
     )
 
 
@@ -137,6 +140,7 @@ def merge(
     out: Path,
     probe: Probe,
     quantized: Quantized | None = None,
+    rope_scaling: RopeScaling | None = None,
 ) -> MergeReport:
     """Merge, write, load again, compare; the folder appears only if all of it went well.
 
@@ -147,6 +151,7 @@ def merge(
         out: Target folder; one that an earlier merge made is replaced.
         probe: What to compare on.
         quantized: How a base model is made whole that is quantised itself.
+        rope_scaling: How its positions are stretched, where the adapter's folder does not say.
 
     Raises:
         ConfigError: the target is not to be written to.
@@ -163,7 +168,9 @@ def merge(
     adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)
     check_target(out, never=[found.adapter, Path(found.model.base_model)])
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
-    model = found.open(dtype=torch.float32, tokenizer=tokenizer, quantized=quantized)
+    model = found.open(
+        dtype=torch.float32, tokenizer=tokenizer, quantized=quantized, rope_scaling=rope_scaling
+    )
     reference = logits_of(model, probe.rows)
     model = fold(model)
     in_memory = compare(reference, logits_of(model, probe.rows))
@@ -244,6 +251,7 @@ def _reloaded_logits(
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, trust_remote_code=trust_remote_code
         )
+    read_as_trained(model)
     return logits_of(model.eval(), rows)
 
 

@@ -39,6 +39,7 @@ _OF_A_RESULT = (
         "model.safetensors.index.json",
     ),
     *("adapter_config.json", "adapter_model*.safetensors", "chat_template.jinja", "README.md"),
+    "base_config.json",
     *("tokenizer*.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt"),
 )

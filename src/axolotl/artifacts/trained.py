@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from axolotl.artifacts.run_folder import read_run
 from axolotl.config.adapter import AdapterSection
+from axolotl.config.attention import RopeScaling
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_file
@@ -20,7 +21,9 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_saved, with_own_base
 from axolotl.models.backend import attention_need
 from axolotl.models.load import model_config, open_model
+from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized
+from axolotl.models.rope import say_left_aside
 from axolotl.models.sources import first_line
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage
@@ -45,11 +48,13 @@ class Trained:
             one was.
         adapter: Folder of the adapter to put on it, or None.
         run: What `run.json` says of the run that made it; None for a base model or a foreign folder.
+        is_result: Whether the model is a whole one that was trained or merged.
     """
 
     model: ModelSection
     adapter: Path | None = None
     run: Mapping[str, Any] | None = None
+    is_result: bool = False
 
     @property
     def name(self) -> str:
@@ -70,6 +75,7 @@ class Trained:
         dtype: torch.dtype,
         tokenizer: PreTrainedTokenizerBase,
         quantized: Quantized | None = None,
+        rope_scaling: RopeScaling | None = None,
     ) -> Any:
         """Load the weights, with the adapter on them, in evaluation mode.
 
@@ -79,17 +85,25 @@ class Trained:
             dtype: dtype of the base weights.
             tokenizer: Decides the number of embeddings.
             quantized: How the base weights are held; None for whole ones.
+            rope_scaling: How the positions of a base model are stretched; a whole model that was
+                trained says it itself.
 
         Raises:
             ModelError: it does not load, or the adapter does not fit.
         """
+        if self.is_result:
+            say_left_aside(model_config(self.model), rope_scaling, self.name)
+            rope_scaling = None
         loaded: Any = open_model(
             self.model,
             dtype=dtype,
             attn_implementation=plain_attention(self.model),
             tokenizer=tokenizer,
             quantized=quantized,
+            rope_scaling=rope_scaling,
+            adapter=self.adapter,
         )
+        read_as_trained(loaded)
         if self.adapter is not None:
             if (self.adapter / GENERATION_FILE).is_file():
                 loaded.generation_config.eos_token_id = _ends(self.adapter)
@@ -209,7 +223,8 @@ def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> 
         "model_revision": None,
         "resize_token_embeddings_to_32x": False,
     }
-    return Trained(_with_tokenizer_of(folder, model.model_copy(update=there)), None, run)
+    whole = _with_tokenizer_of(folder, model.model_copy(update=there))
+    return Trained(whole, None, run, is_result=True)
 
 
 def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:

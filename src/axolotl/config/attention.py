@@ -141,13 +141,14 @@ class AttentionSection(Section):
     )
     landmark_attention: bool = Field(
         default=False,
-        description="Landmark attention for Llama models (arXiv 2305.16300).",
-        json_schema_extra={"pending": True},
+        description="Landmark attention for Llama models (arXiv 2305.16300): a token `<landmark>` "
+        "stands behind every 50 others of a sample, and earlier blocks are read through it; answers "
+        "read the last 5 blocks and the 5 older ones that fit best. `sequence_len` counts landmarks.",
     )
     xpos_rope: bool = Field(
         default=False,
-        description="xPos rotary positions for Llama models (arXiv 2212.10554).",
-        json_schema_extra={"pending": True},
+        description="xPos rotary positions for Llama models (arXiv 2212.10554), whose products fade "
+        "with distance; only this tool reads the trained model rightly.",
     )
     rope_scaling: RopeScaling | None = Field(
         default=None,

@@ -8,7 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED, RENAMED_IN_ENTRIES
+from axolotl.config.legacy_names import (
+    NO_EFFECT,
+    REMOVED,
+    RENAMED,
+    RENAMED_IN_ENTRIES,
+    RENAMED_IN_ROPE,
+)
 from axolotl.config.tree import Branch, Leaf, Node, Row, is_unset, read_int, to_python
 from axolotl.records import Edit, Finding
 
@@ -57,6 +63,8 @@ def _renamed(tree: Branch) -> list[Finding]:
     findings = _rename(tree, RENAMED)
     for place, entry in _entries(tree):
         findings += _rename(entry, RENAMED_IN_ENTRIES, f"{place}.")
+    if isinstance(rope := tree.items.get("rope_scaling"), Branch):
+        findings += _rename(rope, RENAMED_IN_ROPE, "rope_scaling.")
     return findings
 
 
@@ -272,6 +280,7 @@ def old_names() -> Mapping[str, str]:
         **{key: f"no effect: {why}" for key, (why, _) in NO_EFFECT.items()},
         **{key: f"called {new} here" for key, new in RENAMED.items()},
         **{f"datasets.{key}": f"called {new} here" for key, new in RENAMED_IN_ENTRIES.items()},
+        **{f"rope_scaling.{key}": f"called {new} here" for key, new in RENAMED_IN_ROPE.items()},
         "relora": "on where relora_steps is written",
         "jagged_restart_steps": "called relora_steps here, where `relora: true` stands beside it",
         "batch_size": "read as gradient_accumulation_steps times micro_batch_size",

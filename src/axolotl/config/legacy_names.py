@@ -19,6 +19,9 @@ RENAMED: Mapping[str, str] = {
 RENAMED_IN_ENTRIES: Mapping[str, str] = {"split": "train_on_split"}
 """The same for the keys of a data set."""
 
+RENAMED_IN_ROPE: Mapping[str, str] = {"rope_type": "type"}
+"""The same for the keys of `rope_scaling`, which transformers spells so."""
+
 REMOVED: Mapping[str, str] = {
     "load_4bit": "write `load_in_4bit: true`",
     "push_to_hub_model_id": "write hub_model_id",

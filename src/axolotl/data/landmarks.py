@@ -9,7 +9,7 @@ N rows, T tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,6 @@ from axolotl.records import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from axolotl.data.encoder import Encoder
-    from axolotl.data.tokenize import TokenRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +102,21 @@ def _firsts(offsets: np.ndarray, size: int) -> np.ndarray:
     return first[:size]
 
 
-def with_landmarks(rows: TokenRows, blocks: Blocks | None) -> TokenRows:
-    """The same rows with landmarks, which carry no label.
+def with_landmarks(
+    ids: np.ndarray, labels: np.ndarray, offsets: np.ndarray, blocks: Blocks
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, labels and offsets of rows with landmarks, which carry no label.
 
     Args:
-        rows: Rows without, or with some.
-        blocks: How they are cut into blocks; None leaves them as they are.
+        ids: int32, (T,).
+        labels: int32, (T,).
+        offsets: Where each row begins, and the end, int64, (N + 1,).
+        blocks: How they are cut into blocks.
     """
-    if blocks is None:
-        return rows
-    behind = blocks.behind(rows.input_ids, rows.offsets)
-    labels = np.where(rows.input_ids == blocks.token_id, IGNORE_INDEX, rows.labels)
-    return replace(
-        rows,
-        input_ids=np.insert(rows.input_ids, behind, blocks.token_id).astype(np.int32),
-        labels=np.insert(labels, behind, IGNORE_INDEX).astype(np.int32),
-        offsets=rows.offsets + np.searchsorted(behind, rows.offsets, side="right"),
+    behind = blocks.behind(ids, offsets)
+    labels = np.where(ids == blocks.token_id, IGNORE_INDEX, labels)
+    return (
+        np.insert(ids, behind, blocks.token_id).astype(np.int32),
+        np.insert(labels, behind, IGNORE_INDEX).astype(np.int32),
+        offsets + np.searchsorted(behind, offsets, side="right"),
     )

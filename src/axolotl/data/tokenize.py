@@ -71,7 +71,7 @@ class Limits:
 
     def lengths(self, rows: TokenRows) -> np.ndarray:
         """Tokens of each row with the landmarks that will stand in it, int64, (N,)."""
-        return np.diff(with_landmarks(rows, self.blocks).offsets)
+        return _with_landmarks(rows, self.blocks).lengths
 
     def identity(self) -> dict[str, Any]:
         """All that decides which rows there are, as plain values."""
@@ -286,9 +286,17 @@ def fit(rows: TokenRows, limits: Limits, *, long_rows: Literal["drop", "split"])
     several = too_long & (long_rows == "split")
     if several.any():
         rows = _split(rows, room)
-    rows = with_landmarks(rows, limits.blocks)
+    rows = _with_landmarks(rows, limits.blocks)
     found = {reason: np.flatnonzero(which) for reason, which in dropped.items() if which.any()}
     return Fitted(rows, found, np.flatnonzero(truncated), np.flatnonzero(several))
+
+
+def _with_landmarks(rows: TokenRows, blocks: Blocks | None) -> TokenRows:
+    if blocks is None:
+        return rows
+    return TokenRows(
+        *with_landmarks(rows.input_ids, rows.labels, rows.offsets, blocks), rows.origin
+    )
 
 
 def _cut(rows: TokenRows, capacity_tokens: int) -> TokenRows:

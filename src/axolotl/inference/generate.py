@@ -24,8 +24,9 @@ from axolotl.inference.options import GenerationOptions
 from axolotl.inference.prompt import choose_format
 from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import base_dtype
+from axolotl.models.native.landmark.answers import LandmarkAnswers
 from axolotl.models.quantized import gptq_base, quantized_base
-from axolotl.training.generation import end_tokens
+from axolotl.training.generation import end_tokens, position_limit
 
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
@@ -63,12 +64,17 @@ class Generator:
         self._eos = end_tokens(model, tokenizer)
         self._pad = next((i for i in (tokenizer.pad_token_id, *self._eos) if isinstance(i, int)), 0)
         self._answers = 0
+        self._landmarks = LandmarkAnswers(model)
         # What the model's folder suggests must not mix with what was asked for.
         model.generation_config = GenerationConfig(eos_token_id=self._eos or None)
 
     def prompt_ids(self, text: str) -> list[int]:
         """Token ids that the model is given for a question."""
-        return prompt_ids([text], bound=self.bound, encoder=self._encoder)[0]
+        return self._prompts([text])[0]
+
+    def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        ids = prompt_ids(texts, bound=self.bound, encoder=self._encoder)
+        return [self._landmarks.prompt(prompt) for prompt in ids]
 
     def stream(self, text: str) -> Stream[str]:
         """The answer to one question, in pieces as they come.
@@ -79,10 +85,11 @@ class Generator:
         ids = [self.prompt_ids(text)]
         how, inputs = self._library_options(ids), self._inputs(ids)
         number = self._number(1)
+        more = self._landmarks.library_options(inputs["attention_mask"])
 
         def generate(**extra: Any) -> None:
             with self._seeded(number):
-                self._model.generate(**inputs, generation_config=how, **extra)
+                self._model.generate(**inputs, generation_config=how, **more, **extra)
 
         return self._pieces(stream_tokens(generate), how)
 
@@ -100,7 +107,7 @@ class Generator:
         Raises:
             DataError: as `stream`.
         """
-        prompts = prompt_ids(texts, bound=self.bound, encoder=self._encoder)
+        prompts = self._prompts(texts)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         done: dict[int, str] = {}
         for start in range(0, len(by_length), BATCH_PROMPTS):
@@ -111,7 +118,8 @@ class Generator:
     def _batch(self, ids: list[list[int]]) -> list[str]:
         how, inputs = self._library_options(ids), self._inputs(ids)
         with self._seeded(self._number(len(ids))):
-            output = self._model.generate(**inputs, generation_config=how)
+            more = self._landmarks.library_options(inputs["attention_mask"])
+            output = self._model.generate(**inputs, generation_config=how, **more)
         new = output[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._decode(self._to_end(row)) for row in new]
 
@@ -123,6 +131,8 @@ class Generator:
                 if token in self._eos:
                     break
                 self.cut = count == how.max_new_tokens
+                if self._landmarks.is_landmark(token):
+                    continue
                 if piece := text.add(token):
                     yield piece
         if piece := text.rest():
@@ -143,20 +153,21 @@ class Generator:
         return {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
 
     def _library_options(self, ids: list[list[int]]) -> GenerationConfig:
-        longest, room = max(map(len, ids)), self.options.max_new_tokens
+        longest = max(map(len, ids))
+        tokens = self._landmarks.tokens_for(ids, self.options.max_new_tokens)
         if not min(map(len, ids)):
             raise DataError("the prompt is empty", hint="write a question")
-        limit = getattr(self._model.config, "max_position_embeddings", None)
-        if isinstance(limit, int) and limit > 0:
+        limit = position_limit(self._model)
+        if limit is not None:
             if longest >= limit:
                 raise DataError(
                     f"the prompt has {longest} tokens, and the model only {limit} positions",
                     hint="shorten it",
                 )
-            if longest + room > limit:
+            if longest + tokens > limit:
                 note_once(f"answers end where prompt and answer fill the model's {limit} positions")
-                room = limit - longest
-        return self.options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=room)
+                tokens = limit - longest
+        return self.options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
 
     def _number(self, count: int) -> int:
         """Number of the next answer, of which `count` are made now."""
@@ -173,7 +184,8 @@ class Generator:
 
     def _to_end(self, ids: list[int]) -> list[int]:
         ends = [place for place, token in enumerate(ids) if token in self._eos]
-        return ids[: ends[0]] if ends else ids
+        answer = self._landmarks.answer(ids[: ends[0]] if ends else ids)
+        return answer[: self.options.max_new_tokens]
 
     def _decode(self, ids: list[int]) -> str:
         text: Any = self._tokenizer.decode(
@@ -221,6 +233,7 @@ def open_generator(
         quantized=quantized_base(resolved)
         if base or found.adapter
         else gptq_base(resolved, found.model),
+        rope_scaling=resolved.attention.rope_scaling,
     )
     if torch.cuda.is_available():
         model = model.to("cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,17 +75,19 @@ def open_for_rows(
     tokenizer: PreTrainedTokenizerBase,
     sequence_len: int,
     quantized: Quantized | None = None,
+    adapter: Path | None = None,
 ) -> tuple[PreTrainedModel, Choice]:
     """Load the base model with an attention that was seen to fit it.
 
     Args:
         model: What to load.
-        attention: The attention that the file asks for, if any.
+        attention: The attention and the rope scaling that the file asks for, if any.
         origin: Tells where an option was written.
         dtype: dtype of the weights.
         tokenizer: Decides how many embeddings are needed.
         sequence_len: Longest sequence in tokens.
         quantized: How its frozen weights are held; None for whole ones.
+        adapter: Folder of the saved adapter that is to be put on it, if any.
 
     Returns:
         The model, and its attention: whether the documents of a row stay apart with it.
@@ -104,6 +107,9 @@ def open_for_rows(
         tokenizer=tokenizer,
         sequence_len=sequence_len,
         quantized=quantized,
+        rope_scaling=attention.rope_scaling,
+        adapter=adapter,
+        xpos=attention.xpos_rope,
     )
     if quantized is None:
         return loaded, settle_attention(loaded, tried)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,14 +16,24 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from axolotl.attention import landmark
 from axolotl.config import Sections
+from axolotl.config.attention import RopeScaling
 from axolotl.config.model import ModelSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.models.native import btlm
+from axolotl.models.native.settle import settle_native
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
+from axolotl.models.rope import (
+    fit_length,
+    set_saved,
+    settle_positions,
+    settled,
+    stretch,
+)
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 from axolotl.models.stored_form import bnb_form_of
 
@@ -64,6 +76,9 @@ def open_model(
     tokenizer: PreTrainedTokenizerBase,
     sequence_len: int | None = None,
     quantized: Quantized | None = None,
+    rope_scaling: RopeScaling | None = None,
+    adapter: Path | None = None,
+    xpos: bool = False,
 ) -> PreTrainedModel:
     """Load the base model and make its embeddings large enough for the tokenizer.
 
@@ -74,14 +89,17 @@ def open_model(
         tokenizer: Decides how many embeddings are needed.
         sequence_len: Longest sequence in tokens; a model with fewer learned positions is refused.
         quantized: How its frozen weights are held; None for whole ones.
+        rope_scaling: How its rotary positions are to be stretched.
+        adapter: Folder of the saved adapter that is to be put on it; positions are stretched as it
+            was trained.
+        xpos: Whether they are to be xPos positions.
 
     Raises:
-        ModelError: nothing loads from there.
+        ModelError: nothing loads from there, or its positions cannot be stretched so.
     """
     source = base_source(model)
-    config = model_config(model)
-    if sequence_len is not None:
-        _check_positions(config, sequence_len, source)
+    before = model_config(model)
+    config, stretched = _with_positions(model, before, sequence_len, rope_scaling, adapter)
     arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attn_implementation}
     if quantized is not None and quantized.kind == "gptq":
         from axolotl.models.gptq import open_gptq
@@ -90,8 +108,44 @@ def open_model(
     else:
         stored = bnb_form_of(config, quantized, source)
         loaded = _open_few_bits(model, source, config, quantized, stored=stored, **arguments)
+    landmarks = attn_implementation == landmark.NAME
+    settle_native(loaded, tokenizer=tokenizer, landmarks=landmarks, xpos=xpos)
+    settle_positions(loaded, source, before=before, asked=stretched)
     fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
     return loaded
+
+
+def planned_config(
+    model: ModelSection,
+    *,
+    sequence_len: int | None = None,
+    rope_scaling: RopeScaling | None = None,
+    adapter: Path | None = None,
+) -> PreTrainedConfig:
+    """The configuration that `open_model` would load with, its positions stretched.
+
+    Raises:
+        ModelError: none loads, or its positions cannot be stretched so.
+    """
+    return _with_positions(model, model_config(model), sequence_len, rope_scaling, adapter)[0]
+
+
+def _with_positions(
+    model: ModelSection,
+    before: PreTrainedConfig,
+    sequence_len: int | None,
+    rope_scaling: RopeScaling | None,
+    adapter: Path | None,
+) -> tuple[PreTrainedConfig, bool]:
+    """A configuration with positions as asked for, and whether they are stretched."""
+    config, source = copy.deepcopy(before), base_source(model)
+    asked, saved = settled(rope_scaling, adapter)
+    set_saved(config, saved)
+    if asked is not None:
+        stretch(config, asked, source=source)
+    if sequence_len is not None:
+        _check_positions(model, config, sequence_len, source)
+    return config, asked is not None or "rope_parameters" in saved
 
 
 def _open_few_bits(
@@ -216,15 +270,19 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
     return config
 
 
-def _check_positions(config: Any, sequence_len: int, source: str) -> None:
-    """Refuse sequences longer than the model's positions: beyond them it reads noise, or crashes."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if isinstance(limit, int) and 0 < limit < sequence_len:
-        raise ModelError(
-            f"sequence_len {sequence_len} is longer than the {limit} positions of '{source}'",
-            where="sequence_len",
-            hint=f"set sequence_len to {limit} or less",
-        )
+def _check_positions(
+    model: ModelSection, config: PreTrainedConfig, sequence_len: int, source: str
+) -> None:
+    """Have the configuration name as many positions as the sequences have tokens, where that works.
+
+    Positions with a weight each are as many as were learnt. Whether a model has such is seen from
+    its weights: those of a model with more positions would have another shape.
+    """
+
+    def shapes(one: PreTrainedConfig) -> dict[str, Any]:
+        return {name: weight.shape for name, weight in empty_model(model, one).named_parameters()}
+
+    fit_length(config, sequence_len, source=source, shapes=shapes)
 
 
 def _loader(model_type: str | None) -> Any:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from axolotl.config import Sections
 from axolotl.errors import located
-from axolotl.models.adapters import check_names, check_saved, own_base
-from axolotl.models.load import empty_model, model_config
+from axolotl.models.adapters import check_names, check_saved, gone_on_with, own_base
+from axolotl.models.load import empty_model, planned_config
+from axolotl.models.native.settle import check_native
 from axolotl.models.quantized import quantized_base
 from axolotl.models.sources import base_source
 from axolotl.models.stored_form import bnb_form_of
@@ -37,7 +38,13 @@ def look_ahead(sections: Sections) -> None:
 
 def _check_base(sections: Sections) -> None:
     model, form = sections.model, quantized_base(sections)
-    config = model_config(model)
+    config = planned_config(
+        model,
+        sequence_len=sections.sequence.sequence_len,
+        rope_scaling=sections.attention.rope_scaling,
+        adapter=gone_on_with(sections.adapter),
+    )
+    check_native(config, sections.attention)
     source = base_source(model)
     if form is None or form.kind != "gptq":
         bnb_form_of(config, form, source)

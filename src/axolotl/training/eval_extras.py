@@ -12,9 +12,11 @@ from accelerate import PartialState
 from axolotl.config import Sections
 from axolotl.core.console import note
 from axolotl.data.encoder import Encoder
+from axolotl.data.landmarks import Blocks
 from axolotl.data.prompts import format_of_first_entry, prompt_ids
 from axolotl.errors import DataError
-from axolotl.models.load import model_config
+from axolotl.models.adapters import gone_on_with
+from axolotl.models.load import planned_config
 from axolotl.training.bench.questions import Question, read_questions
 from axolotl.training.bench.score import Bench
 from axolotl.training.callbacks.eval_report import EvalReport
@@ -60,7 +62,13 @@ class EvalExtras:
         bound = format_of_first_entry(options, encoder) if prompts else None
         ids = prompt_ids(prompts, bound=bound, encoder=encoder)
         if prompts:
-            _check_room(prompts, ids, positions(model_config(options.model)))
+            planned = planned_config(
+                options.model,
+                sequence_len=options.sequence.sequence_len,
+                rope_scaling=options.attention.rope_scaling,
+                adapter=gone_on_with(options.adapter),
+            )
+            _check_room(prompts, ids, positions(planned))
         return cls(read_bench(options, tokenizer), prompts, ids)
 
     def facts(self, options: Sections) -> dict[str, Any]:
@@ -161,11 +169,13 @@ def read_bench(options: Sections, tokenizer: Any) -> list[Question]:
     """
     if not options.evaluation.do_bench_eval:
         return []
+    encoder = Encoder(tokenizer)
     found = read_questions(
         options.evaluation.bench_dataset,
-        Encoder(tokenizer),
+        encoder,
         capacity_tokens=options.sequence.sequence_len,
         token=options.model.hf_use_auth_token,
+        blocks=Blocks.of(options, encoder),
     )
     subjects = {question.subject for question in found if question.subject}
     about = f" on {len(subjects):,} subjects" if len(subjects) > 1 else ""

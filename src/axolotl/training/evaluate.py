@@ -16,9 +16,10 @@ from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import DataError
 from axolotl.models.adapters import attach_saved
 from axolotl.models.backend import open_for_rows
-from axolotl.models.load import base_dtype
+from axolotl.models.load import base_dtype, model_config
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.quantized import gptq_base, quantized_base
+from axolotl.models.rope import say_left_aside
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
 from axolotl.training.bench.score import Bench
@@ -61,15 +62,20 @@ def run_evaluation(
         )
     questions = read_bench(resolved, tokenizer)
     as_in_training = base or adapter is not None
+    asked = resolved.attention
+    if not as_in_training:  # a whole model's configuration says how it was trained
+        say_left_aside(model_config(model), asked.rope_scaling, model.base_model)
+        asked = asked.model_copy(update={"rope_scaling": None, "xpos_rope": False})
     loaded: Any
     loaded, attention = open_for_rows(
         model,
-        resolved.attention,
+        asked,
         origin=resolved.origin,
         dtype=base_dtype(resolved),
         tokenizer=tokenizer,
         sequence_len=resolved.sequence.sequence_len,
         quantized=quantized_base(resolved) if as_in_training else gptq_base(resolved, model),
+        adapter=adapter,
     )
     size = resolved.training.eval_batch_size or resolved.training.micro_batch_size
     rows = eval_rows(resolved.sequence, resolved.training, isolates=attention.isolates)

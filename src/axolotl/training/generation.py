@@ -20,7 +20,10 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from axolotl.attention import landmark
 from axolotl.models.backend import attention_need
+from axolotl.models.native.landmark.answers import LandmarkAnswers
+from axolotl.models.rope import reach
 from axolotl.training.evaluation import GivenUp, evaluating
 
 
@@ -64,11 +67,18 @@ class GreedyAnswers:
         self._tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
         self._autocast = autocast
+        self._landmarks = LandmarkAnswers(model)
+
+    @property
+    def landmark(self) -> int | None:
+        """Number of the token that stands in prompts and answers by its place; None for none."""
+        return self._landmarks.token_id
 
     def room(self, prompt: Sequence[int]) -> int:
         """How many tokens an answer to these tokens may have; 0 where the model has no more positions."""
         limit = position_limit(self._model)
-        left = self._max_new_tokens if limit is None else limit - len(prompt)
+        length = len(self._landmarks.prompt(prompt))
+        left = self._max_new_tokens if limit is None else limit - length
         return max(0, min(self._max_new_tokens, left))
 
     def __call__(
@@ -85,14 +95,17 @@ class GreedyAnswers:
         """
         ends = end_tokens(self._model, self._tokenizer)
         with ready_to_generate(self._model), self._autocast():
-            return [self._answer(list(prompt), ends, give_up) for prompt in prompts]
+            found = [self._landmarks.prompt(prompt) for prompt in prompts]
+            return [self._answer(prompt, ends, give_up) for prompt in found]
 
     def _answer(self, prompt: list[int], ends: list[int], give_up: Callable[[], bool]) -> Answer:
         began = time.perf_counter()
         device = next(self._model.parameters()).device
         ids = torch.tensor([prompt], device=device)
+        limit = position_limit(self._model)
+        tokens = self._landmarks.tokens_for([prompt], self._max_new_tokens)
         how = GenerationConfig(
-            max_new_tokens=self.room(prompt),
+            max_new_tokens=tokens if limit is None else min(tokens, limit - len(prompt)),
             do_sample=False,
             use_cache=True,
             eos_token_id=ends or None,
@@ -103,6 +116,7 @@ class GreedyAnswers:
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 generation_config=how,
+                **self._landmarks.library_options(torch.ones_like(ids)),
                 stopping_criteria=StoppingCriteriaList([_GiveUp(give_up)]),
             )
         if give_up():
@@ -110,7 +124,7 @@ class GreedyAnswers:
         new: list[int] = found[0, len(prompt) :].tolist()
         stopped = bool(new) and new[-1] in ends
         return Answer(
-            decode(self._tokenizer, new[:-1] if stopped else new),
+            decode(self._tokenizer, self._landmarks.answer(new[:-1] if stopped else new)),
             len(new),
             time.perf_counter() - began,
             stopped,
@@ -135,8 +149,7 @@ def position_limit(model: Any) -> int | None:
 
 def positions(config: Any) -> int | None:
     """The positions that a model of this configuration has; None where it names no number of them."""
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return limit if isinstance(limit, int) and limit > 0 else None
+    return reach(config)
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -178,6 +191,9 @@ def ready_to_generate(model: Any) -> Iterator[None]:
 def _plain_attention(base: Any) -> Iterator[None]:
     """`sdpa` where the model has it, else `eager`; the attention that was set comes back."""
     before = base.config._attn_implementation
+    if before == landmark.NAME:  # it knows a cache, and the model was trained with it
+        yield
+        return
     need = attention_need(base.config)
     plain = "sdpa" if need.sdpa and not need.softcap else "eager"
     if before == plain or not getattr(base, "_supports_attention_backend", False):

@@ -28,6 +28,7 @@ from axolotl.errors import EnvironmentFault
 MODEL_FILES = (
     *("model*.safetensors", "model.safetensors.index.json", "adapter_model*.safetensors"),
     *("config.json", "generation_config.json", "adapter_config.json"),
+    "base_config.json",
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
     *("vocab.json", "merges.txt", "spiece.model"),
 )

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from axolotl.attention import Choice
+from axolotl.attention.landmark import TOKEN
 from axolotl.config import Sections
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
@@ -17,6 +18,7 @@ from axolotl.errors import ModelError
 from axolotl.models.adapters import (
     attach_new,
     attach_saved,
+    gone_on_with,
     measure_anew,
     saved_modules,
     to_fp32,
@@ -62,6 +64,7 @@ def build_model(
         tokenizer=tokenizer,
         sequence_len=sections.sequence.sequence_len,
         quantized=quantized_base(sections),
+        adapter=gone_on_with(adapter),
     )
     if adapter.adapter is not None:
         if adapter.lora_model_dir:
@@ -121,7 +124,11 @@ def _check_new_tokens(
     who = "the adapter does" if adapter.adapter else "unfrozen_parameters do"
     raise ModelError(
         f"{who} not train the embeddings of the new tokens {', '.join(new)}",
-        where="tokens" if options.tokens else "special_tokens",
+        where="landmark_attention"
+        if new == [TOKEN]
+        else "tokens"
+        if options.tokens
+        else "special_tokens",
         hint=f"{way}; or use tokens that the tokenizer has",
     )
 

@@ -6,6 +6,7 @@ from axolotl.models.adapters.number_format import measure_anew as measure_anew
 from axolotl.models.adapters.number_format import to_fp32 as to_fp32
 from axolotl.models.adapters.saved import attach_saved as attach_saved
 from axolotl.models.adapters.saved import check_saved as check_saved
+from axolotl.models.adapters.saved import gone_on_with as gone_on_with
 from axolotl.models.adapters.saved import own_base as own_base
 from axolotl.models.adapters.saved import save_adapter as save_adapter
 from axolotl.models.adapters.saved import take_weights as take_weights

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
+from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
 from axolotl.core.console import note
 from axolotl.errors import ModelError, located
@@ -145,6 +146,12 @@ def take_weights(adapted: nn.Module, folder: Path) -> bool:
     assert isinstance(adapted, PeftModel)
     take_up(adapted, start, folder)
     return True
+
+
+def gone_on_with(adapter: AdapterSection) -> Path | None:
+    """Folder of the saved adapter that is trained on; None for a new one, or none."""
+    there = adapter.lora_model_dir if adapter.adapter else None
+    return Path(there) if there else None
 
 
 def own_base(folder: Path) -> Path | None:

@@ -28,6 +28,8 @@ KERNELS: Mapping[str, tuple[str, ...]] = {
     "xformers_attention": ("xformers",),
 }
 """Switch → the kernels that it can mean, best first."""
+_ELSEWHERE: Mapping[str, str] = {"flex_attention": "flex"}
+"""What a backend is called in transformers, where we call it otherwise."""
 _PIP: Mapping[str, str] = {
     "flash_attention_2": "flash-attn",
     "flash_attention_3": "flash-attn-3",
@@ -105,7 +107,10 @@ def attention_name(case: Case) -> Iterator[Found]:
         load(_ATTENTION, name)
     except UnknownName as error:
         what = f"attn_implementation: {error.what}"
-        yield Found("error", "attn_implementation", what, error.hint or "")
+        hint, fix = error.hint or "", ()
+        if (ours := _ELSEWHERE.get(name)) is not None:
+            hint, fix = f"write `{ours}`", (Edit("set", "attn_implementation", ours),)
+        yield Found("error", "attn_implementation", what, hint, fix)
 
 
 def old_attention_names(case: Case) -> Iterator[Found]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from axolotl.core.console import note
 from axolotl.data.encoder import Encoder
+from axolotl.data.landmarks import Blocks
 from axolotl.data.source import Source
 from axolotl.data.sources import find_sources
 from axolotl.errors import DataError
@@ -58,7 +59,12 @@ class Question:
 
 
 def read_questions(
-    dataset: str, encoder: Encoder, *, capacity_tokens: int, token: bool | None = None
+    dataset: str,
+    encoder: Encoder,
+    *,
+    capacity_tokens: int,
+    token: bool | None = None,
+    blocks: Blocks | None = None,
 ) -> list[Question]:
     """All questions of a file that are short enough.
 
@@ -67,6 +73,7 @@ def read_questions(
         encoder: The tokenizer.
         capacity_tokens: The longest question in tokens; others are left out, and that is said.
         token: Whether the hub gets the user's token; None leaves it to the library.
+        blocks: How questions are cut into blocks by landmarks; None for questions without.
 
     Raises:
         DataError: the file is not there, a row is no question, or none is short enough.
@@ -76,7 +83,7 @@ def read_questions(
     questions: list[Question] = []
     too_long = 0
     for place, row, answer in written:
-        question = _question(place, row, answer, last=last, encoder=encoder)
+        question = _question(place, row, answer, last=last, encoder=encoder, blocks=blocks)
         fits = question.row.input_ids.size <= capacity_tokens
         questions += [question] if fits else []
         too_long += not fits
@@ -166,7 +173,13 @@ def choice_letters(text: str, answer: str, *, last: str) -> str:
 
 
 def _question(
-    place: str, row: Mapping[str, Any], answer: str, *, last: str, encoder: Encoder
+    place: str,
+    row: Mapping[str, Any],
+    answer: str,
+    *,
+    last: str,
+    encoder: Encoder,
+    blocks: Blocks | None,
 ) -> Question:
     text = str(row["input"])
     letters = choice_letters(text, answer, last=last)
@@ -190,6 +203,7 @@ def _question(
             hint="let the question end with `Answer:`",
         )
     right = letters.index(answer)
+    before = blocks.into(before) if blocks else before
     ids = np.array([*before, choices[right]], np.int32)
     labels = np.full(ids.size, IGNORE_INDEX, np.int32)
     labels[-1] = ids[-1]

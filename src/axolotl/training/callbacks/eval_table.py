@@ -44,11 +44,12 @@ class Segment:
     completion: np.ndarray
 
 
-def segment_of(number: int, row: TokenRow) -> Segment | None:
+def segment_of(number: int, row: TokenRow, landmark: int | None = None) -> Segment | None:
     """Cut a row in prompt and completion; None where nothing of it is predicted.
 
     The first token of a row is predicted from nothing, so it belongs to the prompt. Of a conversation
-    with several trained turns the last is the completion, and the turns before are its prompt.
+    with several trained turns the last is the completion, and the turns before are its prompt. A
+    landmark between two trained tokens, which has no label, is part of the completion.
 
     >>> row = TokenRow(np.arange(5), np.array([-100, -100, 2, 3, -100]))
     >>> segment_of(7, row)
@@ -56,6 +57,10 @@ def segment_of(number: int, row: TokenRow) -> Segment | None:
     """
     trained = np.asarray(row.labels) != IGNORE_INDEX
     trained[:1] = False
+    if landmark is not None:
+        inside = np.flatnonzero(np.asarray(row.input_ids) == landmark)
+        inside = inside[(inside > 0) & (inside < trained.size - 1)]
+        trained[inside] = trained[inside - 1] & trained[inside + 1]
     places = np.flatnonzero(trained)
     if not places.size:
         return None
@@ -65,10 +70,10 @@ def segment_of(number: int, row: TokenRow) -> Segment | None:
     return Segment(number, ids[:begin], ids[begin:end])
 
 
-def pick(rows: SampleStore, count: int) -> Iterator[Segment]:
+def pick(rows: SampleStore, count: int, landmark: int | None = None) -> Iterator[Segment]:
     """Some rows, evenly spread over all, so that every set has its share."""
     for number in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)):
-        segment = segment_of(int(number), rows[int(number)])
+        segment = segment_of(int(number), rows[int(number)], landmark)
         if segment is not None:
             yield segment
 
@@ -97,7 +102,7 @@ class EvalTable(TrainerCallback):
         file: JsonLines,
         trackers: Trackers,
     ) -> None:
-        self.segments = list(pick(rows, size))
+        self.segments = list(pick(rows, size, answer.landmark))
         self.row_loss = row_loss
         self.answer = answer
         self.tokenizer = tokenizer
@@ -123,7 +128,7 @@ class EvalTable(TrainerCallback):
     def _predicted(self, model: Any, give_up: Callable[[], bool]) -> list[list[object]]:
         table: list[list[object]] = []
         with evaluating(model):
-            forced = [self._text(forced_tokens(model, self.row_loss, s)) for s in self.segments]
+            forced = [self._text(self._forced(model, segment)) for segment in self.segments]
         prompts = [s.prompt.tolist() for s in self.segments]
         with_room = [prompt for prompt in prompts if self.answer.room(prompt)]
         answers = iter(self.answer(with_room, give_up))
@@ -132,6 +137,13 @@ class EvalTable(TrainerCallback):
             texts = [self._text(segment.prompt), self._text(segment.completion)]
             table.append([segment.number, *texts, generated, teacher])
         return table
+
+    def _forced(self, model: Any, segment: Segment) -> list[int]:
+        """What is most probable in the place of each token of a completion, landmarks left out."""
+        found = zip(
+            forced_tokens(model, self.row_loss, segment), segment.completion.tolist(), strict=True
+        )
+        return [token for token, true in found if true != self.answer.landmark]
 
     def _text(self, ids: np.ndarray | Sequence[int]) -> str:
         return decode(self.tokenizer, [int(i) for i in ids])

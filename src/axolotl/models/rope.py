@@ -1,0 +1,379 @@
+"""Stretching a model's rotary positions: into its configuration before it is loaded.
+
+Whatever is set here stands in the configuration that the weights are saved with, so any program that
+loads the result stretches alike. An adapter has no configuration of its own: what differs from the
+base model's lies beside it, in `base_config.json`, and is set again wherever the adapter is opened.
+
+Which length a model is said to have: with `dynamic`, the library measures samples against
+`max_position_embeddings`, so that stays the model's own length; with all others it becomes the own
+length times the factor.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from axolotl.architectures import facts_of
+from axolotl.config.attention import RopeScaling
+from axolotl.core.atomic import write_json
+from axolotl.core.console import note, note_once
+from axolotl.errors import ModelError
+from axolotl.models.rope_proof import why_not_stretched
+from axolotl.models.rope_rows import turn_each_alone
+
+POSITIONS_FILE = "base_config.json"
+"""Beside an adapter: what the base model's configuration has to say while the adapter is on it."""
+STRETCHED_LAYERS = "full_attention"
+"""Where each kind of attention layer has settings of its own, those that see the whole sample."""
+_KEPT = ("rope_theta", "partial_rotary_factor", "mrope_section")
+"""What belongs to the model and not to the way it is stretched."""
+_OF_POSITIONS = (
+    *("rope_parameters", "max_position_embeddings", "original_max_position_embeddings"),
+    *("max_seq_len", "max_sequence_length", "head_dim"),
+    *("xpos_rope", "landmark_attention"),
+)
+_LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
+"""Where a configuration names the model's length."""
+_WHERE = "rope_scaling"
+_CHANGES = "changed_positions"
+"""Attribute of a loaded model: what of its configuration is not as in the folder it came from."""
+
+
+def text_config(config: Any) -> Any:
+    """The part of a configuration that speaks of the language model."""
+    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+
+
+def scaling_of(config: Any) -> Mapping[str, Any] | None:
+    """The `rope_parameters` by which samples as a whole are turned; None without rotary positions."""
+    own = text_config(config)
+    given = getattr(own, "rope_parameters", None)
+    if not isinstance(given, dict) or not given or getattr(own, "alibi", False):
+        return None
+    return given.get(STRETCHED_LAYERS) if _is_nested(given) else given
+
+
+def reach(config: Any) -> int | None:
+    """Longest sample in tokens that a model is made for; None where it names no number.
+
+    With `dynamic` scaling that is more than its `max_position_embeddings`.
+    """
+    limit = _length_named(text_config(config))
+    if limit is None:
+        return None
+    scaling = scaling_of(config) or {}
+    if scaling.get("rope_type") == "dynamic":
+        return int(limit * scaling["factor"])
+    return limit
+
+
+def stretch(config: PreTrainedConfig, asked: RopeScaling, *, source: str) -> None:
+    """Set what `rope_scaling` asks for in a configuration.
+
+    Args:
+        config: The base model's; changed in place.
+        asked: The option.
+        source: The base model's name, for messages.
+
+    Raises:
+        ModelError: it has no rotary positions, or cannot be stretched so.
+    """
+    now = scaling_of(config)
+    if now is None:
+        raise _refused(source, _why_not_rotary(config))
+    if carries(now, asked):
+        note_once(f"'{source}' has this rope_scaling already")
+        return
+    own = text_config(config)
+    length = _own_length(own, now, asked, source)
+    if now.get("rope_type", "default") != "default":
+        note(
+            f"warning: rope_scaling takes the place of the {_told(now)} that '{source}' comes with"
+        )
+    wanted = {key: now[key] for key in _KEPT if key in now} | asked.parameters()
+    wanted.pop("original_max_position_embeddings", None)
+    if asked.type in ("yarn", "llama3", "longrope"):
+        wanted["original_max_position_embeddings"] = length
+    _check_lists(own, wanted, source)
+    if _is_nested(own.rope_parameters):
+        own.rope_parameters = {**own.rope_parameters, STRETCHED_LAYERS: wanted}
+    else:
+        own.rope_parameters = wanted
+    # Phi3 keeps it here, and the library prefers it to the one in rope_parameters.
+    if asked.type == "linear" or hasattr(own, "original_max_position_embeddings"):
+        own.original_max_position_embeddings = length
+    own.max_position_embeddings = (
+        length if asked.type == "dynamic" else round(length * float(asked.factor or 1))
+    )
+    if getattr(own, "head_dim", 0) is None:  # some formulas of the library cannot do without
+        own.head_dim = own.hidden_size // own.num_attention_heads
+    try:
+        own.validate_rope()
+    except (ValueError, KeyError) as error:
+        raise _refused(source, f"its configuration does not take it ({error})") from error
+
+
+def fit_length(
+    config: PreTrainedConfig,
+    sequence_len: int,
+    *,
+    source: str,
+    shapes: Callable[[PreTrainedConfig], Mapping[str, Any]],
+) -> None:
+    """Raise the length that a configuration names to that of the sequences, and say so.
+
+    Rotary positions and ALiBi go on beyond it; what the model makes of them it has yet to learn.
+    `dynamic` scaling is left as it is: there, another length would be another formula.
+
+    Args:
+        config: The model's; changed in place.
+        sequence_len: Longest sequence in tokens.
+        source: The model's name, for messages.
+        shapes: The shapes of the weights of a model with some configuration.
+
+    Raises:
+        ModelError: there is a learnt weight for each position, so there are no more.
+    """
+    own = text_config(config)
+    key = next((key for key in _LENGTHS if _positive(getattr(own, key, None))), None)
+    if key is None:
+        return
+    limit = reach(config) if key == _LENGTHS[0] else getattr(own, key)
+    if limit is None or limit >= sequence_len:
+        return
+    raised = copy.deepcopy(config)
+    setattr(text_config(raised), key, sequence_len)
+    if shapes(raised) != shapes(config):
+        raise ModelError(
+            f"sequence_len {sequence_len} is longer than the {limit} positions of '{source}', each "
+            "of which has a weight that was learnt",
+            where="sequence_len",
+            hint=f"set sequence_len to {limit} or less",
+        )
+    scaling = scaling_of(config)
+    what = (
+        f"sequence_len {sequence_len} is longer than the {limit} tokens that '{source}' is made for"
+    )
+    if scaling is None:
+        note_once(f"warning: {what}; it may have to learn what lies beyond")
+    else:
+        kind = scaling.get("rope_type", "default")
+        way = (
+            "rope_scaling stretches them" if kind == "default" else "a larger factor stretches more"
+        )
+        note_once(f"warning: {what}; it has not learnt positions beyond ({way})")
+        if kind == "dynamic":
+            return
+        if (
+            kind == "longrope" and scaling.get("factor") is None
+        ):  # the library takes it from the two
+            own.rope_parameters["factor"] = limit / scaling["original_max_position_embeddings"]
+    setattr(own, key, sequence_len)
+
+
+def carries(scaling: Mapping[str, Any], asked: RopeScaling) -> bool:
+    """Whether `rope_parameters` already say what is asked for."""
+    return all(scaling.get(key) == value for key, value in asked.parameters().items())
+
+
+def set_saved(config: PreTrainedConfig, saved: Mapping[str, Any]) -> None:
+    """Set what an adapter was trained with, as `saved_positions` read it."""
+    own = text_config(config)
+    for key, value in copy.deepcopy(dict(saved)).items():
+        setattr(own, key, value)
+
+
+def settled(
+    asked: RopeScaling | None, adapter: Path | None
+) -> tuple[RopeScaling | None, Mapping[str, Any]]:
+    """What to set on a base model that an adapter is put on.
+
+    Args:
+        asked: `rope_scaling` of the file.
+        adapter: Folder of a saved adapter; None for a new one, or none.
+
+    Returns:
+        What is still to be set by the option, and what is set by what the adapter was trained with.
+
+    Raises:
+        ModelError: the file asks for another scaling than the adapter was trained with.
+    """
+    saved = saved_positions(adapter) if adapter is not None else {}
+    given = saved.get("rope_parameters")
+    if not given:
+        return asked, saved
+    scaling = given.get(STRETCHED_LAYERS, given)
+    if asked is not None and not carries(scaling, asked):
+        raise ModelError(
+            f"the adapter in '{adapter}' was trained with {_told(scaling)}, and the file asks for "
+            f"{_told(asked.parameters())}",
+            where=_WHERE,
+            hint="leave rope_scaling out: what the adapter was trained with is taken",
+        )
+    if asked is None:
+        note_once(
+            f"positions are stretched as the adapter in '{adapter}' was trained: {_told(scaling)}"
+        )
+    return None, saved
+
+
+def saved_positions(folder: Path) -> Mapping[str, Any]:
+    """What an adapter's folder says of the base model's configuration; nothing where it says nothing.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    file = folder / POSITIONS_FILE
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        return {key: value for key, value in content.items() if key in _OF_POSITIONS}
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"'{file}' cannot be read: {error}",
+            hint="it says how the positions were stretched in training: fetch it again",
+        ) from error
+
+
+def changes(before: Any, after: Any) -> dict[str, Any]:
+    """What of a configuration has been set otherwise here."""
+    old, new = text_config(before), text_config(after)
+    now = {key: getattr(new, key) for key in _OF_POSITIONS if hasattr(new, key)}
+    return {key: value for key, value in now.items() if value != getattr(old, key, None)}
+
+
+def settle_positions(loaded: Any, source: str, *, before: Any, asked: bool) -> None:
+    """After loading: hold the model against what was set, and let documents be turned alone.
+
+    Args:
+        loaded: The model.
+        source: Its name, for messages.
+        before: Its configuration before anything was set.
+        asked: Whether its positions were to be stretched.
+
+    Raises:
+        ModelError: what was set does not reach the positions.
+    """
+    vars(loaded)[_CHANGES] = changes(before, loaded.config)
+    if asked:
+        own, scaling = text_config(loaded.config), scaling_of(loaded.config)
+        kind = STRETCHED_LAYERS if _is_nested(own.rope_parameters) else None
+        length = (scaling or {}).get("original_max_position_embeddings")
+        reason = why_not_stretched(
+            loaded, scaling or {}, layer_kind=kind, own_length=length or _length_named(own)
+        )
+        if reason is not None:
+            raise _refused(source, reason)
+    turn_each_alone(loaded)
+
+
+def write_positions(model: Any, folder: Path) -> None:
+    """Write beside an adapter what its base model's configuration has to say.
+
+    Args:
+        model: A model with an adapter of peft; of any other, its own `config.json` says it.
+        folder: Where the adapter is.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else None
+    if base is not None and (changed := vars(base).get(_CHANGES)):
+        write_json(folder / POSITIONS_FILE, changed)
+
+
+def say_left_aside(config: Any, asked: RopeScaling | None, source: str) -> None:
+    """Say where a trained model is stretched otherwise than the file asks; the model counts."""
+    scaling = scaling_of(config) or {}
+    if asked is not None and not carries(scaling, asked):
+        note_once(
+            f"warning: rope_scaling of the file is left aside: '{source}' was trained with "
+            f"{_told(scaling)}"
+        )
+
+
+def _own_length(own: Any, now: Mapping[str, Any], asked: RopeScaling, source: str) -> int:
+    """The length that the model was made for, without any stretching."""
+    if asked.original_max_position_embeddings:
+        return asked.original_max_position_embeddings
+    kind, limit = now.get("rope_type", "default"), _length_named(own)
+    named = now.get("original_max_position_embeddings")
+    if kind not in ("default", "dynamic"):
+        limit = named or getattr(own, "original_max_position_embeddings", None)
+    if not limit:
+        why = f"it is stretched already ({_told(now)}) and does not say what its own length was"
+        if kind in ("default", "dynamic"):
+            why = "its configuration does not say what its own length is"
+        raise ModelError(
+            f"'{source}' cannot be stretched: {why}",
+            where=_WHERE,
+            hint="add original_max_position_embeddings, its length in tokens, to rope_scaling",
+        )
+    return int(limit)
+
+
+def _length_named(own: Any) -> int | None:
+    limit = getattr(own, "max_position_embeddings", None)
+    return limit if _positive(limit) else None
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _check_lists(own: Any, wanted: Mapping[str, Any], source: str) -> None:
+    """The factors of LongRoPE: one for each rotation."""
+    if wanted["rope_type"] != "longrope":
+        return
+    head = getattr(own, "head_dim", None) or own.hidden_size // own.num_attention_heads
+    rotations = int(head * wanted.get("partial_rotary_factor", 1.0)) // 2
+    for key in ("short_factor", "long_factor"):
+        if len(wanted[key]) != rotations:
+            raise ModelError(
+                f"rope_scaling.{key}: {len(wanted[key])} factors, and a head of '{source}' has "
+                f"{rotations} rotations",
+                where=f"{_WHERE}.{key}",
+                hint=f"write {rotations} numbers",
+            )
+
+
+def _why_not_rotary(config: Any) -> str:
+    own = text_config(config)
+    if getattr(own, "alibi", False):
+        return "it has ALiBi, which needs no stretching"
+    given = getattr(own, "rope_parameters", None)
+    if isinstance(given, dict) and given:
+        return f"none of its layers sees a whole sample ({', '.join(given)})"
+    facts = facts_of(str(own.model_type))
+    if facts is not None and isinstance(facts.rope, str) and facts.rope:
+        return facts.rope
+    return (
+        "its positions are learnt, or ALiBi, or turned by code that knows no scaling: its "
+        "configuration has no rope_parameters"
+    )
+
+
+def _refused(source: str, why: str) -> ModelError:
+    return ModelError(
+        f"'{source}' cannot be stretched: {why}",
+        where=_WHERE,
+        hint="remove rope_scaling, and set sequence_len to what the model was made for",
+    )
+
+
+def _is_nested(given: Mapping[str, Any]) -> bool:
+    return "rope_type" not in given and any(
+        value is None or isinstance(value, dict) for value in given.values()
+    )
+
+
+def _told(scaling: Mapping[str, Any]) -> str:
+    """A scaling in a few words."""
+    kind, factor = scaling.get("rope_type", "default"), scaling.get("factor")
+    if kind == "default":
+        return "no rope scaling"
+    return f"rope scaling {kind}" + (f" {factor:g}" if factor else "")
