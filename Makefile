@@ -12,7 +12,7 @@ COMPILE_WARNING = .venv/bin/python -W ignore -m compileall -q .venv/lib/python3*
 PYTEST = .venv/bin/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := install
-.PHONY: install quickstart test test-fast browser lint format docs bench clean help
+.PHONY: install quickstart test test-fast browser lint format docs support bench clean help
 
 install: .venv/.dev  ## make .venv with the tool and what its tests need (also plain `make`)
 
@@ -51,6 +51,11 @@ docs: .venv/.dev  ## write the generated pages of docs/ anew
 	.venv/bin/python docs/generate.py
 	.venv/bin/python docs/dataset_types.py
 	.venv/bin/python docs/optimizers.py
+	.venv/bin/python docs/support.py
+
+support: .venv/.dev  ## run every cell of the table of architectures and write docs/support.md anew
+	.venv/bin/python -m tests.support.run
+	.venv/bin/python docs/support.py
 
 bench: .venv/.dev  ## measure every benchmark against its plain way
 	.venv/bin/python benchmarks/run.py

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -105,9 +107,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many options of the file are known and not carried out yet."""
+    """Say how many options are known and not carried out yet, and what the support table comes to."""
     text = Path(__file__).with_name("ledger.toml").read_text(encoding="utf-8")
     waiting = text.partition("[pending]")[2].replace('"', " ")
     titles = [line for line in text.partition("[pending]")[2].splitlines() if " = " in line]
     count = sum(len(line.split()) for line in waiting.splitlines() if "=" not in line)
     terminalreporter.write_line(f"options that wait: {count}, for {len(titles)} pieces of work")
+    file = Path(__file__).parents[1] / "docs" / "support.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"].values()
+    cells = Counter(cell["state"] for row in rows for cell in row["cells"].values())
+    states = {"runs": "run", "needs": "need a GPU or a package", "refused": "are refused"}
+    told = [f"{cells[state]} {words}" for state, words in states.items()]
+    told += [f"{cells['fault']} do not work yet"] if cells["fault"] else []
+    terminalreporter.write_line(f"cells of docs/support.md: {', '.join(told)}")

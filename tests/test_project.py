@@ -96,6 +96,7 @@ def test_every_example_passes_the_check(example: Path, monkeypatch: pytest.Monke
         ("generate", "rules"),
         ("dataset_types", "dataset_types"),
         ("optimizers", "optimizers"),
+        ("support", "support"),
     ],
 )
 def test_a_generated_page_is_current(script: str, name: str) -> None:

@@ -202,7 +202,7 @@ def test_logits_exist_in_chunks_only(options: Options, monkeypatch: pytest.Monke
     from axolotl.verify import _packed_row
 
     widest: list[int] = []
-    plain = RowComparison._logits
+    plain = vars(RowComparison)["_logits"]
 
     def watched(self: Any, states: torch.Tensor) -> torch.Tensor:
         logits = plain(self, states)

@@ -140,7 +140,7 @@ def without_chance(model: nn.Module) -> None:
     """Take dropout out of a model in training mode; it is for good."""
     for module in model.modules():
         if type(module).__name__.endswith("Dropout") and hasattr(module, "p"):
-            module.p = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+            vars(module)["p"] = 0.0
         for holder in (module, getattr(module, "config", None)):
             for name, value in vars(holder).items() if holder is not None else ():
                 if isinstance(value, float) and ("dropout" in name or "pdrop" in name):
