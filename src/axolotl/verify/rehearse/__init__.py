@@ -36,6 +36,7 @@ _NEEDED_HERE = (
     "xformers",
     "deepspeed",
     "liger_kernel",
+    "cut_cross_entropy",
     "mlflow",
     "wandb",
 )

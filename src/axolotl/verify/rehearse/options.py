@@ -31,6 +31,8 @@ _KERNELS = (
     "xformers_attention",
     "flash_attn_cross_entropy",
     "flash_attn_rms_norm",
+    "liger_fused_linear_cross_entropy",
+    "cut_cross_entropy",
 )
 _CPU_ATTENTION = ("per_document", "sdpa", "eager", "landmark")
 _LEFT_OUT: Mapping[str, str] = {
