@@ -20,6 +20,7 @@ from transformers import set_seed
 from axolotl import api
 from axolotl.data.prepare import prepare
 from axolotl.errors import AxolotlError
+from axolotl.models.isolation import row_arguments
 from axolotl.models.quiet import no_library_bars
 from axolotl.models.tiny import tiny_model
 from axolotl.training.callbacks.metrics import read_metrics
@@ -238,4 +239,4 @@ def logits_of(model: Any, tokens: int) -> torch.Tensor:
     ids = torch.randint(3, 400, (1, tokens), generator=torch.Generator().manual_seed(0))
     model.eval()
     with torch.no_grad():
-        return model(input_ids=ids, use_cache=False).logits[0].float()
+        return model(**row_arguments(model, ids, torch.arange(tokens)[None])).logits[0].float()
