@@ -56,7 +56,7 @@ def test_what_a_cpu_does_too_is_left_as_it_is() -> None:
     }
     found = rehearsed(**asked)
     assert {key: found.values[key] for key in asked} == asked
-    assert {one.key for one in found.said} == {"max_steps"}
+    assert {one.key for one in found.said} == {"num_epochs"}
 
 
 def test_no_place_of_the_users_is_named() -> None:

@@ -181,10 +181,10 @@ def _steps(options: Options) -> None:
     """Three steps: a checkpoint after the second, in which every schedule has room."""
     values = options.values
     epochs, most = values.get("num_epochs"), values.get("max_steps")
-    length = f"{most} steps" if most else f"{epochs or 1} epochs"
+    length = f"{most} steps" if most else f"{epochs or 1:g} epochs"
     options.said.append(
         Replacement(
-            "num_epochs" if epochs else "max_steps", length, f"{STEPS} steps", "that it learns"
+            "max_steps" if most else "num_epochs", length, f"{STEPS} steps", "that it learns"
         )
     )
     values.pop("max_steps", None)
