@@ -100,7 +100,7 @@ def test_the_token_is_added_beside_the_others(tiny_model: Any) -> None:
     )
     assert [str(token) for token in tokenizer.extra_special_tokens] == [TOKEN, "<other>"]
     assert tokenizer.pad_token == "<|pad|>"
-    number = tokenizer.convert_tokens_to_ids(TOKEN)
+    number = tokenizer.get_vocab()[TOKEN]
     assert tokenizer.decode([number], skip_special_tokens=True) == ""
     assert Blocks.of(options, Encoder(tokenizer)) == Blocks(number, 50)
     assert Blocks.of(resolved(tiny_model), Encoder(tokenizer)) is None

@@ -45,6 +45,7 @@ def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
             f"# {name.rpartition('/')[2]}\n",
             f"{_how(resolved)} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
             *_table(record),
+            *_read_elsewhere(resolved),
             "\n## Configuration\n",
             f"```yaml\n{given}```\n",
             f"Built with Axolotl {versions()['axolotl']}: "
@@ -123,6 +124,22 @@ def _table(record: Mapping[str, Any]) -> list[str]:
     lines = [f"| {name} | {_figure(value)} |" for name, value in rows.items() if value is not None]
     stopped = ["\nThe run was stopped before its last step.\n"] if record["interrupted"] else []
     return ["| | |\n|---|---|", *lines, *stopped]
+
+
+def _read_elsewhere(resolved: Resolved) -> list[str]:
+    """What other programs do not know of the model."""
+    attention, lines = resolved.attention, list[str]()
+    if attention.xpos_rope:
+        lines.append(
+            "\nThe model has xPos positions (arXiv 2212.10554). Axolotl applies them; any other program "
+            "takes plain rotary positions, and the answers are worse without a word.\n"
+        )
+    if attention.landmark_attention:
+        lines.append(
+            "\nThe model was trained with landmark attention (arXiv 2305.16300). Axolotl answers with "
+            "landmarks; any other program reads the model as a plain Llama, without them.\n"
+        )
+    return lines
 
 
 def _figure(value: float | str) -> str:
