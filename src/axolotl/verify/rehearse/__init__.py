@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.config import Config
+from axolotl.core.console import note
 from axolotl.resolve import resolve
 from axolotl.resolve.case import Case
 from axolotl.resolve.machine import Machine, this_machine
@@ -96,7 +97,7 @@ def rehearse(
         if workers is not None:
             workers.end()
         if not kept:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _clear_away(scratch)
     return Rehearsal(
         file=config.file_name,
         replacements=road.said,
@@ -105,6 +106,16 @@ def rehearse(
         seconds=time.perf_counter() - began,
         folder=scratch if kept else None,
     )
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove a folder, also one into which a process that was just killed has still written."""
+    for _ in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+    note(f"'{folder}' could not be removed; nothing in it is needed")
 
 
 def _environment(scratch: Path) -> dict[str, str]:
