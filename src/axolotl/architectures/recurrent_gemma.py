@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from axolotl.architectures import STRETCHES, Architecture, Rope
+from axolotl.architectures import Architecture
 
 FACTS = Architecture(
     title="RecurrentGemma",
@@ -21,7 +21,7 @@ FACTS = Architecture(
     ),
     embeddings=("embed_tokens", "lm_head"),
     isolation="none",
-    rope=Rope(STRETCHES),
+    rope="its code turns positions by itself and stretches them in no way",
     refuses=MappingProxyType(
         {"sample_packing": "a state runs through the row, from one document into the next"}
     ),
