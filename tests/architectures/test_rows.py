@@ -61,7 +61,7 @@ def test_a_row_is_its_documents_alone(name: str, model_type: str, kind: str) -> 
 
 
 # peft speaks so of experts that are one tensor, which are no linear layers.
-@pytest.mark.filterwarnings("ignore:The following rank_pattern keys did not match:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:The following .*_pattern keys did not match:RuntimeWarning")
 @pytest.mark.parametrize(("name", "model_type", "kind"), APART, ids=APART_IDS)
 def test_a_row_is_its_documents_alone_with_lora(name: str, model_type: str, kind: str) -> None:
     model, _ = settled(name, model_type, kind)
