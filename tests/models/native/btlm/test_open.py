@@ -220,7 +220,10 @@ def test_a_tiny_one_has_all_that_makes_it_a_btlm() -> None:
     assert (config.mup_width_scale, config.mup_scale_qk_dot_by_d) == (0.1, True)
     model = tiny_model("btlm")
     assert type(model) is BTLMLMHeadModel
-    assert type(model.transformer.h[0].mlp.c_fc2.weight) is torch.nn.Parameter
+    assert (
+        type(dict(model.named_parameters())["transformer.h.0.mlp.c_fc2.weight"])
+        is torch.nn.Parameter
+    )
 
 
 # -- adapters and few bits ----------------------------------------------------------------------
