@@ -94,7 +94,7 @@ def resolved(folder: Any, **options: Any) -> Any:
 
 def test_the_token_is_added_beside_the_others(tiny_model: Any) -> None:
     options = resolved(tiny_model, landmark_attention=True, special_tokens={"pad_token": "<|pad|>"})
-    tokenizer = load_tokenizer(options.model)
+    tokenizer: Any = load_tokenizer(options.model)
     tokenizer.add_special_tokens(
         {"extra_special_tokens": ["<other>"]}, replace_extra_special_tokens=False
     )

@@ -24,7 +24,19 @@ Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True}
 WITH_TOKEN = {**LORA, "lora_modules_to_save": ["embed_tokens"]}
 SHORT = {"max_steps": 2, "save_strategy": "no", "val_set_size": 4}
-GREEDY = {"max_new_tokens": 60, "temperature": 0}
+
+
+def config_of(generator: Any) -> Any:
+    """What the model that answers remembers."""
+    return generator._model.config
+
+
+def answering(options: dict[str, Any], **more: Any) -> Any:
+    return open_generator(api.resolved(options), max_new_tokens=60, temperature=0, **more)
+
+
+def rows_of(store: Any) -> list[Any]:
+    return [store[at] for at in range(len(store))]
 
 
 def long_rows(file: Path, count: int = 12) -> list[dict[str, Any]]:
@@ -33,6 +45,7 @@ def long_rows(file: Path, count: int = 12) -> list[dict[str, Any]]:
     return [{"path": str(file), "type": "completion"}]
 
 
+@pytest.mark.slow
 def test_landmark_attention_puts_landmarks_into_the_data_and_the_model(
     tiny_options: Options, tmp_path: Path
 ) -> None:
@@ -47,24 +60,23 @@ def test_landmark_attention_puts_landmarks_into_the_data_and_the_model(
     data = api.prepare(options)
     number = api.load_tokenizer(options).convert_tokens_to_ids(TOKEN)
     plain = api.prepare({**options, "landmark_attention": False})
-    lengths = {
-        split: [len(row.input_ids) for row in rows]
-        for split, rows in (("train", data.train), ("eval", data.eval or []))
-    }
-    assert max(lengths["train"]) <= options["sequence_len"]
-    for row in [*data.train, *(data.eval or [])]:
+    lengths = [len(row.input_ids) for row in rows_of(data.train)]
+    assert max(lengths) <= options["sequence_len"]
+    for row in [*rows_of(data.train), *rows_of(data.eval)]:
         places = [at for at, token in enumerate(row.input_ids.tolist()) if token == number]
         assert places == list(range(50, len(row.input_ids), 51))
         assert all(row.labels[at] == -100 for at in places)
     assert data.train.folder != plain.train.folder
-    assert all(number not in row.input_ids for row in plain.train)
+    assert all(number not in row.input_ids for row in rows_of(plain.train))
 
     result = api.train(options)
     assert api.evaluate(options).loss == pytest.approx(result.eval_loss, rel=1e-5)
     assert "<landmark>" not in (result.output_dir / "predictions.jsonl").read_text()
-    generator = open_generator(api.resolved(options), **GREEDY)
-    assert landmarks_of(generator._model.config).token_id == number
-    assert generator._model.config._attn_implementation == "landmark"
+    generator = answering(options)
+    known = landmarks_of(config_of(generator))
+    assert known is not None
+    assert known.token_id == number
+    assert config_of(generator)._attn_implementation == "landmark"
     long_question = "red 1 " * 40
     prompt = generator.prompt_ids(long_question)
     assert [at for at, token in enumerate(prompt) if token == number] == list(
@@ -91,12 +103,12 @@ def test_an_adapter_remembers_landmarks_and_positions_and_so_does_its_merge(
     report = api.merge(options)
     assert report.difference.relative < 1e-4
     without = {k: v for k, v in options.items() if k not in ("landmark_attention", "xpos_rope")}
-    merged = open_generator(api.resolved(without), merged=True, **GREEDY)
-    alone = open_generator(api.resolved(without), **GREEDY)
+    merged = answering(without, merged=True)
+    alone = answering(without)
     assert merged.answers(["red 1 " * 30]) == alone.answers(["red 1 " * 30])
     for generator in (merged, alone):
-        assert landmarks_of(generator._model.config) is not None
-        assert scale_base_of(generator._model.config) == 2048
+        assert landmarks_of(config_of(generator)) is not None
+        assert scale_base_of(config_of(generator)) == 2048
     assert api.evaluate(options).loss == pytest.approx(result.eval_loss, rel=1e-5)
 
 
@@ -109,7 +121,7 @@ def test_xpos_rope_changes_what_is_computed_and_is_remembered(tiny_options: Opti
     result = api.train(options)
     without = {k: v for k, v in options.items() if k != "xpos_rope"}
     assert api.evaluate(without).loss == pytest.approx(result.eval_loss, rel=1e-5)
-    assert scale_base_of(open_generator(api.resolved(without), **GREEDY)._model.config) == 2048
+    assert scale_base_of(config_of(answering(without))) == 2048
     card = (result.output_dir / "README.md").read_text()
     assert "xPos" in card
     assert "any other program" in card
@@ -165,7 +177,7 @@ def test_the_preview_shows_landmarks(tiny_options: Options, tmp_path: Path) -> N
     shown = json.loads(found.stdout)["rows"]
     stored = api.prepare({**options, "val_set_size": 0}).train
     assert len(shown) > 1
-    for row, kept in zip(shown, stored, strict=False):
+    for row, kept in zip(shown, rows_of(stored), strict=False):
         assert row["input_ids"] == kept.input_ids.tolist()
         assert row["labels"] == kept.labels.tolist()
     text = CliRunner().invoke(preview, [str(file)]).stdout

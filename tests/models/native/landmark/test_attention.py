@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -115,7 +115,7 @@ def test_coarser_numbers(dtype: torch.dtype, tolerance: float) -> None:
     query, key, value = states(40, dtype)
     found = attend_document(query, key, value, (9, 19, 29), scaling=SCALE)
     assert found.dtype == dtype
-    wanted = by_formula(*(x.double() for x in (query, key, value)), (9, 19, 29))
+    wanted = by_formula(query.double(), key.double(), value.double(), (9, 19, 29))
     assert (found.double() - wanted).abs().max() < tolerance
 
 
@@ -204,14 +204,15 @@ def test_a_block_never_crosses_a_document() -> None:
     found = layout([kinds], [0, 1, 2, 3, 0, 1, 2]).documents
     assert [(d.begin, d.end, d.landmarks) for d in found] == [(0, 4, (2,)), (4, 7, (1,))]
     query, key, value = (x.detach()[None] for x in states(7))
-    together = attend_row(query, key, value, layout([kinds], [0, 1, 2, 3, 0, 1, 2]))
+    together = attend_row((query, key, value), layout([kinds], [0, 1, 2, 3, 0, 1, 2]))
     for begin, end in ((0, 4), (4, 7)):
         alone = (x[:, :, begin:end] for x in (query, key, value))
-        one = attend_row(*alone, layout([kinds[begin:end]]))
+        one = attend_row(alone, layout([kinds[begin:end]]))
         torch.testing.assert_close(together[:, begin:end], one)
 
 
-def attend_row(query: Tensor, key: Tensor, value: Tensor, told: Layout | None) -> Tensor:
+def attend_row(states: Iterable[Tensor], told: Layout | None) -> Tensor:
+    query, key, value = states
     return landmark.attend(nn.Module(), query, key, value, None, scaling=SCALE, landmarks=told)[0]
 
 
@@ -220,8 +221,8 @@ def test_padding_on_both_sides_is_seen_by_nobody() -> None:
     padded = [[PADDING, PADDING, *kinds], [*kinds, PADDING, PADDING]]
     query, key, value = (x.detach() for x in states(9))
     rows = [torch.stack([x, x.roll(-2, dims=1)]) for x in (query, key, value)]
-    found = attend_row(*rows, layout(padded))
-    alone = attend_row(*(x[None, :, 2:] for x in (query, key, value)), layout([kinds]))
+    found = attend_row(rows, layout(padded))
+    alone = attend_row((x[None, :, 2:] for x in (query, key, value)), layout([kinds]))
     torch.testing.assert_close(found[0, 2:], alone[0])
     torch.testing.assert_close(found[1, :7], alone[0])
     assert found[0, :2].abs().max() == found[1, 7:].abs().max() == 0
@@ -244,9 +245,9 @@ def test_a_landmark_that_would_end_an_empty_block_is_a_token_like_others(
 def test_without_being_told_the_landmarks_it_refuses() -> None:
     query, key, value = (x.detach()[None] for x in states(4))
     with pytest.raises(landmark.NotServed, match="not told where the landmarks are"):
-        attend_row(query, key, value, None)
+        attend_row((query, key, value), None)
     with pytest.raises(landmark.NotServed, match="4 keys, and landmarks are known of 3"):
-        attend_row(query, key, value, layout([[ORDINARY] * 3]))
+        attend_row((query, key, value), layout([[ORDINARY] * 3]))
     with pytest.raises(landmark.NotServed, match="'softcap'"):
         landmark.attend(
             nn.Module(), query, key, value, None, landmarks=layout([[ORDINARY] * 4]), softcap=2.0
