@@ -62,7 +62,7 @@ def test_checkpoints_of_gptqmodel(name: str) -> None:
         whole = (
             opened(REAL / name, dtype=torch.float16, whole=True).float()(input_ids=ids).logits[0]
         )
-    assert torch.equal(whole, theirs["whole"]), "the weights are the same to the last bit"
+    assert_same(whole, theirs["whole"], most=2e-6)  # another CPU sums in another order
     assert_same(ours, theirs["own"], most=2e-3)
 
 
