@@ -11,6 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from axolotl.attention import registered_name
+from axolotl.attention.per_document import NotServed, register
 from axolotl.config.attention import RopeScaling
 from axolotl.config.model import ModelSection
 from axolotl.errors import ModelError
@@ -28,7 +30,7 @@ from axolotl.models.rope import (
     write_positions,
 )
 from axolotl.models.rope_formulas import frequencies
-from axolotl.models.rope_rows import document_lengths, rotary_modules, turn_each_alone
+from axolotl.models.rope_rows import document_lengths, parts_of, rotary_modules, turn_each_alone
 from axolotl.models.tiny import tiny_config, tiny_model
 from tests.conftest import build_llama, build_tokenizer
 
@@ -39,11 +41,17 @@ KINDS: dict[str, dict[str, Any]] = {
     "llama3": {"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4},
     "longrope": {"factor": 4},
 }
-ROTARY = (
-    *("llama", "gpt_neox", "falcon", "phi", "mistral", "mixtral", "stablelm", "qwen2", "qwen3"),
-    *("gemma", "gemma2", "gemma3_text", "olmo2", "cohere"),
+FAMILIES = ("llama", "falcon", "gemma3_text", "deepseek_v2")
+"""One of each layout: per kind of layer, and as complex numbers. The rest is seen by the slow run."""
+MORE_FAMILIES = (
+    *("gpt_neox", "phi", "mistral", "mixtral", "stablelm", "qwen2", "qwen3"),
+    *("gemma", "gemma2", "olmo2", "cohere"),
 )
 """Phi3 has `longrope` alone; cohere lays cosine and sine out in pairs."""
+ROTARY = (
+    *FAMILIES,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_FAMILIES),
+)
 OTHERS = {"gpt2": "", "mpt": "", "gptj": "", "bloom": "ALiBi", "opt": "", "btlm": ""}
 
 
@@ -128,6 +136,16 @@ def test_phi3_takes_longrope_alone(places: Any) -> None:
     assert load(folder, rope_scaling=asked("longrope")).config.original_max_position_embeddings
     with pytest.raises(ModelError, match="its configuration does not take it"):
         load(folder, rope_scaling=asked("linear"))
+
+
+def test_an_attention_that_the_model_does_not_serve_is_no_reason(places: Any) -> None:
+    """Persimmon hands its attention no positions; another one is set after it was loaded."""
+    register()
+    ours = registered_name("per_document")
+    model = load(places("persimmon"), rope_scaling=asked("linear"), attn_implementation=ours)
+    assert model.config._attn_implementation == ours
+    with pytest.raises(NotServed):
+        logits(model)
 
 
 def test_of_gemma3_only_the_layers_that_see_all_are_stretched(places: Any) -> None:
@@ -338,7 +356,7 @@ def test_lengths_of_documents() -> None:
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "longrope"])
-@pytest.mark.parametrize("model_type", ["llama", "gemma3_text", "gpt_neox"])
+@pytest.mark.parametrize("model_type", ["llama", "gemma3_text", "gpt_neox", "deepseek_v2"])
 def test_each_document_is_turned_by_its_own_length(model_type: str, kind: str) -> None:
     """Bit for bit as by the library's own code, alone and in a fresh model."""
     config = tiny_config(model_type)
@@ -350,9 +368,10 @@ def test_each_document_is_turned_by_its_own_length(model_type: str, kind: str) -
     more: Any = {"layer_type": "full_attention"} if model_type == "gemma3_text" else {}
     x = torch.zeros(1, 1, 1)
     for lengths in [(40, 5, 16, 23, 17), (9, 9, 9), (23,), (40,), (7,)]:
-        cos, sin = module(x, positions(*lengths), **more)
+        cos, sin = parts_of(module(x, positions(*lengths), **more))
         want = [
-            next(rotary_modules(tiny_model_of(config)))(x, positions(n), **more) for n in lengths
+            parts_of(next(rotary_modules(tiny_model_of(config)))(x, positions(n), **more))
+            for n in lengths
         ]
         assert torch.equal(cos, torch.cat([c for c, _ in want], dim=1))
         assert torch.equal(sin, torch.cat([s for _, s in want], dim=1))

@@ -21,7 +21,7 @@ FACTS = Architecture(
     ),
     embeddings=("embed_tokens", "lm_head"),
     isolation="none",
-    rope="its code turns positions by itself and stretches them in no way",
+    rope="its code takes plain rotary positions alone, and refuses to be built with others",
     refuses=MappingProxyType(
         {"sample_packing": "a state runs through the row, from one document into the next"}
     ),

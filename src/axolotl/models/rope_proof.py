@@ -9,7 +9,8 @@ be computed with: if the logits do not notice, nobody uses it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from axolotl.models.isolation import row_arguments
 from axolotl.models.rope_formulas import frequencies
-from axolotl.models.rope_rows import kinds_of, rotary_modules
+from axolotl.models.rope_rows import changed, kinds_of, parts_of, rotary_modules
 
 _NEAR = 2e-3
 """Relative difference of frequencies that rounding explains: some models keep them in bfloat16."""
@@ -101,7 +102,7 @@ def _turned(module: Any, layer_kind: str | None, length: int) -> tuple[Tensor, T
     device = next(iter(module.buffers())).device
     position = torch.tensor([[length - 1]], device=device)
     more = {"layer_type": layer_kind} if layer_kind else {}
-    cos, sin = module(torch.zeros(1, 1, 1, device=device), position, **more)
+    cos, sin = parts_of(module(torch.zeros(1, 1, 1, device=device), position, **more))
     return cos.flatten().double().cpu(), sin.flatten().double().cpu()
 
 
@@ -119,7 +120,7 @@ def _is_used(model: Any, modules: list[Any], layer_kind: str | None) -> bool:
 
     def spoil(_: Any, args: Any, kwargs: Any, output: Any) -> Any:
         asked = kwargs.get("layer_type", args[2] if len(args) > 2 else None)
-        return tuple(part * torch.nan for part in output) if asked == layer_kind else None
+        return changed(output, lambda part: part * torch.nan) if asked == layer_kind else None
 
     before = _logits(model)
     hooks = [module.register_forward_hook(spoil, with_kwargs=True) for module in modules]
@@ -133,13 +134,31 @@ def _is_used(model: Any, modules: list[Any], layer_kind: str | None) -> bool:
 
 @torch.no_grad()
 def _logits(model: Any) -> Tensor:
-    """Logits of six tokens."""
+    """Logits of six tokens, by the model's own attention: the one now set may not serve it."""
     weight = model.get_input_embeddings().weight
-    ids = torch.arange(6, device=weight.device)[None] % weight.shape[0]
+    positions = torch.arange(6, device=weight.device)[None]
     was = model.training
     try:
-        return model.eval()(
-            **row_arguments(model, ids, torch.arange(6, device=weight.device)[None])
-        ).logits
+        with _own_attention(model):
+            row = row_arguments(model, positions % weight.shape[0], positions)
+            return model.eval()(**row).logits
     finally:
         model.train(was)
+
+
+@contextmanager
+def _own_attention(model: Any) -> Iterator[None]:
+    """While the body runs, a model that takes other attention has its eager one.
+
+    What is set was not tried yet: it may ask for arguments that the model does not hand over, or
+    for another number format than that of the weights.
+    """
+    present = model.config._attn_implementation
+    if present == "eager" or not getattr(model, "_supports_attention_backend", False):
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(present)

@@ -11,8 +11,8 @@ B rows, T tokens, D width of cosine and sine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,22 @@ from torch import Tensor, nn
 BY_LENGTH = ("dynamic", "longrope")
 """The kinds that look at the length of a sample."""
 _MARK = "turns_each_alone"
+
+
+Turned = Tensor | tuple[Tensor, Tensor]
+"""What a rotary module gives: cosine and sine, or one complex tensor of both, as DeepSeek 2 has it."""
+
+
+def parts_of(turned: Turned) -> tuple[Tensor, Tensor]:
+    """Cosine and sine."""
+    return (turned.real, turned.imag) if isinstance(turned, Tensor) else turned
+
+
+def changed(turned: Turned, change: Callable[[Tensor], Tensor]) -> Turned:
+    """The same layout, with each tensor changed."""
+    if isinstance(turned, Tensor):
+        return change(turned)
+    return change(turned[0]), change(turned[1])
 
 
 def rotary_modules(model: nn.Module) -> Iterator[nn.Module]:
@@ -91,8 +107,8 @@ def _reset(module: Any, layer_kind: str | None) -> None:
 
 
 def _each_document(
-    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor] | None:
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Turned
+) -> Turned | None:
     """Behind a row, which the library turned by its longest document: turn the others anew."""
     layer_kind, positions = _layer_kind(args, kwargs), _positions(args, kwargs)
     if kinds_of(module)[layer_kind] not in BY_LENGTH or positions.ndim != 2:
@@ -100,14 +116,19 @@ def _each_document(
     classes = _classes(module, layer_kind, document_lengths(positions))
     others = classes.unique().tolist()[:-1]
     more = {"layer_type": layer_kind} if layer_kind else {}
-    cos_BTD, sin_BTD = output
     for one in others:
         mine = classes == one
         _reset(module, layer_kind)
-        cos, sin = module.forward(_input(args, kwargs), torch.where(mine, positions, 0), **more)
-        cos_BTD = torch.where(mine[..., None], cos, cos_BTD)
-        sin_BTD = torch.where(mine[..., None], sin, sin_BTD)
-    return cos_BTD, sin_BTD
+        anew = module.forward(_input(args, kwargs), torch.where(mine, positions, 0), **more)
+        output = _joined(mine[..., None], anew, output)
+    return output
+
+
+def _joined(mine: Tensor, anew: Turned, others: Turned) -> Turned:
+    """Of each token, what was turned anew where it is meant, and what there was elsewhere."""
+    if isinstance(anew, Tensor) or isinstance(others, Tensor):
+        return torch.where(mine, cast("Tensor", anew), cast("Tensor", others))
+    return torch.where(mine, anew[0], others[0]), torch.where(mine, anew[1], others[1])
 
 
 def _classes(module: Any, layer_kind: str | None, lengths: Tensor) -> Tensor:
