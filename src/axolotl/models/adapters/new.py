@@ -15,6 +15,7 @@ from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.models.adapters.starts import begin
 from axolotl.models.adapters.targets import (
+    beside_experts,
     check_layers,
     check_module_names,
     check_token_indices,
@@ -69,7 +70,18 @@ def attach_new(model: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     _check_lengths(adapted)
     fit_layer_types(adapted)
     begin(adapted, adapter)
+    _say_passed_over(adapted)
     return adapted
+
+
+def _say_passed_over(adapted: PeftModel) -> None:
+    """Say which linear layers learn nothing, though they are named like the experts that do."""
+    if passed := beside_experts(adapted):
+        names = ", ".join(sorted({path.rpartition(".")[2] for path in passed}))
+        note(
+            f"warning: peft takes {names} for the experts, so {len(passed)} linear layers of these "
+            f"names get no adapter, such as '{passed[0]}'"
+        )
 
 
 def _lora_config(model: PreTrainedModel, adapter: AdapterSection) -> LoraConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -35,6 +36,40 @@ def outside_experts(model: PreTrainedModel) -> list[str]:
     attention = {p.rpartition(".")[2] for p in paths if "attn" in p or "attention" in p}
     linear = linear_names(model)
     return [name for name in linear if name in attention] or linear
+
+
+def beside_experts(adapted: Any) -> list[str]:
+    """Paths of linear layers that got no adapter because experts are called like them.
+
+    transformers holds the experts of a layer as tensors, and peft takes `gate_proj`, `up_proj` and
+    `down_proj` of such models for those, wherever they are: in models whose dense layers and shared
+    experts have the same names, such as DeepSeek's, it then passes these over.
+
+    Args:
+        adapted: A model with a LoRA adapter of peft.
+    """
+    config = adapted.peft_config["default"]
+    experts = {name.rpartition(".")[2] for name in config.target_parameters or ()}
+    paths = {
+        path.removeprefix("base_model.model."): module
+        for path, module in adapted.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) or _is_packed(module)
+    }
+    found = []
+    for path in paths:
+        name = path.rpartition(".")[2]
+        if _FUSED.get(name, name) in experts and _is_meant(path, config.layers_to_transform):
+            found.append(path)
+    return found
+
+
+_FUSED = {"gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
+"""In which tensor of all experts peft puts the adapter of a layer."""
+
+
+def _is_meant(path: str, layers: Sequence[int] | int | None) -> bool:
+    numbers = [layers] if isinstance(layers, int) else layers
+    return numbers is None or _layer_of(path) in numbers
 
 
 def _is_packed(module: torch.nn.Module) -> bool:
