@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from axolotl.attention import Candidates, Choice, candidates
+from axolotl.attention import Candidates, Choice, _row, candidates
 from axolotl.config.sequence import SequenceSection
 from axolotl.config.training import TrainingSection
 from axolotl.models.backend import attention_need, settle_attention
@@ -44,7 +44,12 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
     "mistral": ("MistralConfig", {**GROUPED, "sliding_window": 6}, "per_document", True),
     "qwen2": ("Qwen2Config", GROUPED, "per_document", True),
     "qwen3": ("Qwen3Config", {**GROUPED, "head_dim": 8}, "per_document", True),
-    "gemma2": ("Gemma2Config", {**GROUPED, "head_dim": 8, "sliding_window": 6}, "per_document", True),
+    "gemma2": (
+        "Gemma2Config",
+        {**GROUPED, "head_dim": 8, "sliding_window": 6},
+        "per_document",
+        True,
+    ),
     "gemma3": (
         "Gemma3TextConfig",
         {**GROUPED, "head_dim": 8, "sliding_window": 6},
@@ -87,8 +92,8 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
             "sliding_window": 6,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
         },
-        "eager",
-        False,
+        "per_document",
+        True,
     ),
     "xglm": (
         "XGLMConfig",
@@ -197,21 +202,13 @@ def test_a_leak_is_noticed_and_named(name: str) -> None:
     assert "documents of a row see each other" in str(attention.leak)
 
 
-def test_an_attention_that_drops_what_the_model_asks_for_is_not_taken() -> None:
-    model, attention = settled("gpt_oss")
-    assert "per_document: its forward pass fails: the model hands 's_aux'" in attention.reason
-    assert why_not_served(model) is None
-
-
 def test_an_attention_that_computes_something_else_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from axolotl.attention import per_document
-
     candidates(None, attention_need(build_llama().config))
     model = build("mistral", "per_document")
     assert why_not_served(model) is None
-    monkeypatch.setattr(per_document, "_band", lambda *_: None)
+    monkeypatch.setattr(_row, "_window", lambda *_: None)
     assert "logits differ from eager attention's by" in str(why_not_served(model))
 
 
@@ -237,7 +234,7 @@ def test_the_probe_leaves_the_model_as_it_was() -> None:
 
 
 def test_the_attention_named_in_the_file_is_kept_even_if_it_leaks() -> None:
-    model = build("gpt_oss", "eager")
+    model = build("mamba", "eager")
     choice = settle_attention(model, Candidates(("eager",)))
     assert (choice.name, choice.isolates, choice.reason) == ("eager", False, "")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM
+from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
 
 from axolotl import api
 from axolotl.errors import ModelError
@@ -54,11 +54,25 @@ def bloom() -> Any:
     return model
 
 
+def mamba() -> Any:
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=512,
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=8,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return MambaForCausalLM(config)
+
+
 @pytest.mark.parametrize("named", [{}, {"attn_implementation": "eager"}], ids=["free", "named"])
 def test_a_model_that_leaks_gets_one_sample_a_row_and_says_so_once(
     options: Options, named: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    given = options(bloom(), **named)
+    given = options(mamba(), **named)
     api.train(given)
     said = capsys.readouterr().err
     assert said.count("see each other") == 1
@@ -69,7 +83,7 @@ def test_a_model_that_leaks_gets_one_sample_a_row_and_says_so_once(
 
 
 def test_the_held_out_loss_does_not_depend_on_packing(options: Options) -> None:
-    for base in (bloom(), build_llama()):
+    for base in (bloom(), mamba(), build_llama()):
         losses = [
             api.evaluate(options(base, eval_sample_packing=packed), base=True).loss
             for packed in (True, False)

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 PADDING, ORDINARY, LANDMARK = 0, 1, 2
@@ -79,6 +78,8 @@ def layout_of(
             in a row.
         retrieval: Which blocks may be read.
     """
+    import numpy as np
+
     table = kinds.cpu().numpy()
     rows, keys = table.shape
     positions = None
@@ -94,6 +95,8 @@ def layout_of(
 
 def _documents(kinds: np.ndarray, positions: np.ndarray | None) -> Iterator[tuple[int, int]]:
     """Begin and end of each document of a row."""
+    import numpy as np
+
     there = np.flatnonzero(kinds != PADDING)
     if not there.size:
         return
@@ -106,6 +109,8 @@ def _documents(kinds: np.ndarray, positions: np.ndarray | None) -> Iterator[tupl
 
 def _ends_of_blocks(landmarks: np.ndarray) -> tuple[int, ...]:
     """Places of the landmarks that end a block with something in it."""
+    import numpy as np
+
     found: list[int] = []
     begin = 0
     for place in np.flatnonzero(landmarks).tolist():

@@ -99,7 +99,9 @@ def open_model(
     """
     source = base_source(model)
     before = model_config(model)
-    config, stretched = _with_positions(model, before, sequence_len, rope_scaling, adapter)
+    config, stretched = _with_positions(
+        model, before, sequence_len, rope_scaling, adapter, source=source
+    )
     arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attn_implementation}
     if quantized is not None and quantized.kind == "gptq":
         from axolotl.models.gptq import open_gptq
@@ -127,7 +129,8 @@ def planned_config(
     Raises:
         ModelError: none loads, or its positions cannot be stretched so.
     """
-    return _with_positions(model, model_config(model), sequence_len, rope_scaling, adapter)[0]
+    before, source = model_config(model), base_source(model)
+    return _with_positions(model, before, sequence_len, rope_scaling, adapter, source=source)[0]
 
 
 def _with_positions(
@@ -136,9 +139,11 @@ def _with_positions(
     sequence_len: int | None,
     rope_scaling: RopeScaling | None,
     adapter: Path | None,
+    *,
+    source: str,
 ) -> tuple[PreTrainedConfig, bool]:
     """A configuration with positions as asked for, and whether they are stretched."""
-    config, source = copy.deepcopy(before), base_source(model)
+    config = copy.deepcopy(before)
     asked, saved = settled(rope_scaling, adapter)
     set_saved(config, saved)
     if asked is not None:
