@@ -23,6 +23,7 @@ from axolotl.models.rope import (
     POSITIONS_FILE,
     fit_length,
     reach,
+    say_left_aside,
     scaling_of,
     set_saved,
     settled,
@@ -420,6 +421,26 @@ def test_an_adapter_brings_its_stretching_along(
     (tmp_path / "a" / POSITIONS_FILE).write_text("[")
     with pytest.raises(ModelError, match="cannot be read"):
         settled(None, tmp_path / "a")
+
+
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn"])
+def test_a_file_that_names_the_own_length_goes_with_what_it_trained(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = asked(kind, original_max_position_embeddings=256)
+    config = build_llama().config
+    stretch(config, named, source="m")
+    say_left_aside(config, named, kind)
+    stretch(config, named, source=kind)
+    assert "left aside" not in (shown := capsys.readouterr().err)
+    assert "has this rope_scaling already" in shown
+    kept = {key: getattr(config, key) for key in ("rope_parameters", "max_position_embeddings")}
+    (tmp_path / POSITIONS_FILE).write_text(json.dumps(kept))
+    assert settled(named, tmp_path) == (None, kept)
+    other = asked(kind, original_max_position_embeddings=128)
+    if kind != "linear":  # whose formula knows no length
+        with pytest.raises(ModelError, match="was trained with"):
+            settled(other, tmp_path)
 
 
 def test_an_adapter_of_an_unstretched_base_has_nothing_to_say(tmp_path: Path) -> None:

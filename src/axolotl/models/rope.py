@@ -38,6 +38,8 @@ _OF_POSITIONS = (
     *("max_seq_len", "max_sequence_length", "head_dim"),
     *("xpos_rope", "landmark_attention"),
 )
+_NAME_LENGTH = ("yarn", "llama3", "longrope")
+"""Kinds whose formula asks `rope_parameters` for the own length of the model."""
 _LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 """Where a configuration names the model's length."""
 _WHERE = "rope_scaling"
@@ -87,7 +89,7 @@ def stretch(config: PreTrainedConfig, asked: RopeScaling, *, source: str) -> Non
     now = scaling_of(config)
     if now is None:
         raise _refused(source, _why_not_rotary(config))
-    if carries(now, asked):
+    if carries(now, asked, length=_length_named(text_config(config))):
         note_once(f"'{source}' has this rope_scaling already")
         return
     own = text_config(config)
@@ -98,7 +100,7 @@ def stretch(config: PreTrainedConfig, asked: RopeScaling, *, source: str) -> Non
         )
     wanted = {key: now[key] for key in _KEPT if key in now} | asked.parameters()
     wanted.pop("original_max_position_embeddings", None)
-    if asked.type in ("yarn", "llama3", "longrope"):
+    if asked.type in _NAME_LENGTH:
         wanted["original_max_position_embeddings"] = length
     _check_lists(own, wanted, source)
     if _is_nested(own.rope_parameters):
@@ -177,9 +179,21 @@ def fit_length(
     setattr(own, key, sequence_len)
 
 
-def carries(scaling: Mapping[str, Any], asked: RopeScaling) -> bool:
-    """Whether `rope_parameters` already say what is asked for."""
-    return all(scaling.get(key) == value for key, value in asked.parameters().items())
+def carries(scaling: Mapping[str, Any], asked: RopeScaling, *, length: int | None) -> bool:
+    """Whether a configuration already says what is asked for.
+
+    Args:
+        scaling: Its `rope_parameters`.
+        asked: The option.
+        length: Its `max_position_embeddings`, by which `dynamic` measures; None where that is not
+            known, and not compared.
+    """
+    wanted = asked.parameters()
+    if asked.type not in _NAME_LENGTH:
+        own = wanted.pop("original_max_position_embeddings", None)
+        if asked.type == "dynamic" and None not in (own, length) and own != length:
+            return False
+    return all(scaling.get(key) == value for key, value in wanted.items())
 
 
 def set_saved(config: PreTrainedConfig, saved: Mapping[str, Any]) -> None:
@@ -209,7 +223,8 @@ def settled(
     if not given:
         return asked, saved
     scaling = given.get(STRETCHED_LAYERS, given)
-    if asked is not None and not carries(scaling, asked):
+    length = saved.get("max_position_embeddings")
+    if asked is not None and not carries(scaling, asked, length=length):
         raise ModelError(
             f"the adapter in '{adapter}' was trained with {_told(scaling)}, and the file asks for "
             f"{_told(asked.parameters())}",
@@ -289,7 +304,8 @@ def write_positions(model: Any, folder: Path) -> None:
 def say_left_aside(config: Any, asked: RopeScaling | None, source: str) -> None:
     """Say where a trained model is stretched otherwise than the file asks; the model counts."""
     scaling = scaling_of(config) or {}
-    if asked is not None and not carries(scaling, asked):
+    length = _length_named(text_config(config))
+    if asked is not None and not carries(scaling, asked, length=length):
         note_once(
             f"warning: rope_scaling of the file is left aside: '{source}' was trained with "
             f"{_told(scaling)}"
