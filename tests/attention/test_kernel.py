@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -75,6 +77,23 @@ def test_a_kernel_that_computes_something_else_is_not_taken(
     assert raised.value.where == "a.yml:3"
     assert "per_document is tried by itself" in (raised.value.hint or "")
     assert candidates("flash_attention_2", LLAMA, demanded=False).names[0] == "per_document"
+
+
+@pytest.mark.usefixtures("as_gpu")
+def test_it_is_tried_with_heads_as_wide_as_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins.flash_attn_2(monkeypatch)
+    right = sys.modules["flash_attn"].flash_attn_varlen_func
+
+    @functools.wraps(right)
+    def narrow(query: torch.Tensor, *args: Any, **named: Any) -> Any:
+        if query.shape[-1] > 64:
+            raise RuntimeError("no kernel for this width")
+        return right(query, *args, **named)
+
+    monkeypatch.setattr(sys.modules["flash_attn"], "flash_attn_varlen_func", narrow)
+    assert candidates("flash_attention_2", LLAMA).names == ("flash_attention_2",)
+    with pytest.raises(ConfigError, match="no kernel for this width"):
+        candidates("flash_attention_2", replace(LLAMA, head_width=128))
 
 
 def test_without_a_gpu_it_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,3 +122,28 @@ def test_never_holds_all_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     own_loss(model, *batch())
     assert max(sizes) <= 8
     assert sum(sizes) == 25
+
+
+def test_gradients_of_a_half_precision_head_do_not_lose_small_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many chunks are added up: in bfloat16 alone, what is 256 times smaller than the sum is lost."""
+    head = torch.nn.Linear(8, 16, bias=False).bfloat16()
+    generator = torch.Generator().manual_seed(0)
+    hidden = (torch.rand(1, 4096, 8, generator=generator) + 0.5).bfloat16()
+    targets = torch.randint(0, 16, (4096,), generator=generator)
+    positions = torch.arange(4096)
+
+    def gradient(chunk: int) -> torch.Tensor:
+        monkeypatch.setattr(loss_head, "MAX_LOGITS", 16 * chunk)
+        head.zero_grad()
+        states = hidden.clone().requires_grad_()
+        with fused_loss(head, positions, targets) as loss_of:
+            loss_of(head(states)).backward()
+        assert head.weight.grad is not None
+        return head.weight.grad.float()
+
+    whole, pieces = gradient(4096), gradient(4)
+    assert head.weight.grad is not None
+    assert head.weight.grad.dtype == torch.bfloat16
+    assert ((pieces - whole).norm() / whole.norm()).item() < 0.01

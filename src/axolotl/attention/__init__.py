@@ -8,9 +8,10 @@ A backend file holds
 and one that does not run everywhere, or is called otherwise in transformers, besides
 
     why_not_here(place: Place) -> str | None    what the machine lacks for it, None if nothing
+    prove_at(head_width: int) -> None           tries it there; needs no more than a moment
     NAME: str                                   its name in transformers
 
-`register` raises `Unusable` where the package is there and does not work.
+`register` and `prove_at` raise `Unusable` where the package is there and does not work.
 
 `ORDER` is the order of preference where the file names none. Kernels of other packages are not in
 it: what happens to be installed does not change what a file computes; it asks for them by name or
@@ -34,6 +35,8 @@ KERNEL_PACKAGES = ("flash_attn", "flash_attn_interface", "xformers")
 _PACKAGE = "axolotl.attention"
 _NEXT = {"flash_attention_3": ("flash_attention_2",)}
 """What is nearest to a backend, where that cannot serve a model."""
+_HEAD_WIDTH = 64
+"""Width that is tried where a configuration does not say it."""
 _LIBRARY = ("sdpa", "eager")
 """Backends that are transformers' own."""
 
@@ -198,6 +201,8 @@ def _tried(backend: Any, need: Need) -> str | None:
         return reason
     try:
         backend.register()
+        if (prove_at := getattr(backend, "prove_at", None)) is not None:
+            prove_at(need.head_width or _HEAD_WIDTH)
     except Unusable as error:
         return str(error)
     return None

@@ -55,14 +55,18 @@ def why_not(need: Need) -> str | None:
 
 
 def register() -> None:
-    """Make it known to transformers, after it was seen to compute what it should."""
+    """Make it known to transformers."""
     from transformers import AttentionInterface
 
     taken = inspect.signature(_kernel()).parameters
     if lacking := {"window_size", "softcap", "alibi_slopes"} - set(taken):
         raise Unusable(f"flash-attn is too old (no {', '.join(sorted(lacking))}): 2.6 is needed")
-    prove(compute, "flash-attn", frozenset({"window", "softcap"}), 64)
     AttentionInterface.register(NAME, kernel_function(compute, "flash_attention_2"))
+
+
+def prove_at(head_width: int) -> None:
+    """See that it computes on this GPU what it should with heads of this width."""
+    prove(compute, "flash-attn", frozenset({"window", "softcap"}), head_width)
 
 
 def compute(row: Row) -> torch.Tensor:

@@ -39,11 +39,15 @@ def why_not(need: Need) -> str | None:
 
 
 def register() -> None:
-    """Make it known to transformers, after it was seen to compute what it should."""
+    """Make it known to transformers."""
     from transformers import AttentionInterface
 
-    prove(compute, "flex attention", frozenset({"window", "softcap"}), 64)
     AttentionInterface.register(NAME, kernel_function(compute, "flex"))
+
+
+def prove_at(head_width: int) -> None:
+    """See that it computes on this GPU what it should with heads of this width."""
+    prove(compute, "flex attention", frozenset({"window", "softcap"}), head_width)
 
 
 def compute(row: Row) -> torch.Tensor:

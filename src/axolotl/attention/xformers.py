@@ -41,11 +41,15 @@ def why_not(need: Need) -> str | None:
 
 
 def register() -> None:
-    """Make it known to transformers, after it was seen to compute what it should."""
+    """Make it known to transformers."""
     from transformers import AttentionInterface
 
-    prove(compute, "xformers", frozenset({"window"}), 64)
     AttentionInterface.register(NAME, kernel_function(compute, "xformers"))
+
+
+def prove_at(head_width: int) -> None:
+    """See that it computes on this GPU what it should with heads of this width."""
+    prove(compute, "xformers", frozenset({"window"}), head_width)
 
 
 def compute(row: Row) -> torch.Tensor:

@@ -215,6 +215,7 @@ class _ChunkedLoss(torch.autograd.Function):
             total += loss.detach()
             grad_hidden.append(of_rows)
             grads = [_add(known, new) for known, new in zip(grads, of_parameters, strict=True)]
+        grads = [_in_dtype_of(p, g) for p, g in zip(parameters, grads, strict=True)]
         ctx.save_for_backward(torch.cat(grad_hidden) if grad_hidden else hidden, *grads)
         return total
 
@@ -226,9 +227,14 @@ class _ChunkedLoss(torch.autograd.Function):
 
 
 def _add(known: Tensor | None, new: Tensor | None) -> Tensor | None:
+    """The sum over chunks so far, in fp32: in half precision, many small parts get lost."""
     if known is None or new is None:
         return new if known is None else known
-    return known.add_(new)
+    return known.float().add_(new)
+
+
+def _in_dtype_of(parameter: Tensor, grad: Tensor | None) -> Tensor | None:
+    return None if grad is None else grad.to(parameter.dtype)
 
 
 def kernel_loss(
