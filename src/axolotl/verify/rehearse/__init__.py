@@ -120,8 +120,13 @@ def _clear_away(folder: Path) -> None:
 
 def _environment(scratch: Path) -> dict[str, str]:
     """What keeps the stages offline, and away from the user's caches."""
+    hub = scratch / "cache" / "huggingface"
     return {
         "XDG_CACHE_HOME": str(scratch / "cache"),
+        "HF_HOME": str(hub),  # these are named, too: a user who sets them means them for other work
+        "HF_HUB_CACHE": str(hub / "hub"),
+        "HF_DATASETS_CACHE": str(hub / "datasets"),
+        "HF_MODULES_CACHE": str(hub / "modules"),
         "HF_HUB_OFFLINE": "1",
         "TMPDIR": str(scratch),
         "WANDB_MODE": "disabled",

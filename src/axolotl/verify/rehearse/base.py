@@ -20,7 +20,7 @@ from axolotl.templates.choice import DEFAULT
 from axolotl.templates.named import named_template, template_names
 from axolotl.verify.rehearse.architecture import TOKENIZER_FILES, Files, recognise
 from axolotl.verify.rehearse.gptq import write_rounded
-from axolotl.verify.rehearse.rows import rehearsed_sets, rehearsed_streams
+from axolotl.verify.rehearse.rows import Surroundings, rehearsed_sets, rehearsed_streams
 from axolotl.verify.rehearse.tokenizer import Kind, kind_of, small_tokenizer
 
 
@@ -81,7 +81,12 @@ def make_base(
 
 
 def make_rows(
-    given: Mapping[str, Any], base: Mapping[str, Any], folder: Path, own_tokenizer: bool
+    given: Mapping[str, Any],
+    base: Mapping[str, Any],
+    folder: Path,
+    own_tokenizer: bool,
+    tokens: int,
+    cache: Path,
 ) -> dict[str, Any]:
     """Write the rows of a rehearsal.
 
@@ -90,6 +95,8 @@ def make_rows(
         base: Those of the rehearsal that name its base model and tokenizer.
         folder: Where to.
         own_tokenizer: Whether the tokenizer is that of the file.
+        tokens: The longest sample of the rehearsal.
+        cache: Where the library has prepared data sets of the hub.
 
     Returns:
         `options`, which name them, and `said`: what they stand for.
@@ -98,14 +105,15 @@ def make_rows(
         AxolotlError: there is no such type, or rows of it cannot be made up.
     """
     config = load_config(given)
-    facts = Encoder(load_tokenizer(load_config({**given, **base}).model)).facts()
+    encoder = Encoder(load_tokenizer(load_config({**given, **base}).model))
+    surroundings = Surroundings(encoder, own_tokenizer, tokens, cache)
     options: dict[str, Any] = {}
     said = []
     for key in ("datasets", "test_datasets"):
         entries = getattr(config.data, key)
         if entries:
             options[key], replaced = rehearsed_sets(
-                entries, config, folder, key=key, tokenizer=facts, own_tokenizer=own_tokenizer
+                entries, config, folder, key=key, surroundings=surroundings
             )
             said += replaced
     if config.streaming.pretraining_dataset:

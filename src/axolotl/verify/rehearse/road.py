@@ -11,6 +11,7 @@ from typing import Any
 from axolotl.config import Config
 from axolotl.errors import AxolotlError
 from axolotl.verify.rehearse.architecture import Files, find_files
+from axolotl.verify.rehearse.cached import cache_of_user
 from axolotl.verify.rehearse.options import SAVED_AT, STEPS, rehearsed_options
 from axolotl.verify.rehearse.process import Ended, Workers
 from axolotl.verify.rehearse.records import Replacement, Stage
@@ -247,7 +248,9 @@ class Road:
         kept = {k: self.options[k] for k in ("base_model",)}
         kept |= {} if own else {"tokenizer_type": "AutoTokenizer", "added_tokens_overrides": {}}
         folder = self.scratch / "data"
-        made = self._run("data", "make_rows", self.given, kept, folder, own)
+        length = self.options["sequence_len"]
+        cache = cache_of_user()
+        made = self._run("data", "make_rows", self.given, kept, folder, own, length, cache)
         self.options |= made["options"]
         said: Sequence[Replacement] = made["said"]
         self.said += said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from glob import has_magic
 from itertools import islice
 from pathlib import Path
@@ -16,23 +17,40 @@ from typing import Any
 from axolotl.config import Sections
 from axolotl.config.sources import DatasetSource
 from axolotl.config.streaming import PretrainingSource
+from axolotl.data.encoder import Encoder
 from axolotl.data.kinds import KINDS
 from axolotl.data.remote import is_remote
 from axolotl.data.rows import Row
 from axolotl.data.sources import find_sources
 from axolotl.errors import AxolotlError, DataError
 from axolotl.formats import BoundFormat, Shared, bind, shared_settings
-from axolotl.records import TokenizerFacts
+from axolotl.verify.rehearse.cached import prepared_rows
+from axolotl.verify.rehearse.fitting import Fitting, shortened
 from axolotl.verify.rehearse.made_rows import made_texts, made_up
 from axolotl.verify.rehearse.records import Replacement
 
 ROWS = 32
-LONGEST_TEXT = 1_000
-"""Characters of a text that are kept, so that rows fit into the short sequences of a rehearsal."""
 _OF_THE_PLACE = (
     *("path", "ds_type", "data_files", "data_dir", "name", "train_on_split", "revision"),
     *("shards", "shards_idx"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a rehearsal has for the rows.
+
+    Args:
+        encoder: Its tokenizer.
+        own_tokenizer: Whether that is the tokenizer of the file, so that its token ids mean something.
+        tokens: Its longest sample.
+        cache: Where the library has prepared data sets of the hub.
+    """
+
+    encoder: Encoder
+    own_tokenizer: bool
+    tokens: int
+    cache: Path
 
 
 def rehearsed_sets(
@@ -41,8 +59,7 @@ def rehearsed_sets(
     folder: Path,
     *,
     key: str,
-    tokenizer: TokenizerFacts | None,
-    own_tokenizer: bool,
+    surroundings: Surroundings,
 ) -> tuple[list[dict[str, Any]], list[Replacement]]:
     """The entries of the file, each with a file of few rows in the place of its data.
 
@@ -51,20 +68,19 @@ def rehearsed_sets(
         options: What holds for all of them.
         folder: Where their rows are written to.
         key: The option that they stand under.
-        tokenizer: What formats may know of the tokenizer.
-        own_tokenizer: Whether the tokenizer is that of the file, so that its token ids mean something.
+        surroundings: What a rehearsal has for them.
 
     Raises:
         UnknownName: there is no such `type`.
         ConfigError: the `type` has no such setting.
     """
-    shared = shared_settings(options, tokenizer)
+    shared = shared_settings(options, surroundings.encoder.facts())
     made: list[dict[str, Any]] = []
     said: list[Replacement] = []
     for number, entry in enumerate(entries):
         at = f"{key}.{number}"
         bound = _bound(entry, shared, f"{at}.type")
-        rows, whence = _rows_of(entry, options, bound, key=at, own_tokenizer=own_tokenizer)
+        rows, whence = _rows_of(entry, options, bound, surroundings, key=at)
         file = _write(folder / f"{key}-{number}.jsonl", rows)
         kept = entry.model_dump(exclude_unset=True)
         made.append(
@@ -85,7 +101,7 @@ def rehearsed_streams(
     for number, entry in enumerate(entries):
         try:
             sources = find_sources(entry.path, split=entry.split)
-            rows = [_shortened(row) for row in islice(_rows_in(sources), ROWS)]
+            rows = [shortened(row) for row in islice(_rows_in(sources), ROWS)]
             whence = "of its first rows"
         except AxolotlError:
             rows = []
@@ -112,29 +128,36 @@ def _rows_of(
     entry: DatasetSource,
     options: Sections,
     bound: BoundFormat | None,
+    has: Surroundings,
     *,
     key: str,
-    own_tokenizer: bool,
 ) -> tuple[Sequence[Mapping[str, Any]], str]:
     """Some rows, and where they are from."""
-    if bound is None and not own_tokenizer:
+    if bound is None and not has.own_tokenizer:
         why = "its token ids belong to another tokenizer"
         return made_up(None, count=ROWS, key=key), f"made-up rows: {why}"
     try:
-        rows = list(islice(_first_rows(entry, options, key), ROWS))
+        rows = list(islice(_first_rows(entry, options, key, has.cache), ROWS))
     except AxolotlError as error:
-        why = error.what
-        rows = []
-    else:
-        why = "there are no rows in it"
-    if rows:
-        if bound is None:
-            return rows, "of its first rows"
-        return [_shortened(row) for row in rows], "of its first rows"
-    return made_up(bound, count=ROWS, key=key), f"made-up rows: {why}"
+        return made_up(bound, count=ROWS, key=key), f"made-up rows: {error.what}"
+    if not rows:
+        return made_up(bound, count=ROWS, key=key), "made-up rows: there are no rows in it"
+    fitting = Fitting(
+        bound,
+        has.encoder,
+        tokens=has.tokens,
+        dropped_above=options.sequence.sequence_len if has.own_tokenizer else None,
+    )
+    fitted = [cut for cut in map(fitting.fitted, rows) if cut is not None]
+    if not fitted:
+        why = f"its rows cannot be cut to the {has.tokens} tokens of a rehearsal"
+        return made_up(bound, count=ROWS, key=key), f"made-up rows: {why}"
+    return fitted, "of its first rows"
 
 
-def _first_rows(entry: DatasetSource, options: Sections, key: str) -> Iterator[Mapping[str, Any]]:
+def _first_rows(
+    entry: DatasetSource, options: Sections, key: str, cache: Path
+) -> Iterator[Mapping[str, Any]]:
     """Rows of local files, else of what the library has prepared of a hub data set."""
     if _is_local(entry):
         names = entry.name if isinstance(entry.name, list) else [entry.name]
@@ -152,7 +175,7 @@ def _first_rows(entry: DatasetSource, options: Sections, key: str) -> Iterator[M
             )
             yield from _rows_in(sources)
         return
-    yield from _prepared_rows(entry)
+    yield from prepared_rows(entry, cache)
 
 
 def _is_local(entry: DatasetSource) -> bool:
@@ -172,34 +195,6 @@ def _rows_in(sources: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
 
 def _readable(rows: Iterable[Row]) -> Iterator[Mapping[str, Any]]:
     return (row for row in rows if not isinstance(row, DataError))
-
-
-def _prepared_rows(entry: DatasetSource) -> Iterator[Mapping[str, Any]]:
-    """Rows of a hub data set that the library has prepared on this machine; its cache is only read."""
-    import pyarrow as pa
-    from datasets.config import HF_DATASETS_CACHE
-
-    split = entry.train_on_split.partition("[")[0].partition("+")[0]
-    folder = Path(HF_DATASETS_CACHE) / entry.path.replace("/", "___")
-    files = sorted(folder.glob(f"*/*/*/*-{split}*.arrow"))
-    if not files:
-        raise DataError(f"'{entry.path}' is not on this machine")
-    for file in files:
-        with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as stream:
-            for batch in stream:
-                yield from batch.slice(0, ROWS).to_pylist()
-
-
-def _shortened(value: Any) -> Any:
-    """A row whose texts are short; what may be JSON in a text stays whole."""
-    if isinstance(value, str):
-        whole = len(value) <= LONGEST_TEXT or value.lstrip()[:1] in ("{", "[")
-        return value if whole else value[:LONGEST_TEXT]
-    if isinstance(value, Mapping):
-        return {name: _shortened(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_shortened(part) for part in value]
-    return value
 
 
 def _write(file: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
