@@ -93,3 +93,28 @@ def test_layers_that_a_tiny_model_lacks_are_those_that_it_has() -> None:
 def test_relora_restarts_within_the_three_steps() -> None:
     found = rehearsed(adapter="lora", relora_steps=150, relora_warmup_steps=10)
     assert (found.values["relora_steps"], found.values["relora_warmup_steps"]) == (2, 1)
+
+
+def test_what_is_saved_evaluated_and_chosen_otherwise_is_said() -> None:
+    asked = {
+        "val_set_size": 0.1,
+        "save_strategy": "steps",
+        "save_steps": 50,
+        "save_total_limit": 3,
+        "eval_steps": 50,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "loss",
+        "trust_remote_code": True,
+        "model_revision": "v2",
+        "dataset_shard_num": 4,
+    }
+    found = rehearsed(**asked)
+    said = {one.key: one for one in found.said}
+    assert asked.keys() <= said.keys()
+    assert all(said[key].unproven for key in asked if key != "val_set_size")
+    assert said["save_strategy"].now == "a checkpoint after step 2"
+    assert said["eval_steps"].now == "one evaluation, after step 3"
+    assert said["model_revision"].now == "its config and tokenizer only"
+    assert not (asked.keys() - {"val_set_size"}) & found.values.keys()
+    without = {one.key: one.now for one in rehearsed(eval_steps=50).said}
+    assert "no rows are held out" in without["eval_steps"]

@@ -49,17 +49,35 @@ _LEFT_OUT: Mapping[str, str] = {
     "loss_watchdog_threshold": "the loss watchdog",
     "resume_from_checkpoint": "going on from a checkpoint that there is",
     "dataset_lock": "the lock file of the data",
+    "load_best_model_at_end": "that the best checkpoint becomes the result",
+    "metric_for_best_model": "which checkpoint is the best",
+    "greater_is_better": "which checkpoint is the best",
+    "save_total_limit": "that older checkpoints are cleared away",
+    "trust_remote_code": "the code that comes with the model, which is not run",
+    "dataset_shard_num": "the shards of the data",
 }
 """Options that a rehearsal goes without → what stays unproven."""
+_CADENCE: Mapping[str, str] = {
+    "save_strategy": f"a checkpoint after step {SAVED_AT}",
+    "save_steps": f"a checkpoint after step {SAVED_AT}",
+    "saves_per_epoch": f"a checkpoint after step {SAVED_AT}",
+    "evaluation_strategy": f"one evaluation, after step {STEPS}",
+    "eval_steps": f"one evaluation, after step {STEPS}",
+    "evals_per_epoch": f"one evaluation, after step {STEPS}",
+}
+"""Options of when something is done → when a rehearsal does it."""
 _SILENTLY = (
     *("output_dir", "dataset_prepared_path", "base_model_config", "base_model_ignore_patterns"),
-    *("model_revision", "hf_use_auth_token", "trust_remote_code", "tokenizer_config"),
-    *("fsdp_config", "load_best_model_at_end", "dataset_shard_num"),
+    *("hf_use_auth_token", "tokenizer_config", "fsdp_config"),
     *("dataset_shard_idx", "dataset_processes", "local_rank", "strict", "debug", "lora_out_dir"),
     *("ddp_timeout", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_find_unused_parameters"),
-    *("auto_resume_from_checkpoints", "save_strategy", "saves_per_epoch", "save_total_limit"),
-    *("evaluation_strategy", "evals_per_epoch", "metric_for_best_model", "greater_is_better"),
-    *("total_num_tokens", "sample_packing_eff_est", "logging_steps", "loss_watchdog_patience"),
+    *(
+        "auto_resume_from_checkpoints",
+        "total_num_tokens",
+        "sample_packing_eff_est",
+        "logging_steps",
+        "loss_watchdog_patience",
+    ),
     *("wandb_mode", "wandb_entity", "wandb_run_id", "wandb_name", "wandb_watch", "wandb_log_model"),
     *("eval_table_size", "eval_table_max_new_tokens", "mlflow_tracking_uri", "bench_dataset"),
     *("mlflow_experiment_name", "mlflow_run_name", "hf_mlflow_log_artifacts", "hub_strategy"),
@@ -123,6 +141,9 @@ def rehearsed_options(config: Config, *, packs: bool) -> Options:
     options.values["sample_packing"] = packs
     for change in (_precision, _attention, _optimizer, _sizes, _steps, _adapter, _evaluation):
         change(options)
+    options.leave_out(
+        "model_revision", "the weights of that revision", instead="its config and tokenizer only"
+    )
     for key, unproven in _LEFT_OUT.items():
         options.leave_out(key, unproven)
     for key in _SILENTLY:
@@ -231,8 +252,16 @@ def _low(pattern: str) -> str:
 
 def _evaluation(options: Options) -> None:
     values = options.values
-    values.pop("save_steps", None)
-    values.pop("eval_steps", None)
+    evaluates = bool(values.get("val_set_size") or values.get("test_datasets"))
+    for key, instead in _CADENCE.items():
+        about_eval = key.startswith("eval")
+        options.leave_out(
+            key,
+            f"how often it is {'evaluated' if about_eval else 'saved'}",
+            instead=instead
+            if evaluates or not about_eval
+            else "no evaluation: no rows are held out",
+        )
     prompts = values.get("eval_sample_prompts")
     if isinstance(prompts, list):
         values["eval_sample_prompts"] = prompts[:2]
