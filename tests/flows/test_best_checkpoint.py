@@ -18,7 +18,7 @@ from axolotl.training.callbacks.metrics import read_metrics
 
 Options = Callable[..., dict[str, Any]]
 FULL = {"learning_rate": 0.03}
-LORA = {"adapter": "lora", "lora_r": 8, "lora_target_linear": True, "learning_rate": 0.1}
+LORA = {"adapter": "lora", "lora_r": 8, "lora_target_linear": True, "learning_rate": 0.04}
 RUN = {
     "max_steps": 16,
     "save_steps": 1,
