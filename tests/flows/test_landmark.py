@@ -14,11 +14,13 @@ from click.testing import CliRunner
 from axolotl import api
 from axolotl.attention.landmark import TOKEN
 from axolotl.cli.preview import main as preview
-from axolotl.errors import AxolotlError, ModelError
+from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.inference.generate import open_generator
 from axolotl.models.native.landmark import landmarks_of
 from axolotl.models.native.xpos import scale_base_of
-from tests.conftest import build_tokenizer
+from axolotl.models.rope import POSITIONS_FILE
+from tests.artifacts.made import random_adapter
+from tests.conftest import build_llama, build_tokenizer
 
 Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True}
@@ -152,6 +154,27 @@ def test_another_kind_of_model_is_refused_before_its_data_is_read(
     ) as caught:
         api.train(options)
     assert option in str(caught.value)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("key", ["base_model", "lora_model_dir"])
+def test_training_on_without_landmarks_is_refused_before_its_data_is_read(
+    tiny_options: Options, tmp_path: Path, key: str
+) -> None:
+    mark = {"token_id": 9, "block_tokens": 50, "window_blocks": 5, "top_blocks": 5}
+    options = tiny_options(**SHORT)
+    if key == "base_model":
+        model = build_llama()
+        model.config.landmark_attention = mark
+        model.save_pretrained(tmp_path / "m")
+        build_tokenizer().save_pretrained(tmp_path / "m")
+    else:
+        options |= LORA
+        random_adapter(build_llama(), tmp_path / "m", target_modules=["q_proj"])
+        (tmp_path / "m" / POSITIONS_FILE).write_text(json.dumps({"landmark_attention": mark}))
+    with pytest.raises(ConfigError, match="was trained with landmarks") as caught:
+        api.train({**options, key: str(tmp_path / "m")})
+    assert caught.value.where == "landmark_attention"
     assert not (tmp_path / "store").exists()
 
 

@@ -111,7 +111,9 @@ def open_model(
         stored = bnb_form_of(config, quantized, source)
         loaded = _open_few_bits(model, source, config, quantized, stored=stored, **arguments)
     landmarks = attn_implementation == landmark.NAME
-    settle_native(loaded, tokenizer=tokenizer, landmarks=landmarks, xpos=xpos)
+    settle_native(
+        loaded, tokenizer=tokenizer, landmarks=landmarks, xpos=xpos, sequence_len=sequence_len
+    )
     settle_positions(loaded, source, before=before, asked=stretched)
     fit_embeddings(loaded, tokenizer, multiple=32 if model.resize_token_embeddings_to_32x else 1)
     return loaded

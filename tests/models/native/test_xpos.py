@@ -189,6 +189,46 @@ def test_the_configuration_remembers(tmp_path: Any) -> None:
     assert torch.equal(again(ids).logits, model(ids).logits)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("dtype", "longest"), [(torch.float16, 30_000), (torch.bfloat16, 131_072), (None, 131_072)]
+)
+def test_what_a_number_format_does_not_bear_is_refused(
+    dtype: torch.dtype | None, longest: int
+) -> None:
+    model = build_llama(max_position_embeddings=2**20).to(dtype or torch.float32)
+    settle_xpos(model, sequence_len=longest)
+    ids = ids_of(40)
+    ends = [torch.arange(40)[None] + begin for begin in (0, longest - 40)]
+    first, last = (model(ids, position_ids=places).logits.float() for places in ends)
+    assert first.isfinite().all()
+    room = 1e-3 if dtype is None else 0.05
+    assert (last - first).abs().max() < room * first.abs().max()
+    name = "float16" if dtype == torch.float16 else "bfloat16" if dtype else "float32"
+    with pytest.raises(ModelError, match=rf"has factors beyond .* that {name} bears"):
+        model(ids, position_ids=ends[0] + 2 * longest)
+    with pytest.raises(ModelError, match=r"xPos over 1048576 tokens has") as caught:
+        settle_xpos(model, sequence_len=2**20)
+    assert caught.value.where == "sequence_len"
+    most = int(str(caught.value.hint).split("at most ")[1].split(",")[0])
+    assert longest <= most < 1.1 * longest
+    settle_xpos(model, sequence_len=most)
+
+
+def test_the_centre_is_remembered_and_models_without_one_keep_theirs() -> None:
+    model = build_llama()
+    settle_xpos(model, sequence_len=100)
+    assert model.config.xpos_rope == {"scale_base": 2048.0, "centre": 50}
+    settle_xpos(model)
+    assert model.config.xpos_rope["centre"] == 50
+    del model.config.xpos_rope["centre"]
+    settle_xpos(model)
+    assert model.config.xpos_rope["centre"] == model.config.max_position_embeddings // 2
+    model.config.xpos_rope["centre"] = "middle"
+    with pytest.raises(ModelError, match="which is no position"):
+        settle_xpos(model)
+
+
 def test_another_model_and_a_damaged_configuration_are_refused() -> None:
     other = GPT2LMHeadModel(GPT2Config(n_embd=8, n_head=2, n_layer=1, vocab_size=9))
     with pytest.raises(ModelError, match="xPos is for Llama models, and this is a GPT2"):

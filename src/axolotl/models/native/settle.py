@@ -18,7 +18,9 @@ _OPTIONS = {"landmark_attention": "landmark attention", "xpos_rope": "xPos"}
 
 
 def check_native(config: PreTrainedConfig, attention: AttentionSection) -> None:
-    """Refuse what is rebuilt for another kind of model, before anything is loaded.
+    """Refuse what is rebuilt for another kind of model, and data that is not as the model was trained.
+
+    Nothing is loaded yet, and no data prepared.
 
     Args:
         config: The model's.
@@ -35,9 +37,24 @@ def check_native(config: PreTrainedConfig, attention: AttentionSection) -> None:
                 where=option,
                 hint=f"remove {option}",
             )
+    if landmarks_of(config) and not attention.landmark_attention:
+        raise ConfigError(
+            "landmark_attention",
+            "the base model was trained with landmarks, and this file puts none into the data",
+            where="landmark_attention",
+            hint="write `landmark_attention: true`; to train on as a plain Llama, remove "
+            "landmark_attention from the model's config.json",
+        )
 
 
-def settle_native(model: Any, *, tokenizer: Any, landmarks: bool, xpos: bool) -> None:
+def settle_native(
+    model: Any,
+    *,
+    tokenizer: Any,
+    landmarks: bool,
+    xpos: bool,
+    sequence_len: int | None = None,
+) -> None:
     """Rebuild what is asked for, and what the model was trained with, as its configuration says.
 
     Args:
@@ -45,15 +62,16 @@ def settle_native(model: Any, *, tokenizer: Any, landmarks: bool, xpos: bool) ->
         tokenizer: Knows the landmark.
         landmarks: Whether it is trained with landmarks.
         xpos: Whether it gets xPos positions.
+        sequence_len: Longest sample in tokens that it is opened for, if that is known.
 
     Raises:
-        ModelError: it is no Llama, or there is no landmark among the tokens.
+        ModelError: it is no Llama, its number format does not bear xPos over so many tokens, or there is no landmark among the tokens.
     """
     if scale_base_of(model.config) is not None and not xpos:
         note_once("the model was trained with xPos positions: they are used")
         xpos = True
     if xpos:
-        settle_xpos(model)
+        settle_xpos(model, sequence_len=sequence_len)
     known = landmarks_of(model.config)
     if landmarks:
         token = _token(tokenizer)
