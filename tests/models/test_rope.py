@@ -115,6 +115,22 @@ def test_it_reaches_the_model_and_what_is_saved(
     assert scaling_of(again.config) == scaling_of(stretched.config)
     assert scaling_of(again.config)["rope_theta"] == scaling_of(plain.config)["rope_theta"]  # pyright: ignore[reportOptionalSubscript]
     assert torch.equal(logits(again), logits(stretched))
+    written = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert ("rope_scaling" in written) is (model_type != "gemma3_text")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_names_of_transformers_4_say_the_same(kind: str, places: Any, tmp_path: Path) -> None:
+    stretched = load(places("llama"), rope_scaling=asked(kind))
+    stretched.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    written = json.loads(file.read_text("utf-8"))
+    assert written["rope_theta"] == written["rope_parameters"]["rope_theta"]
+    assert written["rope_scaling"] == written.pop("rope_parameters")
+    file.write_text(json.dumps(written))
+    by_old_names = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    assert scaling_of(by_old_names.config) == scaling_of(stretched.config)
+    assert torch.equal(logits(by_old_names, 70), logits(stretched, 70))
 
 
 @pytest.mark.parametrize("model_type", OTHERS)

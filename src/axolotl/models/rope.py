@@ -1,7 +1,7 @@
 """Stretching a model's rotary positions: into its configuration before it is loaded.
 
-Whatever is set here stands in the configuration that the weights are saved with, so any program that
-loads the result stretches alike. An adapter has no configuration of its own: what differs from the
+Whatever is set here stands in the configuration that the weights are saved with, under the names of
+transformers 5 and, where the layers are all alike, under those of 4 besides. An adapter has no configuration of its own: what differs from the
 base model's lies beside it, in `base_config.json`, and is set again wherever the adapter is opened.
 
 Which length a model is said to have: with `dynamic`, the library measures samples against
@@ -277,6 +277,7 @@ def settle_positions(loaded: Any, source: str, *, before: Any, asked: bool) -> N
         ModelError: what was set does not reach the positions.
     """
     vars(loaded)[_CHANGES] = changes(before, loaded.config)
+    name_as_before(loaded.config)
     if asked:
         own, scaling = text_config(loaded.config), scaling_of(loaded.config)
         kind = STRETCHED_LAYERS if _is_nested(own.rope_parameters) else None
@@ -287,6 +288,30 @@ def settle_positions(loaded: Any, source: str, *, before: Any, asked: bool) -> N
         if reason is not None:
             raise _refused(source, reason)
     turn_each_alone(loaded)
+
+
+def name_as_before(config: Any) -> None:
+    """Have a configuration be written with the names of transformers 4 besides its own.
+
+    That library knows `rope_scaling` and `rope_theta`, and takes a model with `rope_parameters` alone
+    for an unstretched one. Version 5 reads `rope_scaling` as `rope_parameters`, so all of these go into
+    both. There the name is a property of the class, and what is written is what the object holds.
+
+    Args:
+        config: A model's. Without stretching, and with settings for each kind of layer, which 4 names
+            in another way for each model, nothing is done.
+    """
+    own = text_config(config)
+    scaling = scaling_of(config) or {}
+    if scaling.get("rope_type", "default") == "default" or _is_nested(own.rope_parameters):
+        return
+    vars(own)["rope_scaling"] = copy.deepcopy(dict(scaling))
+    names = ["rope_theta", "partial_rotary_factor"]
+    if scaling["rope_type"] == "longrope":  # whose own length 4 does not look up there
+        names.append("original_max_position_embeddings")
+    for key in names:
+        if key in scaling and not hasattr(own, key):
+            setattr(own, key, scaling[key])
 
 
 def write_positions(model: Any, folder: Path) -> None:
