@@ -16,6 +16,7 @@ from axolotl import api
 from axolotl.artifacts import merge as merging
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
 from axolotl.inference import generate as generating
+from axolotl.models.tiny import tiny_model as tiny_model_of
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama, build_tokenizer
 
@@ -175,6 +176,22 @@ def test_a_gpt2_with_transposed_weights_is_merged(options: Options, tmp_path: Pa
     report = api.merge(options(base_model=str(tmp_path / "gpt2")))
     merged = AutoModelForCausalLM.from_pretrained(report.folder)
     assert torch.allclose(logits(merged), want, atol=1e-5)
+
+
+def test_what_the_model_keeps_in_fp32_is_not_rounded(options: Options, tmp_path: Path) -> None:
+    model = tiny_model_of("btlm", seed=0)
+    with torch.no_grad():
+        model.transformer.relative_pe.slopes.mul_(1.001)
+    model.save_pretrained(tmp_path / "btlm")
+    build_tokenizer().save_pretrained(tmp_path / "btlm")
+    random_adapter(model, tmp_path / "out", target_modules=["c_attn"], fan_in_fan_out=True)
+    report = api.merge(options(base_model=str(tmp_path / "btlm")), dtype="bfloat16")
+    before = load_file(tmp_path / "btlm" / "model.safetensors")
+    after = load_file(report.folder / "model.safetensors")
+    name = "transformer.relative_pe.slopes"
+    assert torch.equal(after[name], before[name])
+    assert after[name].dtype == torch.float32
+    assert {after[key].dtype for key in after.keys() - {name}} == {torch.bfloat16}
 
 
 def test_a_merge_that_is_killed_while_saving_leaves_no_folder(

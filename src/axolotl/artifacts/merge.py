@@ -222,8 +222,24 @@ def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
 def _save(model: Any, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, folder: Path) -> None:
     _make_ready(model, tokenizer)
     with no_library_bars():
-        model.to(dtype).save_pretrained(folder)
+        _convert(model, dtype)
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _convert(model: Any, dtype: torch.dtype) -> None:
+    """Have weights and buffers in a dtype, but for those that the model's code keeps in fp32."""
+    names = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    held = [*model.named_parameters(), *model.named_buffers()]
+    exact = {
+        name: tensor.data.float()
+        for name, tensor in held
+        if tensor.is_floating_point() and set(names) & set(name.split("."))
+    }
+    model.to(dtype)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if name in exact:
+            tensor.data = exact[name]
 
 
 def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
