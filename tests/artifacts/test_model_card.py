@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard
 
-from axolotl.artifacts.model_card import model_card
+from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card
 from axolotl.config import load_config
+from axolotl.models.rope import POSITIONS_FILE
 from axolotl.resolve import resolve
 
 FINAL = {"steps": 1200, "trained_tokens": 34_567, "train_loss": 1.5, "eval_loss": None}
@@ -66,6 +68,29 @@ def test_what_people_read() -> None:
     assert given["learning_rate"] == 2e-4
     assert "stopped before its last step" not in text
     assert "stopped before its last step" in card_of(interrupted=True)[1]
+
+
+def test_what_other_programs_have_to_be_told(tmp_path: Path) -> None:
+    scaling = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+    saved = {"rope_parameters": scaling, "max_position_embeddings": 8192, "xpos_rope": None}
+    (tmp_path / POSITIONS_FILE).write_text(json.dumps(saved))
+    given = {"base_model": "me/some", "datasets": [ALPACA]}
+    asked = {"rope_scaling": {"type": "linear", "factor": 4}, "adapter": "lora"}
+    record = {"final": FINAL, "interrupted": False}
+
+    def text(**options: Any) -> str:
+        write_card(tmp_path, resolve(load_config({**given, **options}), purpose="answer"), record)
+        return (tmp_path / CARD_FILE).read_text("utf-8")
+
+    shown = json.loads(text(**asked).split("```json\n")[1].split("```")[0])
+    assert shown == {k: saved[k] for k in ("rope_parameters", "max_position_embeddings")}
+    (tmp_path / POSITIONS_FILE).unlink()
+    assert "base_config.json" not in text()
+    assert "auto_map" not in text()
+    assert "auto_map" in text(base_model="cerebras/btlm-3b-8k-base", adapter="lora")
+    (tmp_path / "config.json").write_text('{"model_type": "btlm"}')
+    assert "auto_map" in text()
+    assert "auto_map" in card_of(base_model=str(tmp_path), adapter="lora")[1]
 
 
 def test_no_password_is_told() -> None:

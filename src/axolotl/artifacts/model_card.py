@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import yaml
 
 from axolotl.artifacts.run_folder import versions
+from axolotl.models.native.btlm import MODEL_TYPE as BTLM
+from axolotl.models.rope import saved_positions
 from axolotl.resolve import Resolved
 from axolotl.training.public import without_secrets
 
@@ -25,15 +28,26 @@ def write_card(folder: Path, resolved: Resolved, record: Mapping[str, Any]) -> N
         resolved: The configuration.
         record: What `run.json` says of the run.
     """
-    (folder / CARD_FILE).write_text(model_card(resolved, record), encoding="utf-8")
+    text = model_card(
+        resolved, record, model_type=_model_type(folder), positions=saved_positions(folder)
+    )
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
-def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
+def model_card(
+    resolved: Resolved,
+    record: Mapping[str, Any],
+    *,
+    model_type: str | None = None,
+    positions: Mapping[str, Any] | None = None,
+) -> str:
     """The text of the card.
 
     Args:
         resolved: The configuration.
         record: What `run.json` says of the run.
+        model_type: Of a whole model, and of an adapter whose base model lies in a folder here.
+        positions: What an adapter's `base_config.json` says, if there is one.
     """
     name = resolved.hub.hub_model_id or Path(resolved.saving.output_dir).resolve().name
     head = yaml.safe_dump(_head(resolved), sort_keys=False, allow_unicode=True)
@@ -45,7 +59,8 @@ def model_card(resolved: Resolved, record: Mapping[str, Any]) -> str:
             f"# {name.rpartition('/')[2]}\n",
             f"{_how(resolved)} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
             *_table(record),
-            *_read_elsewhere(resolved),
+            *_read_elsewhere(resolved, model_type or _model_type(Path(resolved.model.base_model))),
+            *_positions_elsewhere(positions or {}),
             "\n## Configuration\n",
             f"```yaml\n{given}```\n",
             f"Built with Axolotl {versions()['axolotl']}: "
@@ -126,7 +141,29 @@ def _table(record: Mapping[str, Any]) -> list[str]:
     return ["| | |\n|---|---|", *lines, *stopped]
 
 
-def _read_elsewhere(resolved: Resolved) -> list[str]:
+def _model_type(folder: Path) -> str | None:
+    """What the `config.json` of a folder calls its model; None without one that says it."""
+    try:
+        return json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _positions_elsewhere(positions: Mapping[str, Any]) -> list[str]:
+    """What another program has to set before it puts an adapter on its base model."""
+    names = ("rope_parameters", "max_position_embeddings", "original_max_position_embeddings")
+    wanted = {name: positions[name] for name in names if name in positions}
+    if "rope_parameters" not in wanted:
+        return []
+    return [
+        "\nThe base model's positions were stretched in training. Axolotl reads how from "
+        "`base_config.json`. Any other program has to be told: set this in the base model's "
+        "configuration before it is loaded (transformers 4 calls `rope_parameters` `rope_scaling`).\n",
+        f"```json\n{json.dumps(wanted, indent=2)}\n```\n",
+    ]
+
+
+def _read_elsewhere(resolved: Resolved, model_type: str | None) -> list[str]:
     """What other programs do not know of the model."""
     attention, lines = resolved.attention, list[str]()
     if attention.xpos_rope:
@@ -138,6 +175,12 @@ def _read_elsewhere(resolved: Resolved) -> list[str]:
         lines.append(
             "\nThe model was trained with landmark attention (arXiv 2305.16300). Axolotl answers with "
             "landmarks; any other program reads the model as a plain Llama, without them.\n"
+        )
+    if model_type == BTLM or BTLM in Path(resolved.model.base_model).name.lower():
+        lines.append(
+            "\nThe model is a BTLM, which transformers does not know. Axolotl loads it; any other "
+            "program needs the published code: add its files and the `auto_map` of "
+            "`cerebras/btlm-3b-8k-base` to `config.json`, and load with `trust_remote_code=True`.\n"
         )
     return lines
 
