@@ -153,5 +153,5 @@ class AttentionSection(Section):
     rope_scaling: RopeScaling | None = Field(
         default=None,
         description="Stretch the rotary positions, for samples longer than the model was made for; the "
-        "result's config.json carries it.",
+        "result's config.json carries it, or base_config.json beside an adapter.",
     )
