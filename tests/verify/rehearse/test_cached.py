@@ -34,9 +34,9 @@ class Made(datasets.GeneratorBasedBuilder):
             datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in self.splits
         ]
 
-    def _generate_examples(self, split: str) -> Iterator[Any]:
+    def _generate_examples(self, **kwargs: Any) -> Iterator[Any]:
         for number in range(40):
-            yield number, {"q": f"{self.config.name} {str(self.hash)[0]} {split}"}
+            yield number, {"q": f"{self.config.name} {str(self.hash)[0]} {kwargs['split']}"}
 
 
 @pytest.fixture(scope="module")

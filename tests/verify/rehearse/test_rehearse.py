@@ -86,6 +86,31 @@ def test_ones_own_model_and_rows_are_read_and_nothing_of_ones_own_is_touched(
     assert found.folder is None
 
 
+def test_long_rows_and_chats_of_many_turns_go_the_whole_road_with_a_small_tokenizer(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    text = "There are many ways to say what the colours of a house are, and here is one more. "
+    chat = [{"from": ("human", "gpt")[i % 2], "value": f"{i}: {text * 3}"} for i in range(20)]
+    rows = {
+        "alpaca": {"instruction": text * 3, "input": text * 9, "output": text * 40},
+        "sharegpt": {"conversations": chat},
+    }
+    entries: list[dict[str, str]] = []
+    for kind, row in rows.items():
+        file = tmp_path / f"{kind}.jsonl"
+        file.write_text((json.dumps(row) + "\n") * 40)
+        entries.append({"path": str(file), "type": kind})
+    options = own(tmp_path, tiny_model, datasets=entries, base_model="NousResearch/Llama-2-7b-hf")
+    found = rehearse(load_config(options), COMMANDS)
+    assert found.exit_code == 0, told(found)
+    assert "a small tokenizer" in found.stages[0].seen
+    by_name = {stage.name: stage for stage in found.stages}
+    assert set(states(found).values()) == {"proven"}
+    assert by_name["data"].numbers["by_own_rows"] == 2
+    prepared = by_name["prepare"].numbers
+    assert prepared["train_rows"] + prepared["eval_rows"] == 64, "rows were dropped"
+
+
 def test_rows_without_the_field_are_told_as_train_tells_it(
     tmp_path: Path, tiny_model: Path
 ) -> None:
