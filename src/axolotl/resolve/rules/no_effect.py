@@ -111,7 +111,12 @@ _IDLE: Sequence[_Idle] = [
     ),
     (["torchdistx_path"], _always, "no optimizer needs it", ""),
     (["local_rank"], _always, "the launcher tells each process its number", ""),
-    (["flash_attn_rms_norm"], _always, "norms are those of the model, and no fused one is built", ""),
+    (
+        ["flash_attn_rms_norm"],
+        _always,
+        "norms are those of the model, and no fused one is built",
+        "",
+    ),
     (["dataset_processes"], _always, "one process tokenizes on all cores", ""),
     (
         ["eval_batch_size", "eval_sample_packing", "eval_table_size"],
