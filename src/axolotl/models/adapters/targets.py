@@ -128,9 +128,15 @@ def no_place(adapter: AdapterSection, why: str, *, linear: Sequence[str]) -> Mod
     listed = adapter.lora_target_modules
     if isinstance(listed, str):
         hint = f"a text is one regular expression for whole names; write `[{listed}]`: {hint}"
+    why = re.sub(r"\{([^{}]*)\}", _in_order, why)
     return ModelError(
         f"LoRA finds no place in this model: {why}", where="lora_target_modules", hint=hint
     )
+
+
+def _in_order(names: re.Match[str]) -> str:
+    """A set as Python prints it, without the chance in its order."""
+    return ", ".join(sorted(name.strip(" '\"") for name in names[1].split(",")))
 
 
 def touches_tied_weights(model: PreTrainedModel, adapter: AdapterSection) -> bool:
