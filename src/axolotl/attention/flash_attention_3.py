@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from axolotl.attention import Need, Place
+from axolotl.attention._flash import WIDEST, attend_by
 from axolotl.attention._kernel import (
     imported,
-    in_half_precision,
     kernel_function,
     lacks,
     needs_interface,
     prove,
     refuse_features,
 )
-from axolotl.attention._plain import attend_documents
 from axolotl.attention._row import Row
-from axolotl.attention.flash_attention_2 import flat, seen
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 NAME = "per_document_fa3"
 HALF_ONLY = True
 """Whether the kernel knows only half precision."""
-_WIDEST = 256
 _GPUS = ((8, 0), (9, 0))
 """Compute capability of the GPUs that it is written for: Ampere, Ada and Hopper."""
 
@@ -47,8 +44,8 @@ def why_not(need: Need) -> str | None:
     """Heads of up to 256, and no dropout."""
     if reason := needs_interface(need):
         return reason
-    if need.head_width > _WIDEST:
-        return f"the heads of {need.model_type} are {need.head_width} wide, and it knows {_WIDEST}"
+    if need.head_width > WIDEST:
+        return f"the heads of {need.model_type} are {need.head_width} wide, and it knows {WIDEST}"
     if need.dropout:
         return f"{need.model_type} drops attention weights, which it cannot do"
     return None
@@ -70,14 +67,11 @@ def compute(row: Row) -> torch.Tensor:
     """Attention over the documents of a row.
 
     Returns:
-        (1, T, H, width), in half precision; a row in float32 outside of autocast is computed in
-        plain torch, since the kernel would round it.
+        As `attend_by`.
 
     Raises:
         NotServed: the model has ALiBi, attention sinks or drops weights.
     """
-    import torch
-
     refuse_features(
         row,
         "flash_attention_3",
@@ -85,28 +79,7 @@ def compute(row: Row) -> torch.Tensor:
         ALiBi=row.slopes,
         dropout_of_attention_weights=row.dropout,
     )
-    half = in_half_precision(row)
-    if half is None:
-        return attend_documents(row)
-    query, key, value, width = flat(half)
-    cumulative, longest = row.borders.cumulative, row.borders.longest
-    output = _kernel()(
-        query,
-        key,
-        value,
-        cu_seqlens_q=cumulative,
-        cu_seqlens_k=cumulative,
-        max_seqlen_q=longest,
-        max_seqlen_k=longest,
-        softmax_scale=row.scale,
-        causal=True,
-        window_size=seen(row),
-        softcap=row.softcap or 0.0,
-        deterministic=torch.are_deterministic_algorithms_enabled(),
-    )
-    # Early versions give the logarithms of the sums besides.
-    output = output[0] if isinstance(output, tuple) else output
-    return output[None, :, :, :width]
+    return attend_by(_kernel, row)
 
 
 def _kernel() -> Any:
