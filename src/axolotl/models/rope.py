@@ -1,8 +1,9 @@
 """Stretching a model's rotary positions: into its configuration before it is loaded.
 
 Whatever is set here stands in the configuration that the weights are saved with, under the names of
-transformers 5 and, where the layers are all alike, under those of 4 besides. An adapter has no configuration of its own: what differs from the
-base model's lies beside it, in `base_config.json`, and is set again wherever the adapter is opened.
+transformers 5 and, where the layers are all alike, under those of 4 besides. An adapter has no
+configuration of its own: what differs from the base model's lies beside it, in `base_config.json`,
+and is set again wherever the adapter is opened.
 
 Which length a model is said to have: with `dynamic`, the library measures samples against
 `max_position_embeddings`, so that stays the model's own length; with all others it becomes the own
@@ -172,9 +173,8 @@ def fit_length(
         note_once(f"warning: {what}; it has not learnt positions beyond ({way})")
         if kind == "dynamic":
             return
-        if (
-            kind == "longrope" and scaling.get("factor") is None
-        ):  # the library takes it from the two
+        # The library takes the factor from the two lengths.
+        if kind == "longrope" and scaling.get("factor") is None:
             own.rope_parameters["factor"] = limit / scaling["original_max_position_embeddings"]
     setattr(own, key, sequence_len)
 
