@@ -194,6 +194,32 @@ def test_what_the_model_keeps_in_fp32_is_not_rounded(options: Options, tmp_path:
     assert {after[key].dtype for key in after.keys() - {name}} == {torch.bfloat16}
 
 
+def test_a_token_that_rounding_sends_to_another_expert_is_no_fault(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model_of("mixtral")
+    model.save_pretrained(tmp_path / "mixtral")
+    build_tokenizer().save_pretrained(tmp_path / "mixtral")
+    random_adapter(model, tmp_path / "out", target_modules=["q_proj", "v_proj"])
+    given = options(base_model=str(tmp_path / "mixtral"))
+    apart = api.merge(given, dtype="bfloat16").difference
+    assert apart.relative > merging.LIMITS[torch.bfloat16] > 4 * apart.typical
+    assert api.merge(given, dtype="float32").difference.relative < 1e-5
+
+    monkeypatch.setattr(merging, "_save", _with_another_layer(merging._save))  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(ModelError, match="bfloat16, loaded again"):
+        api.merge(given, dtype="bfloat16")
+
+
+def _with_another_layer(save: Any) -> Any:
+    def wrong(model: Any, *rest: Any) -> None:
+        with torch.no_grad():
+            model.model.layers[0].self_attn.o_proj.weight.mul_(-1)
+        save(model, *rest)
+
+    return wrong
+
+
 def test_a_merge_that_is_killed_while_saving_leaves_no_folder(
     options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

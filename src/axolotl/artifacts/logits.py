@@ -25,12 +25,14 @@ class Difference:
     Args:
         largest: Largest absolute difference of a logit; infinite if one of them is no number.
         relative: The same, divided by the largest absolute reference logit.
+        typical: Median over the positions of their largest difference, divided by the same.
         agreeing: Positions where both hold the same token for the most probable.
         positions: Positions compared, P.
     """
 
     largest: float
     relative: float
+    typical: float
     agreeing: int
     positions: int
 
@@ -73,11 +75,15 @@ def compare(reference: Sequence[Tensor], other: Sequence[Tensor]) -> Difference:
     """
     largest = scale = 0.0
     agreeing = positions = 0
+    of_positions: list[Tensor] = []
     for want, got in zip(reference, other, strict=True):
         got = got[:, : want.shape[1]]
-        apart = float((want - got).abs().max())
+        of_positions.append((want - got).abs().amax(dim=-1))
+        apart = float(of_positions[-1].max())
         largest = max(largest, apart if math.isfinite(apart) else math.inf)
         scale = max(scale, float(want.abs().max()))
         agreeing += int((want.argmax(-1) == got.argmax(-1)).sum())
         positions += want.shape[0]
-    return Difference(largest, largest / max(scale, 1e-30), agreeing, positions)
+    scale = max(scale, 1e-30)
+    typical = float(torch.cat(of_positions).nan_to_num(math.inf).median()) / scale
+    return Difference(largest, largest / scale, typical, agreeing, positions)
