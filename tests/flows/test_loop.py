@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 
 from axolotl import api
 from axolotl.errors import AxolotlError
+from axolotl.training import trainer
 from axolotl.training.callbacks.metrics import read_metrics
 from tests.flows.test_training import assert_same_bits, assert_same_metrics
 
@@ -61,11 +64,17 @@ def test_when_checkpoints_and_evaluations_happen(
     assert evaluated(folder) == evaluations
 
 
-def test_a_patience_counts_evaluations_of_an_epoch(tiny_options: Options) -> None:
+def test_a_patience_counts_evaluations_of_an_epoch(
+    tiny_options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, losses = trainer.evaluate_loss, itertools.count(1)
+
+    def worse_each_time(*args: Any, **named: Any) -> Any:
+        return replace(measured(*args, **named), loss=float(next(losses)))
+
+    monkeypatch.setattr(trainer, "evaluate_loss", worse_each_time)
     options = {**ROWS, "saves_per_epoch": 2, "evals_per_epoch": 2, "num_epochs": 5}
-    result = api.train(
-        tiny_options(**options, early_stopping_patience=2, learning_rate=0.5, warmup_steps=0)
-    )
+    result = api.train(tiny_options(**options, early_stopping_patience=2))
     assert result.steps < 50
     best = result.metrics["checkpoint"]
     assert best in saved(result.output_dir)
