@@ -12,7 +12,7 @@ COMPILE_WARNING = .venv/bin/python -W ignore -m compileall -q .venv/lib/python3*
 PYTEST = .venv/bin/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := install
-.PHONY: install quickstart test test-fast browser lint format docs support bench clean help
+.PHONY: install quickstart test test-fast browser lint format docs site support bench clean help
 
 install: .venv/.dev  ## make .venv with the tool and what its tests need (also plain `make`)
 
@@ -53,6 +53,10 @@ docs: .venv/.dev  ## write the generated pages of docs/ anew
 	.venv/bin/python docs/optimizers.py
 	.venv/bin/python docs/support.py
 
+# With --quiet, mkdocs would let warnings pass. The variable keeps the theme from advertising its successor.
+site: .venv/.dev  ## build the documentation site into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
 support: .venv/.dev  ## run every cell of the table of architectures and write docs/support.md anew
 	.venv/bin/python -m tests.support.run
 	.venv/bin/python docs/support.py
@@ -61,7 +65,7 @@ bench: .venv/.dev  ## measure every benchmark against its plain way
 	.venv/bin/python benchmarks/run.py
 
 clean:  ## remove .venv, caches and what the quick start wrote
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist site
 	rm -rf runs/quickstart-* last_run_prepared src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,0 +1,126 @@
+"""The documentation site is built without a warning, holds every page, and needs no network to be read."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.reports.browser import MISSING, chromium, find_chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
+OUTSIDE = [Path("CHANGELOG.md"), Path("CONTRIBUTING.md"), Path("examples/README.md")]
+FETCHING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+"""Elements that make a browser fetch something, and the attribute that says what."""
+NOT_FETCHED = {"canonical", "prev", "next", "alternate"}
+"""What a `link` may be besides."""
+
+
+def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--site-dir",
+            str(folder),
+            *arguments,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = build(folder)
+    assert done.returncode == 0, f"a page is outside of the menu, or a link is dead:\n{done.stderr}"
+    return folder
+
+
+class Fetched(HTMLParser):
+    """Collects what a page makes the browser fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in FETCHING and given.get("rel") not in NOT_FETCHED:
+            self.addresses.append(given.get(FETCHING[tag]) or "")
+
+
+def fetched(text: str) -> list[str]:
+    parser = Fetched()
+    parser.feed(text)
+    return parser.addresses
+
+
+def test_every_page_is_in_the_site(site: Path) -> None:
+    missing = [p for p in [*PAGES, *OUTSIDE] if not (site / p.with_suffix(".html")).is_file()]
+    assert [p for p in missing if p.name != "README.md"] == []
+    assert (site / "index.html").is_file()
+    assert (site / "examples" / "index.html").is_file()
+
+
+def test_a_configuration_that_a_page_links_to_is_in_the_site(site: Path) -> None:
+    page = (site / "btlm.html").read_text(encoding="utf-8")
+    assert 'href="examples/cerebras/btlm-ft.yml"' in page
+    assert (site / "examples" / "cerebras" / "btlm-ft.yml").is_file()
+
+
+def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    for page in pages:
+        addresses = fetched(page.read_text(encoding="utf-8"))
+        assert any(address.endswith(".css") for address in addresses), page
+        assert [a for a in addresses if re.match(r"(?:[a-z]+:)?//", a)] == [], page
+    for style in site.rglob("*.css"):
+        text = style.read_text(encoding="utf-8")
+        assert not re.search(r"""(?:url\(\s*|@import\s+)["']?(?:https?:)?//""", text), style
+
+
+def test_what_is_fetched_is_seen() -> None:
+    assert fetched('<script src="https://x.org/a.js"></script><a href="https://y.org">y</a>') == [
+        "https://x.org/a.js"
+    ]
+
+
+def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "index.md").write_text("# A page\n\n[gone](nowhere.md)\n", "utf-8")
+    config = tmp_path / "mkdocs.yml"
+    config.write_text(re.sub(r"(?ms)^(hooks|nav|not_in_nav):.*?(?=^\S|\Z)", "", text), "utf-8")
+    done = build(tmp_path / "site", "--config-file", str(config))
+    assert done.returncode != 0
+    assert "nowhere.md" in done.stderr
+
+
+def test_a_browser_asks_for_nothing_but_the_site(site: Path, tmp_path: Path) -> None:
+    program = find_chromium()
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with chromium(program, tmp_path) as page:
+        for name in ("index.html", "options.html", "support.html"):
+            page.open(site / name)
+            assert page.text("h1")
+        assert page.requests
+        assert [r for r in page.requests if not r.startswith(("file:", "data:", "blob:"))] == []
