@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator as Stream
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from axolotl.artifacts.trained import MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.prompts import prompt_ids
+from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.inference.options import GenerationOptions
@@ -26,6 +28,7 @@ from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import base_dtype
 from axolotl.models.native.landmark.answers import LandmarkAnswers
 from axolotl.models.quantized import gptq_base, quantized_base
+from axolotl.records import Segment
 from axolotl.training.generation import end_tokens, position_limit
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Generator:
 
     Attributes:
         cut: Whether the last answer ended because it had become too long.
+        tokens: How many tokens the last answer has so far, without the one that ends it.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Generator:
         self.options = options or GenerationOptions()
         self.bound = bound
         self.cut = False
+        self.tokens = 0
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._encoder = Encoder(tokenizer)
@@ -82,13 +87,30 @@ class Generator:
         Raises:
             DataError: the question is empty, or longer than the model allows.
         """
-        ids = [self.prompt_ids(text)]
-        how, inputs = self._library_options(ids), self._inputs(ids)
-        number = self._number(1)
+        seed = self.options.seed + self._number(1)
+        return _said(self.stream_ids(self.prompt_ids(text), replace(self.options, seed=seed)))
+
+    def segment_ids(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids that the model is given for segments of a prompt."""
+        batch = SegmentBatch()
+        batch.add(list(segments))
+        return self._landmarks.prompt(tokenize(batch, self._encoder)[0].input_ids.tolist())
+
+    def stream_ids(self, ids: list[int], options: GenerationOptions) -> Stream[str]:
+        """The answer to a prompt of tokens: for each of its tokens the text that it makes certain.
+
+        Args:
+            ids: The prompt.
+            options: How this answer is chosen; its seed is that of this answer alone.
+
+        Raises:
+            DataError: the prompt is empty, or longer than the model allows.
+        """
+        how, inputs = self._library_options([ids], options), self._inputs([ids])
         more = self._landmarks.library_options(inputs["attention_mask"])
 
         def generate(**extra: Any) -> None:
-            with self._seeded(number):
+            with self._seeded(options.seed):
                 self._model.generate(**inputs, generation_config=how, **more, **extra)
 
         return self._pieces(stream_tokens(generate), how)
@@ -116,15 +138,15 @@ class Generator:
         return [done[i] for i in range(len(prompts))]
 
     def _batch(self, ids: list[list[int]]) -> list[str]:
-        how, inputs = self._library_options(ids), self._inputs(ids)
-        with self._seeded(self._number(len(ids))):
+        how, inputs = self._library_options(ids, self.options), self._inputs(ids)
+        with self._seeded(self.options.seed + self._number(len(ids))):
             more = self._landmarks.library_options(inputs["attention_mask"])
             output = self._model.generate(**inputs, generation_config=how, **more)
         new = output[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._decode(self._to_end(row)) for row in new]
 
     def _pieces(self, tokens: Stream[int], how: GenerationConfig) -> Stream[str]:
-        text, self.cut = TextSoFar(self._decode), False
+        text, self.cut, self.tokens = TextSoFar(self._decode), False, 0
         with closing(tokens):
             for count, token in enumerate(tokens, start=1):
                 # An end token is no text, also where the tokenizer does not know it for one.
@@ -133,8 +155,8 @@ class Generator:
                 self.cut = count == how.max_new_tokens
                 if self._landmarks.is_landmark(token):
                     continue
-                if piece := text.add(token):
-                    yield piece
+                self.tokens += 1
+                yield text.add(token)
         if piece := text.rest():
             yield piece
 
@@ -152,9 +174,11 @@ class Generator:
         device = next(self._model.parameters()).device
         return {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
 
-    def _library_options(self, ids: list[list[int]]) -> GenerationConfig:
+    def _library_options(
+        self, ids: list[list[int]], options: GenerationOptions
+    ) -> GenerationConfig:
         longest = max(map(len, ids))
-        tokens = self._landmarks.tokens_for(ids, self.options.max_new_tokens)
+        tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
         if not min(map(len, ids)):
             raise DataError("the prompt is empty", hint="write a question")
         limit = position_limit(self._model)
@@ -167,7 +191,7 @@ class Generator:
             if longest + tokens > limit:
                 note_once(f"answers end where prompt and answer fill the model's {limit} positions")
                 tokens = limit - longest
-        return self.options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
+        return options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
 
     def _number(self, count: int) -> int:
         """Number of the next answer, of which `count` are made now."""
@@ -175,11 +199,11 @@ class Generator:
         return self._answers - count
 
     @contextmanager
-    def _seeded(self, number: int) -> Iterator[None]:
-        """Sample by the seed and the number of the answer, and leave the outer generator alone."""
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Sample by a seed of its own, and leave the outer generator alone."""
         device = next(self._model.parameters()).device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.options.seed + number)
+            torch.manual_seed(seed)
             yield
 
     def _to_end(self, ids: list[int]) -> list[int]:
@@ -192,6 +216,12 @@ class Generator:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
+
+
+def _said(pieces: Stream[str]) -> Stream[str]:
+    """The pieces that are not empty."""
+    with closing(pieces):
+        yield from filter(None, pieces)
 
 
 def open_generator(
