@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from axolotl.config import Sections
 from axolotl.config.sources import CustomPrompt, DatasetSource
 from axolotl.core.hashing import hash_file, hash_values
-from axolotl.errors import ConfigError
+from axolotl.errors import ConfigError, DataError
+from axolotl.formats._asked import before_answer, only_question
 from axolotl.formats._fitting import fitting_types as fitting_types
 from axolotl.formats._names import option_of_part, require_variant, split_name
 from axolotl.records import Segment, TokenizerFacts
@@ -94,6 +95,51 @@ class BoundFormat:
     def prompt(self, text: str) -> list[Segment]:
         """The segments that stand before the answer to a plain question."""
         return self.module.prompt(text, self.options)
+
+    @property
+    def talks(self) -> bool:
+        """Whether its rows are conversations, so that a question may follow an answer.
+
+        Such a format has two functions more: `conversation(messages, options, tools)`, what stands
+        before the next answer, and `asked(row, options)`, what stands before the answer of a row.
+        """
+        return hasattr(self.module, "conversation")
+
+    def conversation(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None
+    ) -> list[Segment]:
+        """The segments that stand before the next answer; none is trained.
+
+        Args:
+            messages: The turns, with `role` and `content`, the last from the user or a tool.
+            tools: Tools that the model is told of, where the format can.
+
+        Raises:
+            DataError: the format has no place for them; without a place.
+        """
+        if tools and self.type != "chat_template":
+            raise DataError(
+                f"the format {self.type} has no place for tools",
+                hint="a model that was trained with `type: chat_template` can be told of tools",
+            )
+        talk: Any = getattr(self.module, "conversation", None)
+        if talk is not None:
+            return talk(messages, self.options, tools)
+        return self.prompt(only_question(messages, self.type))
+
+    def asked(self, row: Mapping[str, Any]) -> list[Segment]:
+        """The segments that stand before the answer of a row, which may have none yet.
+
+        Raises:
+            DataError: something else than the answer is missing; without a place.
+        """
+        found: Any = getattr(self.module, "asked", None)
+        if found is not None:
+            return found(row, self.options)
+        plain = self.options
+        if "train_on_inputs" in type(plain).model_fields:
+            plain = plain.model_copy(update={"train_on_inputs": False})
+        return before_answer(row, self.fields, lambda whole: self.module.segments(whole, plain))
 
     def remarks(self, row: Mapping[str, Any]) -> list[str]:
         """What is odd about a row that is used as it is, in words that many rows can share.

@@ -86,9 +86,16 @@ def conversation_segments(
     return segments
 
 
-def conversation_prompt(text: str, options: Conversing) -> list[Segment]:
-    """What stands before the answer to a plain question."""
-    asked = conversation_segments([Turn("user", text), Turn("model", "")], options)
+def conversation_prompt(
+    turns: Sequence[Turn],
+    options: Conversing,
+    *,
+    system: str | None = None,
+    roles: tuple[str, str] | None = None,
+) -> list[Segment]:
+    """What stands before the next answer; arguments as of `conversation_segments`."""
+    open_end = [*turns, Turn("model", "")]
+    asked = conversation_segments(open_end, options, system=system, roles=roles)
     name = max(number for number, segment in enumerate(asked) if segment.train) - 1
     return asked[: name + 1]
 

@@ -61,20 +61,21 @@ class Said(NamedTuple):
     remarks: list[str]
 
 
-def read_turns(row: Mapping[str, Any], name: str, layout: Layout) -> Said:
+def read_turns(row: Mapping[str, Any], name: str, layout: Layout, *, least_turns: int = 2) -> Said:
     """The conversation of a row, which is not changed.
 
     Args:
         row: The row.
         name: Field with the list of turns.
         layout: How they are written.
+        least_turns: How many there must be, 1 or 2.
 
     Raises:
-        DataError: there are fewer than two turns, or one has an unknown role, no text or the wrong
+        DataError: there are fewer turns, or one has an unknown role, no text or the wrong
             shape.
     """
     written = turn_objects(row, name, (layout.role[0], layout.text[0], layout.user))
-    if len(written) < 2:
+    if len(written) < least_turns:
         count = "no turns" if not written else "one turn"
         raise DataError(
             f"'{name}' has {count}; a conversation has two at least",
@@ -85,7 +86,7 @@ def read_turns(row: Mapping[str, Any], name: str, layout: Layout) -> Said:
     if not layout.strict:
         if _role(written, 0, layout) == SYSTEM:
             system, first = _text(written, 0, layout), 1
-        role = _role(written, first, layout)
+        role = _role(written, first, layout) if first < len(written) else layout.user
         if role not in (layout.user, layout.model, *_USERS, *_MODELS):
             remarks.append(LEFT_OUT)
             first += 1

@@ -14,14 +14,14 @@ are. Names in `roles` are known besides the usual ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from axolotl.errors import ConfigError
+from axolotl.errors import ConfigError, DataError
 from axolotl.formats._chat_ready import Ready, end_tokens, make_ready
 from axolotl.formats._chat_remarks import check_silent_turns, oddities, of_text
 from axolotl.formats._details import placed_parts
@@ -287,6 +287,44 @@ def prompt(text: str, options: Options) -> list[Segment]:
     ready = options.ready
     messages = [{"role": "user", "content": text}]
     return [Segment(ready.template.render(messages, ready.variables, prompt=True), False)]
+
+
+def conversation(
+    messages: Sequence[Mapping[str, Any]], options: Options, tools: Sequence[Any] | None = None
+) -> list[Segment]:
+    """What stands before the next answer in a conversation, written in the manner of OpenAI.
+
+    Raises:
+        DataError: a message cannot be read, or the template does not take it.
+    """
+    row = {"messages": list(messages), **({"tools": list(tools)} if tools else {})}
+    usual = options.reading._replace(
+        messages=("messages",),
+        role=("role",),
+        content=("content",),
+        training=None,
+        detail=None,
+        tools="tools",
+        system=None,
+    )
+    return _asked(read_chat(row, usual), options, drop_answer=False)
+
+
+def asked(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """What stands before the answer that a row ends with, or that is to come."""
+    return _asked(read_chat(row, options.reading), options, drop_answer=True)
+
+
+def _asked(chat: Chat, options: Options, *, drop_answer: bool) -> list[Segment]:
+    ready, messages = options.ready, chat.messages
+    if messages[-1]["role"] == "assistant":
+        if not drop_answer or len(messages) == 1:
+            raise DataError(
+                "the last message is an answer", hint="let the last message be the user's"
+            )
+        messages = messages[:-1]
+    text = ready.template.render(messages, ready.variables, tools=chat.tools, prompt=True)
+    return [Segment(text, False)]
 
 
 def remarks(row: Mapping[str, Any], options: Options) -> list[str]:

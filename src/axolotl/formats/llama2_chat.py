@@ -8,11 +8,13 @@ answer ends with the end token. Question and answer are tokenized together; the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from axolotl.errors import DataError
+from axolotl.formats._asked import turns_of, without_answer
 from axolotl.formats._turns import Layout, read_turns
 from axolotl.records import Segment
 from axolotl.templates.conversation import Turn
@@ -51,10 +53,14 @@ def segments(row: Mapping[str, Any], options: Options) -> list[Segment]:
         DataError: it has fewer than two turns, or one that cannot stand where it does.
     """
     said = read_turns(row, _FIELD, _LAYOUT)
-    _check_order(said.turns)
-    head = _system(_SYSTEM if said.system is None else said.system)
+    return _written(said.turns, said.system)
+
+
+def _written(turns: Sequence[Turn], system: str | None) -> list[Segment]:
+    _check_order(turns)
+    head = _system(_SYSTEM if system is None else system)
     parts: list[Segment] = []
-    for number, turn in enumerate(said.turns):
+    for number, turn in enumerate(turns):
         text = turn.text.strip()
         if turn.speaker == "model":
             parts.append(Segment(f" {text} ", True, eos=1, joined=True))
@@ -71,6 +77,23 @@ def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
 def prompt(text: str, options: Options) -> list[Segment]:
     """What stands before the answer to a plain question."""
     return [_question(_system(_SYSTEM) + text.strip())]
+
+
+def conversation(
+    messages: Sequence[Mapping[str, Any]], options: Options, tools: Sequence[Any] | None = None
+) -> list[Segment]:
+    """What stands before the next answer in a conversation."""
+    return _masked(_written(*turns_of(messages)))
+
+
+def asked(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """What stands before the answer that a row ends with, or that is to come."""
+    said = read_turns(row, _FIELD, _LAYOUT, least_turns=1)
+    return _masked(_written(without_answer(said), said.system))
+
+
+def _masked(parts: Sequence[Segment]) -> list[Segment]:
+    return [replace(part, train=False) for part in parts]
 
 
 def _system(text: str) -> str:

@@ -7,13 +7,14 @@ out, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from axolotl.config.sources import PromptTemplates
 from axolotl.errors import DataError
+from axolotl.formats._asked import turns_of
 from axolotl.formats._turns import EMPTY_TURN, turn_objects, turn_text
 from axolotl.records import Segment
 
@@ -80,6 +81,25 @@ def prompt(text: str, options: Options) -> list[Segment]:
     """What stands before the answer to a plain question."""
     bos = options.prompt_templates != "2023-10"
     return [Segment(_USER + text.strip(), False, bos=bos), Segment(_MODEL, False)]
+
+
+def conversation(
+    messages: Sequence[Mapping[str, Any]], options: Options, tools: Sequence[Any] | None = None
+) -> list[Segment]:
+    """What stands before the next answer in a conversation."""
+    turns, system = turns_of(messages)
+    said = [("human" if turn.speaker == "user" else "bot", turn.text) for turn in turns]
+    said = [("system", system), *said] if system is not None else said
+    return asked({FIELD: [{"role": role, "value": text} for role, text in said]}, options)
+
+
+def asked(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """What stands before the answer that a row ends with, or that is to come."""
+    written = turn_objects(row, FIELD, ("role", "value", "human"))
+    if written and written[-1].get("role") == "bot":
+        written = written[:-1]
+    open_end = [*written, {"role": "bot", "value": ""}]
+    return segments({FIELD: open_end}, options)[:-1]
 
 
 def _turns(row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,12 +13,13 @@ names in the place of USER and ASSISTANT.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from pydantic import Field, model_validator
 
 from axolotl.errors import DataError
+from axolotl.formats._asked import turns_of, without_answer
 from axolotl.formats._conversation import (
     DEFAULT,
     Conversing,
@@ -28,6 +29,7 @@ from axolotl.formats._conversation import (
 )
 from axolotl.formats._turns import Layout, Said, read_turns
 from axolotl.records import Segment
+from axolotl.templates.conversation import Turn
 
 SUFFIX = None
 VARIANT = "variant"
@@ -107,7 +109,22 @@ def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
 
 def prompt(text: str, options: Options) -> list[Segment]:
     """What stands before the answer to a plain question."""
-    return conversation_prompt(text, options)
+    return conversation_prompt([Turn("user", text)], options)
+
+
+def conversation(
+    messages: Sequence[Mapping[str, Any]], options: Options, tools: Sequence[Any] | None = None
+) -> list[Segment]:
+    """What stands before the next answer in a conversation."""
+    turns, system = turns_of(messages)
+    return conversation_prompt(turns, options, system=system)
+
+
+def asked(row: Mapping[str, Any], options: Options) -> list[Segment]:
+    """What stands before the answer that a row ends with, or that is to come."""
+    said = read_turns(row, FIELD, options.layout, least_turns=1)
+    names = _names(row) if options.conversation == DEFAULT else None
+    return conversation_prompt(without_answer(said), options, system=said.system, roles=names)
 
 
 def _read(row: Mapping[str, Any], options: Options) -> Said:

@@ -63,7 +63,7 @@ def remarks(row: Mapping[str, Any], options: Options) -> list[str]:
 
 def prompt(text: str, options: Options) -> list[Segment]:
     """What stands before the answer to a plain question."""
-    return conversation_prompt(text, options)
+    return conversation_prompt([Turn("user", text)], options)
 
 
 def _nested(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
