@@ -112,16 +112,21 @@ class Choice:
         name: Its name.
         leak: Why documents may not share a row with it; None if they may.
         reason: Why a better one was not taken; empty where none was.
+        one_by_one: Whether its layers take the documents of a row one after another.
     """
 
     name: str
     leak: str | None = None
     reason: str = ""
+    one_by_one: bool = False
 
     @property
     def isolates(self) -> bool:
         """Whether several documents may share a row."""
         return self.leak is None
+
+    def __str__(self) -> str:
+        return f"{self.name}, one document at a time" if self.one_by_one else self.name
 
 
 def candidates(

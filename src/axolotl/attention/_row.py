@@ -6,10 +6,11 @@ Letters: T tokens of the row, H heads, K key-value heads, D head width.
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from axolotl.core.last_read import LastRead
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,7 @@ def attention_of(compute: Callable[[Row], torch.Tensor], name: str) -> Callable[
             query,
             key,
             value,
-            borders_of(position_ids, tokens),
+            borders_of(position_ids),
             scale=query.shape[-1] ** -0.5 if scaling is None else float(scaling),
             window=_window(module, sliding_window),
             softcap=softcap or None,
@@ -195,24 +196,12 @@ def _refuse_unknown(module: torch.nn.Module, more: dict[str, Any]) -> None:
             raise NotServed(f"the model hands '{name}' to its attention, which it does not know")
 
 
-_last: list[tuple[Any, int, int, Borders]] = []
-"""The positions of the row in work, and their borders: read once, not in every layer."""
+def _read_borders(position_ids: torch.Tensor) -> Borders:
+    return Borders(document_lengths(position_ids, position_ids.shape[-1]), position_ids.device)
 
 
-def borders_of(position_ids: torch.Tensor, tokens: int) -> Borders:
-    """Borders of a row; those of the last positions are remembered.
-
-    Reading them waits for the GPU, which each layer would do anew.
-    """
-    if position_ids.is_inference():  # they do not tell whether they were changed
-        return Borders(document_lengths(position_ids, tokens), position_ids.device)
-    version = position_ids._version
-    for known, its_version, its_tokens, borders in _last:
-        if known() is position_ids and (its_version, its_tokens) == (version, tokens):
-            return borders
-    borders = Borders(document_lengths(position_ids, tokens), position_ids.device)
-    _last[:] = [(weakref.ref(position_ids), version, tokens, borders)]
-    return borders
+borders_of = LastRead(_read_borders)
+"""Maps positions, (1, T), to the borders of their row."""
 
 
 def document_lengths(position_ids: torch.Tensor, tokens: int) -> list[int]:

@@ -28,6 +28,7 @@ from axolotl.config.model import ModelSection
 from axolotl.models.isolation import why_not_isolated, why_not_served
 from axolotl.models.load import model_config, open_model
 from axolotl.models.patches import keep_documents_apart
+from axolotl.models.patches.by_document import attend_by_document, split_all
 from axolotl.models.patches.falcon import why_not_served as why_falcon_is_wrong
 from axolotl.models.quantized import Quantized
 
@@ -152,7 +153,8 @@ def settle_attention(
         if reason is None:
             reason = _why_not_isolated(model, computes_in)
             if reason is None:
-                return Choice(name, None, "; ".join(reasons))
+                one_by_one = registered_name(name) == name and _split(model, computes_in)
+                return Choice(name, None, "; ".join(reasons), one_by_one)
             second_best = second_best or Choice(name, reason, "; ".join(reasons))
         elif tried.demanded and (wrong or registered_name(name) != name):
             raise not_served("another", f"{name}: {reason}", tried.where)
@@ -172,6 +174,15 @@ def _why_not_isolated(model: Any, computes_in: torch.dtype) -> str | None:
             patch.pop_all()  # it stays for as long as the model does
             return None
     return reason
+
+
+def _split(model: Any, computes_in: torch.dtype) -> bool:
+    """Let layers take documents one after another, if all of them can: whether they do."""
+    with attend_by_document(model) as patch:
+        done = why_not_isolated(model, computes_in=computes_in) is None and split_all(model)
+        if done:
+            patch.pop_all()  # it stays for as long as the model does
+    return done
 
 
 def _set(model: Any, backend: str) -> bool:

@@ -51,7 +51,7 @@ def print_summary(
             "checkpoints": checkpoints_in_words(sections, plan),
             "evaluations": evaluations_in_words(sections, plan),
             "optimizer": _optimizer(sections),
-            "attention": attention.name,
+            "attention": str(attention),
             "matmul": f"{route} on {device.type}, {_dtype(model)}",
             **_where_set(
                 {

@@ -211,7 +211,7 @@ def _nothing_shared(
         why = "sample_packing is off and micro_batch_size is 1"
     looked = min(len(loader), SEARCHED_ROWS)
     lines = [
-        f"attention: {attention.name}",
+        f"attention: {attention}",
         f"rows: none of the {looked:,} looked at holds two samples: {why}",
         "compared: nothing, for there is no other sample in a row to be seen",
     ]
@@ -277,7 +277,7 @@ def _lines(
     asked: int | None,
 ) -> Iterator[str]:
     """The numbers in words."""
-    yield f"attention: {attention.name}"
+    yield f"attention: {attention}"
     yield (
         f"compared: {numbers['rows']:,} rows of {numbers['documents']:,} samples, "
         f"{numbers['tokens']:,} tokens, {numbers['trained_tokens']:,} of them trained"
