@@ -102,7 +102,8 @@ def built(model_type: str, size: str) -> Any:
     settings = {of_width: width, of_layers: layers, "sliding_window": 4096, "head_dim": width // 4}
     settings |= {of_mlp: 4 * width} if of_mlp else {}
     for name, value in settings.items():
-        if isinstance(getattr(config, name, None), int):
+        derived = isinstance(getattr(type(config), name, None), property)
+        if isinstance(getattr(config, name, None), int) and not derived:
             setattr(config, name, value)
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).train()
@@ -125,7 +126,7 @@ def packed_gain(model_type: str, size: str) -> tuple[float, str]:
         for inputs in batches:
             theirs(**inputs).loss.backward()
 
-    return seconds(plain) / seconds(packed), choice.name
+    return seconds(plain) / seconds(packed), str(choice)
 
 
 def attention_gain() -> float:

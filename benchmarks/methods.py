@@ -35,6 +35,7 @@ CHOICES = [
     ("adamw_bnb_8bit", "one_cycle"),
     ("lion_32bit", "linear"),
 ]
+REFUSED = {("relora", "one_cycle"): "a restart of the rate has no place in one cycle"}
 RATES = {"lion_32bit": 1e-5}
 """Learning rates of those that need another one than 1e-4."""
 
@@ -97,7 +98,10 @@ def main() -> None:
     from rich.table import Table
 
     cells = {
-        (method, *choice): in_a_process(method, *choice) for choice in CHOICES for method in METHODS
+        (method, *choice): in_a_process(method, *choice)
+        for choice in CHOICES
+        for method in METHODS
+        if (method, choice[1]) not in REFUSED
     }
     table = Table("method", "optimizer", "schedule", "s/step", "base MB", "peak GB", "loss")
     for names, cell in cells.items():
@@ -110,6 +114,8 @@ def main() -> None:
             f"{first:.3f} → {last:.3f}",
         )
     console().print(table)
+    for names, reason in REFUSED.items():
+        print(f"{' with '.join(names)} is refused: {reason}")
     plain = cells[("lora", *CHOICES[0])]
     for method, most, weights in (("qlora", 2, 0.45), ("8bit", 2, 0.55), ("gptq", 2.5, 0.45)):
         cell = cells[(method, *CHOICES[0])]
