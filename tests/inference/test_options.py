@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from axolotl.errors import ConfigError
@@ -16,18 +18,17 @@ def test_temperature_zero_is_greedy_and_without_penalty() -> None:
     assert penalised.for_library(eos=[], pad=0, max_new_tokens=7).repetition_penalty == 1.3
 
 
-def test_sampling_uses_every_option() -> None:
-    options = GenerationOptions(temperature=0.5, top_p=0.7, top_k=3)
-    how = options.for_library(eos=[2], pad=0, max_new_tokens=7)
-    assert (how.do_sample, how.temperature, how.top_p, how.top_k) == (True, 0.5, 0.7, 3)
+def test_tokens_are_drawn_here_and_not_by_the_library() -> None:
+    how = GenerationOptions(temperature=2).for_library(eos=[2], pad=0, max_new_tokens=7)
+    assert how.do_sample is False
     assert how.repetition_penalty == 1.1
+    whole = GenerationOptions(repetition_penalty=3).for_library(eos=[2], pad=0, max_new_tokens=7)
+    assert isinstance(whole.repetition_penalty, float)  # the library refuses others
 
 
-def test_whole_numbers_do_as_well() -> None:
-    how = GenerationOptions(temperature=2, top_p=1, repetition_penalty=3)
-    library = how.for_library(eos=[2], pad=0, max_new_tokens=7)
-    numbers = (library.temperature, library.top_p, library.repetition_penalty)
-    assert all(isinstance(number, float) for number in numbers)  # the library refuses others
+def test_a_stop_text_may_stand_alone() -> None:
+    assert GenerationOptions.of(stop="END").stop == ("END",)
+    assert GenerationOptions.of(stop=["END", "Q:"]).stop == ("END", "Q:")
 
 
 def test_none_stands_for_the_default() -> None:
@@ -43,9 +44,15 @@ def test_none_stands_for_the_default() -> None:
         ("top_p", 1.5),
         ("top_k", -1),
         ("repetition_penalty", -1.0),
+        ("repetition_penalty", 0.0),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("min_p", 1.0),
+        ("min_p", -0.1),
+        ("stop", [""]),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(name: str, value: float) -> None:
+def test_a_value_that_cannot_be_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be"):
         GenerationOptions.of(**{name: value})
 

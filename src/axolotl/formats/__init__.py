@@ -19,7 +19,8 @@ from axolotl.config import Sections
 from axolotl.config.sources import CustomPrompt, DatasetSource
 from axolotl.core.hashing import hash_file, hash_values
 from axolotl.errors import ConfigError, DataError
-from axolotl.formats._asked import before_answer, only_question
+from axolotl.formats._asked import before_answer
+from axolotl.formats._asked import only_question as only_question
 from axolotl.formats._fitting import fitting_types as fitting_types
 from axolotl.formats._names import option_of_part, require_variant, split_name
 from axolotl.records import Segment, TokenizerFacts

@@ -6,24 +6,27 @@ B prompts of a batch, T tokens of the longest.
 from __future__ import annotations
 
 from collections.abc import Generator as Stream
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
 
 from axolotl.artifacts.trained import MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
-from axolotl.data.prompts import prompt_ids
 from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.inference.options import GenerationOptions
-from axolotl.inference.prompt import choose_format
+from axolotl.inference.padding import answers_alike_with_padding, batches_of
+from axolotl.inference.prompt import Prompt, choose_format, segments_of
+from axolotl.inference.sampling import Draw, seed_of
+from axolotl.inference.stop import StopInPieces, StopTexts, before_stop
 from axolotl.inference.stream import TextSoFar, stream_tokens
 from axolotl.models.load import base_dtype
 from axolotl.models.native.landmark.answers import LandmarkAnswers
@@ -35,6 +38,21 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 BATCH_PROMPTS = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was made with others.
+
+    Args:
+        text: What it says, without special tokens.
+        tokens: Its length, without the token that ends it.
+        cut: Whether it ended because it had become too long.
+    """
+
+    text: str
+    tokens: int
+    cut: bool
 
 
 class Generator:
@@ -70,83 +88,147 @@ class Generator:
         self._pad = next((i for i in (tokenizer.pad_token_id, *self._eos) if isinstance(i, int)), 0)
         self._answers = 0
         self._landmarks = LandmarkAnswers(model)
+        self._padded: bool | None = None
         # What the model's folder suggests must not mix with what was asked for.
         model.generation_config = GenerationConfig(eos_token_id=self._eos or None)
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """Token ids that the model is given for a question."""
-        return self._prompts([text])[0]
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the base model can answer as well, without what was trained."""
+        return hasattr(self._model, "disable_adapter")
 
-    def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        ids = prompt_ids(texts, bound=self.bound, encoder=self._encoder)
-        return [self._landmarks.prompt(prompt) for prompt in ids]
-
-    def stream(self, text: str) -> Stream[str]:
-        """The answer to one question, in pieces as they come.
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Token ids that the model is given for a question or a conversation.
 
         Raises:
-            DataError: the question is empty, or longer than the model allows.
+            DataError: the format has no place for the messages.
         """
-        seed = self.options.seed + self._number(1)
-        return _said(self.stream_ids(self.prompt_ids(text), replace(self.options, seed=seed)))
+        return self.segment_ids(segments_of(prompt, self.bound))
 
     def segment_ids(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids that the model is given for segments of a prompt."""
-        batch = SegmentBatch()
-        batch.add(list(segments))
-        return self._landmarks.prompt(tokenize(batch, self._encoder)[0].input_ids.tolist())
+        return self.all_segment_ids([segments])[0]
 
-    def stream_ids(self, ids: list[int], options: GenerationOptions) -> Stream[str]:
+    def all_segment_ids(self, prompts: Sequence[Sequence[Segment]]) -> list[list[int]]:
+        """The same for many prompts."""
+        batch = SegmentBatch()
+        for segments in prompts:
+            batch.add(list(segments))
+        rows, _ = tokenize(batch, self._encoder)
+        ids = [rows.input_ids[a:b].tolist() for a, b in pairwise(rows.offsets.tolist())]
+        return [self._landmarks.prompt(prompt) for prompt in ids]
+
+    def stream(
+        self, prompt: Prompt, *, options: GenerationOptions | None = None, base: bool = False
+    ) -> Stream[str]:
+        """The answer to a question or a conversation, in pieces as they come.
+
+        Args:
+            prompt: The question, or messages with `role` and `content`.
+            options: How it is chosen, in place of the generator's own.
+            base: Whether the base model answers, without its adapter.
+
+        Raises:
+            DataError: the prompt is empty, longer than the model allows, or none that the format
+                can ask.
+        """
+        how = options or self.options
+        own = replace(how, seed=seed_of(how.seed, self._number(1)))
+        return _said(self.stream_ids(self.prompt_ids(prompt), own, base=base))
+
+    def stream_ids(
+        self, ids: list[int], options: GenerationOptions, *, base: bool = False
+    ) -> Stream[str]:
         """The answer to a prompt of tokens: for each of its tokens the text that it makes certain.
 
         Args:
             ids: The prompt.
             options: How this answer is chosen; its seed is that of this answer alone.
+            base: Whether the base model answers, without its adapter.
 
         Raises:
             DataError: the prompt is empty, or longer than the model allows.
         """
         how, inputs = self._library_options([ids], options), self._inputs([ids])
-        more = self._landmarks.library_options(inputs["attention_mask"])
+        chosen = self._processors(inputs, options, [options.seed])
 
         def generate(**extra: Any) -> None:
-            with self._seeded(options.seed):
-                self._model.generate(**inputs, generation_config=how, **more, **extra)
+            with self._model.disable_adapter() if base else nullcontext():
+                self._model.generate(**inputs, generation_config=how, **chosen, **extra)
 
-        return self._pieces(stream_tokens(generate), how)
+        return self._pieces(stream_tokens(generate), how, options.stop)
 
-    def answer(self, text: str) -> str:
+    def answer(self, prompt: Prompt) -> str:
         """The whole answer to one question.
 
         Raises:
             DataError: as `stream`.
         """
-        return "".join(self.stream(text))
+        return "".join(self.stream(prompt))
 
-    def answers(self, texts: Sequence[str]) -> list[str]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
         """Answers to many questions, several at a time.
 
         Raises:
             DataError: as `stream`.
         """
-        prompts = self._prompts(texts)
-        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        ids = self.all_segment_ids([segments_of(prompt, self.bound) for prompt in prompts])
+        first = self._number(len(ids))
         done: dict[int, str] = {}
-        for start in range(0, len(by_length), BATCH_PROMPTS):
-            which = by_length[start : start + BATCH_PROMPTS]
-            done.update(zip(which, self._batch([prompts[i] for i in which]), strict=True))
-        return [done[i] for i in range(len(prompts))]
+        for which in self.batches([len(prompt) for prompt in ids], BATCH_PROMPTS):
+            numbers = [first + i for i in which]
+            made = self.batch_ids([ids[i] for i in which], self.options, numbers=numbers)
+            done.update(zip(which, (answer.text for answer in made), strict=True))
+        return [done[i] for i in range(len(ids))]
 
-    def _batch(self, ids: list[list[int]]) -> list[str]:
-        how, inputs = self._library_options(ids, self.options), self._inputs(ids)
-        with self._seeded(self.options.seed + self._number(len(ids))):
-            more = self._landmarks.library_options(inputs["attention_mask"])
-            output = self._model.generate(**inputs, generation_config=how, **more)
-        new = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._decode(self._to_end(row)) for row in new]
+    def batches(self, lengths: Sequence[int], most: int) -> list[list[int]]:
+        """Which of many prompts are answered together so that each has the answer it has alone.
 
-    def _pieces(self, tokens: Stream[int], how: GenerationConfig) -> Stream[str]:
-        text, self.cut, self.tokens = TextSoFar(self._decode), False, 0
+        Args:
+            lengths: Tokens of each prompt.
+            most: How many may be answered at a time.
+        """
+        limit = position_limit(self._model)
+        room = None if limit is None else limit - self.options.max_new_tokens
+        if self._padded is None and len(lengths) > 1:
+            self._padded = answers_alike_with_padding(self._model, self._pad)
+            if not self._padded:
+                note_once("padding disturbs this model: prompts are answered one at a time")
+        return batches_of(lengths, most=1 if self._padded is False else most, room_tokens=room)
+
+    def batch_ids(
+        self, prompts: Sequence[list[int]], options: GenerationOptions, *, numbers: Sequence[int]
+    ) -> list[Answer]:
+        """Answers to a few prompts of tokens, made together.
+
+        Args:
+            prompts: The prompts.
+            options: How the answers are chosen.
+            numbers: Number of each answer, which with the seed decides its draws.
+
+        Raises:
+            DataError: as `stream_ids`.
+        """
+        how, inputs = self._library_options(prompts, options), self._inputs(prompts)
+        width = inputs["input_ids"].shape[1]
+        seeds = [seed_of(options.seed, number) for number in numbers]
+        chosen = self._processors(inputs, options, seeds)
+        if options.stop:
+            chosen["stopping_criteria"] = [StopTexts(options.stop, self._decode, width)]
+        output = self._model.generate(**inputs, generation_config=how, **chosen)
+        return [self._made(row, options) for row in output[:, width:].tolist()]
+
+    def _made(self, ids: list[int], options: GenerationOptions) -> Answer:
+        end = next((place for place, token in enumerate(ids) if token in self._eos), None)
+        kept = self._landmarks.answer(ids[:end])[: options.max_new_tokens]
+        text, stopped = before_stop(self._decode(kept), options.stop)
+        return Answer(text, len(kept), cut=end is None and not stopped)
+
+    def _pieces(
+        self, tokens: Stream[int], how: GenerationConfig, stops: Sequence[str]
+    ) -> Stream[str]:
+        text, stop = TextSoFar(self._decode), StopInPieces(stops)
+        self.cut, self.tokens = False, 0
         with closing(tokens):
             for count, token in enumerate(tokens, start=1):
                 # An end token is no text, also where the tokenizer does not know it for one.
@@ -156,11 +238,26 @@ class Generator:
                 if self._landmarks.is_landmark(token):
                     continue
                 self.tokens += 1
-                yield text.add(token)
-        if piece := text.rest():
+                yield stop.add(text.add(token))
+                if stop.found:
+                    self.cut = False
+                    return
+        rest = stop.add(text.rest())
+        if piece := rest + stop.rest():
             yield piece
+        self.cut = self.cut and not stop.found
 
-    def _inputs(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
+    def _processors(
+        self, inputs: dict[str, torch.Tensor], options: GenerationOptions, seeds: Sequence[int]
+    ) -> dict[str, Any]:
+        """What `generate` is given besides: landmarks at their places, and the draw of tokens."""
+        more = self._landmarks.library_options(inputs["attention_mask"])
+        if options.greedy:
+            return more
+        known = more.get("logits_processor", [])
+        return {"logits_processor": LogitsProcessorList([*known, Draw(options, seeds)])}
+
+    def _inputs(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, int64, (B, T), padded on the left.
 
         The answer must begin right behind the prompt, so the padding stands before it.
@@ -175,7 +272,7 @@ class Generator:
         return {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
 
     def _library_options(
-        self, ids: list[list[int]], options: GenerationOptions
+        self, ids: Sequence[list[int]], options: GenerationOptions
     ) -> GenerationConfig:
         longest = max(map(len, ids))
         tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
@@ -197,19 +294,6 @@ class Generator:
         """Number of the next answer, of which `count` are made now."""
         self._answers += count
         return self._answers - count
-
-    @contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
-        """Sample by a seed of its own, and leave the outer generator alone."""
-        device = next(self._model.parameters()).device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield
-
-    def _to_end(self, ids: list[int]) -> list[int]:
-        ends = [place for place, token in enumerate(ids) if token in self._eos]
-        answer = self._landmarks.answer(ids[: ends[0]] if ends else ids)
-        return answer[: self.options.max_new_tokens]
 
     def _decode(self, ids: list[int]) -> str:
         text: Any = self._tokenizer.decode(

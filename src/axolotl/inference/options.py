@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,6 +25,8 @@ class GenerationOptions:
         top_k: Sample from so many tokens at most; 0 for all.
         repetition_penalty: Above 1 makes tokens of prompt and answer less probable; default 1.1
             when sampling, none when greedy.
+        min_p: Leave out tokens less probable than this share of the most probable one; 0 for none.
+        stop: Texts that end an answer, and are not part of it.
         seed: Seed of the sampling.
     """
 
@@ -32,15 +35,22 @@ class GenerationOptions:
     top_p: float = 0.95
     top_k: int = 40
     repetition_penalty: float | None = None
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
     seed: int = 42
 
     def __post_init__(self) -> None:
         allowed = {
             "max_new_tokens": (self.max_new_tokens >= 1, "at least 1"),
-            "temperature": (self.temperature >= 0, "0 or more"),
+            "temperature": (0 <= self.temperature < math.inf, "0 or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "top_k": (self.top_k >= 0, "0 or more"),
-            "repetition_penalty": ((self.repetition_penalty or 1.0) > 0, "above 0"),
+            "repetition_penalty": (
+                self.repetition_penalty is None or 0 < self.repetition_penalty < math.inf,
+                "above 0",
+            ),
+            "min_p": (0 <= self.min_p < 1, "at least 0 and below 1"),
+            "stop": (all(self.stop), "texts that are not empty"),
         }
         for name, (fits, what) in allowed.items():
             if not fits:
@@ -62,7 +72,11 @@ class GenerationOptions:
                     f"there is no generation option '{name}'",
                     hint=f"{f'did you mean {guess}? ' if guess else ''}There are: {', '.join(known)}",
                 )
-        return cls(**{name: value for name, value in options.items() if value is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        if "stop" in given:
+            stop = given["stop"]
+            given["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+        return cls(**given)
 
     @property
     def greedy(self) -> bool:
@@ -70,7 +84,7 @@ class GenerationOptions:
         return self.temperature == 0
 
     def for_library(self, *, eos: list[int], pad: int, max_new_tokens: int) -> GenerationConfig:
-        """The same for transformers.
+        """The same for transformers; where tokens are drawn, `sampling.Draw` does it.
 
         Args:
             eos: Tokens that end an answer.
@@ -78,19 +92,11 @@ class GenerationOptions:
             max_new_tokens: Longest answer; at most `self.max_new_tokens`.
         """
         penalty = self.repetition_penalty or (1.0 if self.greedy else SAMPLING_PENALTY)
-        chance: dict[str, Any] = {"do_sample": False}
-        if not self.greedy:
-            chance = {
-                "do_sample": True,
-                "temperature": float(self.temperature),
-                "top_p": float(self.top_p),
-                "top_k": self.top_k,
-            }
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
             repetition_penalty=float(penalty),
             eos_token_id=eos or None,
             pad_token_id=pad,
             use_cache=True,
-            **chance,
+            do_sample=False,
         )

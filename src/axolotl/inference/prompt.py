@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from axolotl.config import Sections
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.entries import of_first_entry
-from axolotl.formats import BoundFormat, Shared, bind, shared_settings
+from axolotl.formats import BoundFormat, Shared, bind, only_question, shared_settings
+from axolotl.records import Segment
 
 RAW = ("none", "None", "")
 """What `--prompter` calls the text without any format around it."""
+Prompt = str | Sequence[Mapping[str, Any]]
+"""A question, or a conversation of messages with `role` and `content`."""
 _TEMPLATE = ("chat_template", "chat_template_jinja")
+
+
+def segments_of(prompt: Prompt, bound: BoundFormat | None) -> list[Segment]:
+    """What stands before an answer.
+
+    Args:
+        prompt: The question or conversation.
+        bound: Format to ask it in; None for the text as it is.
+
+    Raises:
+        DataError: the format has no place for the messages.
+    """
+    if isinstance(prompt, str):
+        return bound.prompt(prompt) if bound else [Segment(prompt, False, bos=True)]
+    if bound:
+        return bound.conversation(prompt)
+    return [Segment(only_question(prompt, "plain text"), False, bos=True)]
 
 
 def choose_format(

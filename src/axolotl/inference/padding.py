@@ -1,0 +1,80 @@
+"""Which prompts can be answered together.
+
+Prompts of several lengths make one batch by padding in front of the shorter ones, which the mask
+hides. Some models are disturbed by it all the same: those whose layers hold a state, or that count
+positions without looking at the mask. Whether a model is one of them is found by asking it; it is
+then asked one prompt at a time, as not all of them keep the rows of a batch apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+_PROBE_TOKENS, _PADDING, _NEW = 7, 5, 3
+_NOISE = 0.02
+"""Difference of logits that rounding may make, as a share of their spread."""
+
+
+def answers_alike_with_padding(model: Any, pad: int) -> bool:
+    """Whether padding on the left leaves the logits of a model as they are.
+
+    Args:
+        model: A model of transformers, with or without adapter.
+        pad: Token to pad with.
+    """
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    device = next(model.parameters()).device
+    draws = torch.Generator().manual_seed(0)
+    probe = torch.randint(vocabulary, (1, _PROBE_TOKENS), generator=draws).to(device)
+    other = torch.randint(vocabulary, (1, _PROBE_TOKENS + _PADDING), generator=draws).to(device)
+    front = torch.full((1, _PADDING), pad, device=device)
+    padded = torch.cat([torch.cat([front, probe], dim=1), other])
+    mask = torch.ones_like(padded)
+    mask[0, :_PADDING] = 0
+    alone = _first_logits(model, probe, torch.ones_like(probe))[:, 0]
+    together = _first_logits(model, padded, mask)[:, 0]
+    return bool((alone - together).abs().max() <= _NOISE * alone.std())
+
+
+def _first_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Logits of the first new tokens, fp32, (new tokens, B, V)."""
+    from transformers import GenerationConfig
+
+    how = GenerationConfig(
+        max_new_tokens=_NEW,
+        min_new_tokens=_NEW,
+        do_sample=False,
+        use_cache=True,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    made = model.generate(input_ids=ids, attention_mask=mask, generation_config=how)
+    return torch.stack(made.logits).float()
+
+
+def batches_of(lengths: Sequence[int], *, most: int, room_tokens: int | None) -> list[list[int]]:
+    """Numbers of the prompts of each batch, the short ones first.
+
+    Args:
+        lengths: Tokens of each prompt.
+        most: How many prompts a batch may have.
+        room_tokens: Longest prompt that leaves room for the longest answer; longer ones go with
+            those of their own length, as the longest of a batch would shorten the others' answers.
+
+    >>> batches_of([5, 3, 5, 4], most=3, room_tokens=None)
+    [[1, 3, 0], [2]]
+    >>> batches_of([5, 3, 5, 4], most=3, room_tokens=3)
+    [[1], [3], [0, 2]]
+    """
+    found: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        last = found[-1] if found else []
+        mixes = room_tokens is None or lengths[i] <= room_tokens
+        if last and len(last) < most and (mixes or lengths[last[0]] == lengths[i]):
+            last.append(i)
+        else:
+            found.append([i])
+    return found
