@@ -1,0 +1,117 @@
+"""Serve the trained model to clients of OpenAI's HTTP interface."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from axolotl.cli._run import config_command
+
+if TYPE_CHECKING:
+    from axolotl.resolve import Resolved
+
+KEY_VARIABLE = "AXOLOTL_API_KEY"
+
+
+@config_command("serve")
+@click.option("--base", is_flag=True, help="The base model, without what was trained.")
+@click.option("--merged", is_flag=True, help="The merged model in output_dir/merged.")
+@click.option(
+    "--prompter",
+    metavar="TYPE",
+    help="Dataset type to ask in, such as alpaca:chat; `none`: plain text. Default: as in training.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0: any that is free.",
+)
+@click.option(
+    "--api_key",
+    metavar="KEY",
+    help=f"What clients must know. Better in the variable {KEY_VARIABLE}: others on this machine "
+    "can read command lines.",
+)
+@click.option("--without_key", is_flag=True, help="Listen on a public address without a key.")
+@click.option("--name", help="What clients call the model; default: the name of output_dir.")
+@click.option(
+    "--max_waiting",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    help="Requests that may wait while one is answered; more are turned away.",
+)
+@click.option("--max_new_tokens", type=int, help="Longest answer, in tokens; default 1024.")
+@click.option("--temperature", type=float, help="0: always the most probable token; default 0.9.")
+@click.option("--top_p", type=float, help="Sample from this share of probability; default 0.95.")
+@click.option("--top_k", type=int, help="Sample from so many tokens at most; default 40.")
+@click.option(
+    "--repetition_penalty",
+    type=float,
+    help="Above 1: repeat less; default 1.1, and 1 at temperature 0.",
+)
+def main(
+    resolved: Resolved,
+    host: str,
+    port: int,
+    api_key: str | None,
+    without_key: bool,
+    name: str | None,
+    max_waiting: int,
+    **options: Any,
+) -> None:
+    """Serve the trained model to clients of OpenAI's HTTP interface.
+
+    /v1/chat/completions, /v1/completions and /v1/models, streaming and not. A chat is asked in the
+    format of the training. What a request leaves out is as said here. Ctrl-C ends the server.
+    """
+    if options["base"] and options["merged"]:
+        raise click.UsageError("--base and --merged exclude each other")
+    from axolotl.core.console import note
+    from axolotl.core.optional import need
+
+    for package in ("starlette", "uvicorn"):
+        need(package, extra="serve", why="axolotl serve")
+    from axolotl.inference.server.run import is_loopback, listen, names_of, serve, url_of
+
+    key = api_key or os.environ.get(KEY_VARIABLE) or None
+    local = is_loopback(host)
+    if not (local or key or without_key):
+        raise click.UsageError(
+            f"--host {host} lets others than this machine in, and there is no key. Set "
+            f"{KEY_VARIABLE}, or say --without_key if everybody who reaches it may ask"
+        )
+    with listen(host, port) as listening:
+        from axolotl.inference.generate import open_generator
+        from axolotl.inference.server.app import Service
+        from axolotl.inference.server.worker import Worker
+
+        generator = open_generator(resolved, **options)
+        worker = Worker(generator, most_waiting=max_waiting)
+        service = Service(
+            worker,
+            name=name or _name(resolved, base=options["base"]),
+            bound=generator.bound,
+            usual=generator.options,
+            key=key,
+            hosts=names_of(host) if local and key is None else None,
+        )
+        asked = f"in the format {generator.bound.type}" if generator.bound else "as plain text"
+        note(f"'{service.name}' answers at {url_of(listening)}, asked {asked}. Ctrl-C ends it.")
+        serve(service.app(), worker, listening)
+
+
+def _name(resolved: Resolved, *, base: bool) -> str:
+    if base:
+        return str(resolved.model.base_model)
+    return Path(resolved.saving.output_dir).resolve().name
+
+
+if __name__ == "__main__":
+    main()
