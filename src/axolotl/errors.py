@@ -6,6 +6,7 @@
     ├── DataError           a file, a row or a field of the data
     ├── ModelError          a model folder, tokenizer or adapter that cannot be used
     ├── EnvironmentFault    the machine: disk, permissions, a missing package
+    │   └── ProcessLost     another process of the run has gone; exit code 3
     └── UnknownName         a plug-in name that no file answers to
 
 A message always says where, what, and the way out.
@@ -106,6 +107,10 @@ class ModelError(AxolotlError):
 
 class EnvironmentFault(AxolotlError):
     """The machine is at fault: disk full, no permission, a package that is not installed."""
+
+
+class ProcessLost(EnvironmentFault):
+    """Another process of the run has gone, and this one cannot go on without it."""
 
 
 class UnknownName(AxolotlError):

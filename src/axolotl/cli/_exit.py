@@ -1,4 +1,7 @@
-"""How a command ends: 0 done, 2 the user can mend it, 1 a bug, 130 interrupted."""
+"""How a command ends: 0 done, 2 the user can mend it, 1 a bug, 130 interrupted.
+
+Of several processes of a run, those that end because another one has gone end with 3.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from pathlib import Path
 import click
 
 from axolotl.cli._say import say_error
-from axolotl.errors import AxolotlError, EnvironmentFault
+from axolotl.errors import AxolotlError, EnvironmentFault, ProcessLost
 
-DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+DONE, BUG, MENDABLE, LOST, INTERRUPTED = 0, 1, 2, 3, 130
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -43,7 +46,7 @@ def exit_codes(command: str) -> Iterator[None]:
             _report_bug(error, command)
             raise SystemExit(BUG) from error
         say_error(fault)
-        raise SystemExit(MENDABLE) from error
+        raise SystemExit(LOST if isinstance(fault, ProcessLost) else MENDABLE) from error
 
 
 def as_fault(error: Exception) -> EnvironmentFault | None:

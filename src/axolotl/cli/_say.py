@@ -38,8 +38,11 @@ def say_error(error: AxolotlError) -> None:
 
 
 def say_findings(findings: Iterable[Finding]) -> None:
-    """One message for each finding; silent on every process but the first of a machine."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    """One message for each finding; silent on every process but the first of a machine.
+
+    Silent, too, where the launcher of the processes has said it.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("AXOLOTL_CHECKED"):
         return
     for finding in findings:
         where = None if finding.where == "default" else finding.where

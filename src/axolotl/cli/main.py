@@ -14,11 +14,12 @@ from axolotl import registry
 from axolotl.cli._exit import exit_codes
 
 PACKAGE = "axolotl.cli"
+_NO_COMMANDS = ("main", "launch")
 
 
 def command_names() -> list[str]:
     """Names of the commands: the files of this folder, with hyphens for underscores."""
-    return [_typed(name) for name in registry.available(PACKAGE) if name != "main"]
+    return [_typed(name) for name in registry.available(PACKAGE) if name not in _NO_COMMANDS]
 
 
 def _typed(name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from axolotl.cli._run import config_command
+from axolotl.cli.launch.options import launch_options
 
 if TYPE_CHECKING:
     from axolotl.records import RunResult
@@ -17,18 +19,30 @@ if TYPE_CHECKING:
     "train", purpose=lambda options: "prepare" if options["prepare_ds_only"] else "train"
 )
 @click.option("--prepare_ds_only", is_flag=True, help="Only fill the token store.")
-def main(resolved: Resolved, prepare_ds_only: bool) -> None:
+@launch_options
+def main(resolved: Resolved, prepare_ds_only: bool, **launch: Any) -> None:
     """Train a model as the file says.
 
     Prepares the data, trains, and saves into output_dir. Ctrl-C saves a checkpoint and ends.
+
+    With --nproc N it starts N processes, of which each trains a part of every batch. Their output is in
+    output_dir/logs, the first one's on the screen as well.
     """
-    from axolotl import api
-    from axolotl.cli.preprocess import SAMPLES, fill_store
-    from axolotl.core.console import note, print_pairs
+    from axolotl.cli.launch.start import start_processes
 
     if prepare_ds_only:
+        from axolotl.cli.preprocess import SAMPLES, fill_store
+
         fill_store(resolved, samples=SAMPLES if resolved.general.debug else 0)
         return
+    typed = click.get_current_context().params["arguments"]
+    if start_processes(resolved, typed, launch):
+        return
+    from axolotl import api
+    from axolotl.core.console import note, print_pairs
+    from axolotl.core.rank_log import keep_output
+
+    keep_output(Path(resolved.saving.output_dir))
     result = api.train(resolved)
     figures = result.metrics
     print_pairs(

@@ -20,7 +20,7 @@ def each_process() -> str:
 
 
 def join_processes(options: DistributedSection) -> PartialState:
-    """Join the other processes, if there are any, before anything is waited for."""
+    """Join the process group, where there are several processes, and say what has no use for it."""
     patience: dict[str, Any] = {}
     if options.ddp_timeout is not None:
         patience["timeout"] = timedelta(seconds=options.ddp_timeout)

@@ -40,6 +40,7 @@ from axolotl.training.loop import run_loop
 from axolotl.training.model import build_model
 from axolotl.training.processes import join_processes
 from axolotl.training.public import without_secrets
+from axolotl.training.ranks.muster import Muster
 from axolotl.training.relora.build import loss_is_of
 from axolotl.training.run_data import PreparedData, RunData
 from axolotl.training.streamed_data import StreamedData, open_streamed, plan_streaming
@@ -109,7 +110,28 @@ def run_training(
     Raises:
         AxolotlError: the user's input or machine is at fault.
     """
-    state = join_processes(resolved.distributed)
+    muster = Muster.call()
+    with muster.together():
+        return _run(
+            resolved,
+            muster,
+            on_start=on_start,
+            on_prepared=on_prepared,
+            trackers=trackers or Trackers(),
+            hub=hub,
+        )
+
+
+def _run(
+    resolved: Resolved,
+    muster: Muster,
+    *,
+    on_start: Callable[[], object],
+    on_prepared: Callable[[SampleStore, Any], object] | None,
+    trackers: Trackers,
+    hub: HubUploads | None,
+) -> Trained:
+    """As `run_training`, among the other processes of the run."""
     output = Path(resolved.saving.output_dir)
     resume = checkpoints.checkpoint_to_resume(
         output,
@@ -119,12 +141,15 @@ def run_training(
     with located(resolved.origin("base_model")):
         tokenizer = load_tokenizer(resolved.model)
         look_ahead(resolved)
-    data = _open_data(resolved, tokenizer)
+    # Before there is a process group, which would time out: this can take hours.
+    data = muster.first_alone("prepare the data", lambda: _open_data(resolved, tokenizer))
     keep_template(tokenizer, resolved)
     if on_prepared is not None:
         on_prepared(data.shown, tokenizer)
     with located(resolved.origin("base_model")):
         extras = EvalExtras.read(resolved, tokenizer)
+    muster.agree(resolved.as_dict(), data.marks())
+    state = muster.join(lambda: join_processes(resolved.distributed))
     device = state.device or torch.device("cpu")
     model, attention = _build(resolved, tokenizer, data)
     plan = _plan(
@@ -143,7 +168,6 @@ def run_training(
     facts = print_summary(
         resolved, data, plan, model=model, attention=attention, route=route, device=device
     )
-    trackers = trackers or Trackers()
     trainer, stop = build_trainer(
         resolved,
         plan,
@@ -155,6 +179,7 @@ def run_training(
         trackers=trackers,
         sources=lambda row: data.sources(plan, row),
     )
+    muster.follow(trainer)
     if hub is not None:
         trainer.add_callback(hub)
     extras.attach(trainer, resolved, tokenizer, isolates=attention.isolates, trackers=trackers)

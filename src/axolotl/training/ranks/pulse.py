@@ -1,0 +1,247 @@
+"""A sign of life of each process, and a look at those of the others.
+
+A thread of its own leaves a count and where the process stands every second, and reads those of
+others. A process that is gone is found within seconds: on this machine by its number, on another by
+its silence. One that is alive and stands still while others wait for it is named, and left alone:
+it may be writing a large checkpoint, or be looked at in a debugger.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from axolotl.core.console import note
+from axolotl.training.ranks.post import Place
+
+BEAT_S = 1.0
+STILL_S = 60.0
+"""After so long a process that the others wait for is named; again after twice as long, and so on."""
+SILENT_S = 20.0
+"""After so long without a sign of life a process is named."""
+GONE_S = 120.0
+"""After so long without one, a process of another machine counts as gone."""
+ENDS_S = 8.0
+"""How long the run has to end in its own words after a process has gone."""
+LOST = 3
+"""Exit code of a process that ends because another has gone."""
+_WATCHED = 16
+"""The first process watches all others; where there are more, each watches so many."""
+
+
+class Letters(Protocol):
+    """What a pulse needs of a post."""
+
+    place: Place
+
+    def put(self, name: str, message: Mapping[str, Any]) -> None:
+        """Leave a message."""
+        ...
+
+    def get_all(self, name: str, ranks: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Messages of some processes."""
+        ...
+
+
+@dataclass
+class _Seen:
+    """What is known of another process.
+
+    Args:
+        words: Its machine and its number there.
+        beat: Its last count, and where it stands.
+        changed: When that count came, by this process's clock.
+        named: How long it had stood still, or been silent, when it was last named.
+    """
+
+    words: dict[str, Any]
+    beat: dict[str, Any]
+    changed: float
+    named: float = 0.0
+
+
+class Pulse:
+    """Beats, and watches others.
+
+    Args:
+        letters: The post, on a connection of its own.
+        say: Prints a line; by default as a note.
+    """
+
+    def __init__(self, letters: Letters, *, say: Any = note) -> None:
+        self.place = letters.place
+        self.lost: str | None = None
+        """What is known of a process that has gone; None while all are there."""
+        self._letters = letters
+        self._say = say
+        self._stands: tuple[int, str] = 0, "starting"
+        self._since = time.monotonic()
+        self._count = 0
+        self._seen: dict[int, _Seen] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._letters.put("hello", self.place.words())
+        self.beat()
+        self._thread.start()
+
+    def at(self, what: str, *, level: int | None = None) -> None:
+        """Say where this process stands now.
+
+        Args:
+            what: In words.
+            level: How far that is, by a number that means the same on every process; one further than
+                before by default.
+        """
+        self._stands = self._stands[0] + 1 if level is None else level, what
+        self._since = time.monotonic()
+
+    def end(self, error: BaseException | None) -> None:
+        """This process leaves: done, or because of an error."""
+        self._ended.set()
+        if error is None:
+            self._put_end({"done": True})
+        else:
+            first = (str(error).strip().splitlines() or [""])[0]
+            self._put_end({"error": f"{type(error).__name__}: {first}"[:500]})
+
+    def _put_end(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._letters.put("end", message)
+        except RuntimeError:
+            # The store has gone with the process that kept it, and nobody reads it any more.
+            self._say("the launcher's store has gone")
+
+    def wait_lost(self, timeout_s: float) -> str | None:
+        """What has become of a process that seems to be gone, when that is found out."""
+        until = time.monotonic() + timeout_s
+        while self.lost is None and time.monotonic() < until:
+            time.sleep(0.1)
+        return self.lost
+
+    def behind(self) -> list[str]:
+        """Those that have not come as far as another, in words."""
+        stands = {rank: seen.beat["stands"][0] for rank, seen in self._seen.items()}
+        stands[self.place.rank] = self._stands[0]
+        furthest = max(stands.values())
+        late = [rank for rank, at in sorted(stands.items()) if at < furthest]
+        return [self._words(rank) for rank in late]
+
+    def beat(self) -> None:
+        """Leave a sign of life."""
+        self._count += 1
+        still = time.monotonic() - self._since
+        message = {"count": self._count, "stands": self._stands, "still_s": round(still, 1)}
+        self._letters.put("beat", message)
+
+    def look(self) -> None:
+        """Read those of the others; find who is gone, and name who is silent or stands still."""
+        watched = self._watched()
+        now = time.monotonic()
+        hello = self._letters.get_all("hello", [r for r in watched if r not in self._seen])
+        for rank, words in hello.items():
+            self._seen[rank] = _Seen(words, {"count": 0, "stands": (0, "starting")}, now)
+        for rank, beat in self._letters.get_all("beat", watched).items():
+            seen = self._seen.get(rank)
+            if seen is not None and beat["count"] != seen.beat["count"]:
+                seen.beat, seen.changed = beat, now
+        ends = self._letters.get_all("end", watched)
+        for rank, seen in self._seen.items():
+            end = ends.get(rank)
+            if end is None or "error" in end:
+                self._judge(rank, seen, end, now)
+
+    def _judge(self, rank: int, seen: _Seen, end: dict[str, Any] | None, now: float) -> None:
+        silent = now - seen.changed
+        here = seen.words["namespace"] == self.place.words()["namespace"]
+        if end is not None:
+            self.lost = self.lost or f"{self._name(rank)} ended: {end['error']}"
+        elif here and not _exists(seen.words["pid"]):
+            self.lost = (
+                self.lost
+                or f"{self._name(rank)} is gone; last heard of at: {seen.beat['stands'][1]}"
+            )
+        elif not here and silent > GONE_S:
+            self.lost = self.lost or (
+                f"{self._name(rank)} has not answered for {silent:.0f} s; last heard of at: "
+                f"{seen.beat['stands'][1]}"
+            )
+        elif silent > max(SILENT_S, 2 * seen.named):
+            seen.named = silent
+            self._say(f"{self._words(rank)}; no sign of life for {silent:.0f} s")
+        elif silent < SILENT_S:
+            self._name_still(rank, seen)
+
+    def _name_still(self, rank: int, seen: _Seen) -> None:
+        """Name a process that others wait for: one that stands still and is not as far as this one."""
+        still = float(seen.beat.get("still_s", 0.0))
+        if seen.beat["stands"][0] >= self._stands[0]:
+            seen.named = 0.0
+        elif still > max(STILL_S, 2 * seen.named):
+            seen.named = still
+            self._say(f"{self._words(rank)} for {still:.0f} s; the others wait for it")
+
+    def _watched(self) -> list[int]:
+        own, world = self.place.rank, self.place.world_size
+        if own == 0 or world <= _WATCHED:
+            return list(self.place.others)
+        return [(own + step) % world for step in range(1, _WATCHED)]
+
+    def _name(self, rank: int) -> str:
+        words = self._seen[rank].words if rank in self._seen else self.place.words()
+        return f"rank {rank} (process {words['pid']} on {words['host']})"
+
+    def _words(self, rank: int) -> str:
+        stands = self._seen[rank].beat["stands"] if rank in self._seen else self._stands
+        return f"{self._name(rank)} stands at: {stands[1]}"
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            try:
+                self.beat()
+                self.look()
+            except RuntimeError as error:  # also what torch raises of a store that has gone
+                self.lost = self.lost or _store_gone(error)
+            if self.lost is not None:
+                self._leave()
+                return
+
+    def _leave(self) -> None:
+        """Give the run time to end in its own words; where it waits for a process that has gone, end it."""
+        assert self.lost is not None
+        if self._ended.wait(ENDS_S):
+            return
+        sys.stderr.write(f"{self.lost}; rank {self.place.rank} ends, too\n")
+        sys.stderr.flush()
+        os._exit(LOST)
+
+
+def _store_gone(error: Exception) -> str:
+    """Who kept the store."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return f"the launcher on {os.environ.get('MASTER_ADDR')} is gone: {first}"
+    return f"rank 0 on {os.environ.get('MASTER_ADDR')} is gone: {first}"
+
+
+def _exists(pid: int) -> bool:
+    """Whether a process of this machine is there, and not dead and waiting to be noticed."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True  # no such file system, as on macOS
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

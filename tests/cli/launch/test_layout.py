@@ -1,0 +1,160 @@
+"""How many processes, where, from what the command line, a hostfile and SLURM say."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from axolotl.cli.launch.hostfile import read_hostfile
+from axolotl.cli.launch.layout import Asked, find_layout
+from axolotl.cli.launch.slurm import SlurmStep, hosts_of
+from axolotl.cli.launch.threads import thread_settings, usable_cores
+from axolotl.errors import ConfigError
+
+STEP = {
+    "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_ID": "0",
+    "SLURM_NNODES": "2",
+    "SLURM_NODEID": "1",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "0",
+    "SLURM_JOB_NODELIST": "gpu[08-09]",
+}
+
+
+def hostfile(folder: Path, text: str) -> str:
+    file = folder / "hosts"
+    file.write_text(text)
+    return str(file)
+
+
+def test_one_machine_needs_no_meeting_place() -> None:
+    layout = find_layout(Asked(nproc="4"), {})
+    assert layout.torchrun() == ["--nproc-per-node=4", "--nnodes=1", "--standalone"]
+
+
+def test_two_machines_by_hand() -> None:
+    asked = Asked(nproc="8", nnodes="2", rdzv_endpoint="a:29400", rdzv_id="run", node_rank=1)
+    assert find_layout(asked, {}).torchrun() == [
+        "--nproc-per-node=8",
+        "--nnodes=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=a:29400",
+        "--rdzv-id=run",
+    ]
+    static = Asked(nnodes="2", rdzv_endpoint="a:1", rdzv_backend="static", node_rank=1)
+    assert find_layout(static, {}).torchrun()[-1] == "--node-rank=1"
+
+
+def test_slurm_says_the_rest() -> None:
+    assert find_layout(Asked(nproc="8"), STEP).torchrun() == [
+        "--nproc-per-node=8",
+        "--nnodes=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=gpu08:30211",
+        "--rdzv-id=4711",
+    ]
+
+
+def test_a_task_of_slurm_is_a_process() -> None:
+    step = SlurmStep.read(STEP | {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"})
+    assert step is not None
+    assert step.process(29500) == {
+        "RANK": "3",
+        "WORLD_SIZE": "4",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "gpu08",
+        "MASTER_PORT": "30211",
+    }
+    assert SlurmStep.read({"SLURM_JOB_ID": "1", "SLURM_NNODES": "1"}) is None
+    assert SlurmStep.read({}) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "hosts"),
+    [
+        ("a", ["a"]),
+        ("a,b", ["a", "b"]),
+        ("n[1-3]", ["n1", "n2", "n3"]),
+        ("n[09-10,12]-ib,login", ["n09-ib", "n10-ib", "n12-ib", "login"]),
+        ("", []),
+    ],
+)
+def test_lists_of_slurm(names: str, hosts: list[str]) -> None:
+    assert list(hosts_of(names)) == hosts
+
+
+def test_a_hostfile_says_machines_and_slots(tmp_path: Path) -> None:
+    text = f"# all\nfirst slots=4\n\n{socket.gethostname()} slots=2 # this one\n"
+    layout = find_layout(Asked(hostfile=hostfile(tmp_path, text)), {})
+    assert (layout.nproc, layout.nnodes, layout.node_rank) == ("2", "2", 1)
+    assert layout.endpoint == "first:29500"
+    third = find_layout(Asked(hostfile=hostfile(tmp_path, "a\nb slots=3\n"), node_rank=1), {})
+    assert (third.nproc, third.node_rank) == ("3", 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "told"),
+    [
+        (Asked(nnodes="2"), {}, r"nothing says where the machines meet"),
+        (Asked(nnodes="3", nproc="1"), STEP, r"--nnodes says 3, SLURM says 2"),
+        (Asked(nproc="8"), STEP | {"SLURM_NTASKS": "16"}, r"16 tasks on 2 nodes.*8 processes"),
+        (Asked(nproc="8", node_rank=0), STEP, r"--node_rank is 0, and SLURM_NODEID 1"),
+        (Asked(nproc="8"), STEP | {"SLURM_NNODES": "3"}, r"3 nodes and lists 2: gpu08, gpu09"),
+        (Asked(nproc="8"), STEP | {"SLURM_NODEID": "x"}, r"SLURM_NODEID is 'x'"),
+        (
+            Asked(nproc="8"),
+            {"SLURM_JOB_ID": "1", "SLURM_NNODES": "2"},
+            r"batch script of a job on 2",
+        ),
+        (
+            Asked(nnodes="2", rdzv_endpoint="a:1", rdzv_backend="static"),
+            {},
+            r"static needs the number of each machine",
+        ),
+    ],
+)
+def test_what_contradicts_is_said(asked: Asked, environment: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        find_layout(asked, environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "told"),
+    [
+        ("a slots=2\nb slots=2\n", {}, r"is not in .*hosts: there are a, b"),
+        ("a slots=2\nb slots=2\n", {"node_rank": 2}, r"machines 0 to 1"),
+        ("a slots=2\nb slots=2\n", {"node_rank": 0, "nproc": "4"}, r"gives a 2 slots"),
+        (
+            "a slots=2\nb slots=2\n",
+            {"node_rank": 0, "nnodes": "3"},
+            r"--nnodes says 3, .*hosts says 2",
+        ),
+        ("a slots two\n", {}, r"'a slots two' is no machine"),
+        ("a\na\n", {}, r"a stands in it twice"),
+        ("# none\n", {}, r"names no machine"),
+    ],
+)
+def test_what_is_wrong_with_a_hostfile_is_said(
+    tmp_path: Path, text: str, asked: dict[str, object], told: str
+) -> None:
+    given = Asked(**{"hostfile": hostfile(tmp_path, text), **asked})
+    with pytest.raises(ConfigError, match=told):
+        find_layout(given, {})
+
+
+def test_a_hostfile_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_hostfile(str(tmp_path / "none"))
+
+
+def test_the_cores_are_shared_out() -> None:
+    cores = usable_cores()
+    assert thread_settings("1", {}) == {"OMP_NUM_THREADS": str(cores)}
+    assert thread_settings(str(2 * cores), {}) == {"OMP_NUM_THREADS": "1"}
+    assert thread_settings("1", {"OMP_NUM_THREADS": "3"}) == {}
+    assert thread_settings("cpu", {}) == {"OMP_NUM_THREADS": "1"}
