@@ -54,17 +54,22 @@ def figures(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in (*MEASURED, "epoch")} for line in lines]
 
 
-@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+ONE_BY_ONE = {"sample_packing": False, "micro_batch_size": 1, "curriculum_sampling": True}
+PACKED = {"sample_packing": True, "micro_batch_size": 1, "sequence_len": 220}
+
+
+@pytest.mark.parametrize(
+    ("method", "rows"),
+    [({}, ONE_BY_ONE), (LORA, ONE_BY_ONE), ({}, PACKED), (LORA, PACKED)],
+    ids=["full", "lora", "full, packed", "lora, packed"],
+)
 def test_two_processes_train_what_one_trains(
-    tiny_options: Options, tmp_path: Path, method: dict[str, Any]
+    tiny_options: Options, tmp_path: Path, method: dict[str, Any], rows: dict[str, Any]
 ) -> None:
-    # The rows of a step are the same only if each has one sample of a fixed order.
     options = tiny_options(
         **method,
-        sample_packing=False,
-        micro_batch_size=1,
-        curriculum_sampling=True,
-        max_steps=6,
+        **rows,
+        max_steps=10,
         eval_steps=3,
         save_steps=3,
         optimizer="sgd",
@@ -80,6 +85,11 @@ def test_two_processes_train_what_one_trains(
     assert "FutureWarning" not in said
     assert "1 rows a step on each of 2 processes" in " ".join(said.split())
     api.train(options | {"output_dir": str(one), "gradient_accumulation_steps": 2})
+    packed = rows is PACKED
+    if packed:
+        plans = [json.loads((out / "run.json").read_text())["plan"] for out in (one, two)]
+        assert plans[0]["rows_per_epoch"] % 2 == 1, "no row had to be cut"
+        assert plans[0]["steps"] == plans[1]["steps"] == 10
     for got, want in zip(figures(two), figures(one), strict=True):
         assert got.keys() == want.keys()
         assert got == {k: pytest.approx(v, rel=1e-4) for k, v in want.items()}
@@ -93,14 +103,25 @@ import json, os, sys
 import torch.distributed as dist
 from torch.distributed import distributed_c10d
 from axolotl import api
+from axolotl.training import run
 from axolotl.training.trainer import PackedTrainer
 
 step = PackedTrainer.training_step
+prepare, preparing = run.prepare, {}
+
+def prepared(*args, **kwargs):
+    preparing["group"] = dist.is_initialized()
+    done = prepare(*args, **kwargs)
+    preparing["from_cache"] = done.summary.from_cache
+    return done
+
+run.prepare = prepared
 
 def probed(self, model, *args, **kwargs):
     group = distributed_c10d._get_default_group()
     backend = group._get_backend(next(model.parameters()).device)
     found = {
+        **preparing,
         "timeout": backend.options._timeout.total_seconds(),
         "broadcast_buffers": model.broadcast_buffers,
         "find_unused_parameters": model.find_unused_parameters,
@@ -129,6 +150,8 @@ def test_options_of_several_processes_reach_them(tiny_options: Options, tmp_path
     for rank in (0, 1):
         found = json.loads((tmp_path / "run" / f"run.yml.{rank}").read_text())
         assert found == {
+            "group": False,
+            "from_cache": rank == 1,
             "timeout": 77,
             "broadcast_buffers": False,
             "find_unused_parameters": True,
