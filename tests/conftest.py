@@ -107,7 +107,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many options are known and not carried out yet, and what the support table comes to."""
+    """Say how many options are not carried out yet, what the support table and the pages come to."""
     text = Path(__file__).with_name("ledger.toml").read_text(encoding="utf-8")
     waiting = text.partition("[pending]")[2].replace('"', " ")
     titles = [line for line in text.partition("[pending]")[2].splitlines() if " = " in line]
@@ -120,3 +120,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told = [f"{cells[state]} {words}" for state, words in states.items()]
     told += [f"{cells['fault']} do not work yet"] if cells["fault"] else []
     terminalreporter.write_line(f"cells of docs/support.md: {', '.join(told)}")
+    terminalreporter.write_line(f"blocks of the README and docs/: {_blocks_of_pages()}")
+
+
+def _blocks_of_pages() -> str:
+    from tests.docs.blocks import RUN, blocks
+
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md")]
+    every = [block for page in pages for block in blocks(page) if block.language in RUN]
+    left_out = sum(block.why_not is not None for block in every)
+    return f"{len(every) - left_out} are run, {left_out} say why they cannot be"
