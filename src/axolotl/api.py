@@ -58,7 +58,7 @@ def prepare(config: Source) -> Prepared:
 
 def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
-    from axolotl.artifacts.run_folder import begin_run, only_run
+    from axolotl.artifacts.run_folder import begin_run, only_run, write_start
     from axolotl.core.atomic import ensure_folder
     from axolotl.training.hub import sending
     from axolotl.training.run import run_training
@@ -73,6 +73,7 @@ def train(config: Source) -> RunResult:
             trained = run_training(
                 settings,
                 on_start=lambda: begin_run(output),
+                on_record=lambda record: write_start(output, record),
                 on_prepared=_print_samples(settings),
                 trackers=trackers,
                 hub=hub,

@@ -26,6 +26,8 @@ from axolotl.errors import EnvironmentFault, ModelError
 
 RUN_FILE = "run.json"
 RUN_VERSION = 1
+START_FILE = ".started.json"
+"""What is known of a run at its start; taken away once `run.json` says the same and more."""
 MOVING_FILE = ".incomplete"
 """Stands in the folder while a result is moved into place: without `run.json`, two are mixed."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "tokenizers")
@@ -59,10 +61,32 @@ def begin_run(output_dir: Path) -> Path:
         if (output_dir / RUN_FILE).exists():  # all was moved; only the sign of it was left
             (output_dir / MOVING_FILE).unlink(missing_ok=True)
         (output_dir / RUN_FILE).unlink(missing_ok=True)
+        (output_dir / START_FILE).unlink(missing_ok=True)
         for pattern in _LEFTOVERS:
             for left in output_dir.glob(pattern):
                 _remove(left)
     return output_dir
+
+
+def write_start(output_dir: Path, record: Mapping[str, Any]) -> None:
+    """Write what is known of a run at its start, for a report of one that does not come to its end.
+
+    Args:
+        output_dir: The run's folder.
+        record: The parts of `run.json` that are known by then.
+
+    Raises:
+        EnvironmentFault: disk full or not writable.
+    """
+    content = {
+        "run_version": RUN_VERSION,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **record,
+        "versions": versions(),
+        "platform": machine(),
+    }
+    with disk_faults(output_dir):
+        write_json(output_dir / START_FILE, _finite(content))
 
 
 @contextmanager
@@ -133,6 +157,7 @@ def write_run(
     content = _finite(content)
     write_json(output_dir / RUN_FILE, content)
     (output_dir / MOVING_FILE).unlink(missing_ok=True)
+    (output_dir / START_FILE).unlink(missing_ok=True)
     return content
 
 

@@ -6,7 +6,7 @@ run folder is left to `axolotl.artifacts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from transformers import set_seed
 
 from axolotl.attention import Choice
+from axolotl.config.config import DEFAULT
 from axolotl.core.console import note
 from axolotl.data.entries import of_first_entry
 from axolotl.data.prepare import prepare, prepare_tests
@@ -74,26 +75,40 @@ class Trained:
 
     def record(self) -> dict[str, Any]:
         """What `run.json` says of it."""
-        result, config = self.result, self.resolved.config
+        result = self.result
         losses = {"train_loss": result.train_loss, "eval_loss": result.eval_loss}
         if result.eval_loss is not None:
             losses["perplexity"] = EvalResult(result.eval_loss, 0, 0.0).perplexity
         return {
             "interrupted": result.interrupted,
             "final": {**losses, "steps": result.steps, **result.metrics},
-            "plan": self.facts,
-            "data": self.data.as_dict(),
-            "format": of_first_entry(self.resolved),
-            "config": without_secrets(
-                {"given": config.given(), "resolved": self.resolved.as_dict()}
-            ),
+            **_record_of_start(self.resolved, self.data, self.facts),
         }
+
+
+def _record_of_start(resolved: Resolved, data: RunData, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a run before its first step."""
+    values = resolved.as_dict()
+    origins = {key: resolved.origin(key) for key in values}
+    return {
+        "plan": dict(facts),
+        "data": data.as_dict(),
+        "format": of_first_entry(resolved),
+        "config": without_secrets(
+            {
+                "given": resolved.config.given(),
+                "resolved": values,
+                "origins": {key: origin for key, origin in origins.items() if origin != DEFAULT},
+            }
+        ),
+    }
 
 
 def run_training(
     resolved: Resolved,
     *,
     on_start: Callable[[], object],
+    on_record: Callable[[Mapping[str, Any]], object] | None = None,
     on_prepared: Callable[[SampleStore, Any], object] | None = None,
     trackers: Trackers | None = None,
     hub: HubUploads | None = None,
@@ -103,6 +118,7 @@ def run_training(
     Args:
         resolved: The configuration.
         on_start: Called on the writing process when all is ready, before the first step.
+        on_record: Called behind it with what is known of the run by then, as `run.json` will say it.
         on_prepared: Called with samples and the tokenizer before the model is loaded.
         trackers: What follows the run.
         hub: Sends checkpoints to the hub.
@@ -116,6 +132,7 @@ def run_training(
             resolved,
             muster,
             on_start=on_start,
+            on_record=on_record,
             on_prepared=on_prepared,
             trackers=trackers or Trackers(),
             hub=hub,
@@ -127,6 +144,7 @@ def _run(
     muster: Muster,
     *,
     on_start: Callable[[], object],
+    on_record: Callable[[Mapping[str, Any]], object] | None,
     on_prepared: Callable[[SampleStore, Any], object] | None,
     trackers: Trackers,
     hub: HubUploads | None,
@@ -188,6 +206,8 @@ def _run(
         note(f"resuming from {resume}")
     if trainer.args.should_save:
         on_start()
+        if on_record is not None:
+            on_record(_record_of_start(resolved, data, facts))
         checkpoints.set_aside(output, resume=resume)
         save_early(tokenizer, output)
         keep_base(model, output, tokenizer)
