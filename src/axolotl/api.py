@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from axolotl.artifacts.gguf.export import GgufReport
     from axolotl.artifacts.merge import MergeReport
+    from axolotl.artifacts.reshard import ShardReport
     from axolotl.data.prepare import Prepared
     from axolotl.packing.loader import SampleStore
     from axolotl.records import RunResult
@@ -141,27 +143,66 @@ def evaluate(
     return run_evaluation(settings, model=found.model, adapter=found.adapter)
 
 
-def merge(config: Source, *, dtype: str | None = None, out: Path | None = None) -> MergeReport:
+def merge(
+    config: Source,
+    *,
+    dtype: str | None = None,
+    out: Path | None = None,
+    max_shard_size: str | None = None,
+) -> MergeReport:
     """Merge the adapter into the base model and measure the difference in logits.
 
     Args:
         config: The configuration.
         dtype: dtype of the merged weights; default: that of the base in training.
         out: Target folder; default `output_dir/merged`.
+        max_shard_size: Size of a file of weights at most, such as `2GB`; default `5GB`.
     """
     from axolotl.artifacts.merge import merge_run
 
-    return merge_run(resolved(config), dtype=dtype, out=out)
+    return merge_run(resolved(config), dtype=dtype, out=out, max_shard_size=max_shard_size)
+
+
+def shard(
+    config: Source, *, max_shard_size: str | None = None, out: Path | None = None
+) -> ShardReport:
+    """Save the trained model, or the base model where nothing is trained, in files of another size.
+
+    Args:
+        config: The configuration.
+        max_shard_size: Size of a file of weights at most, such as `2GB`; default `5GB`.
+        out: Target folder; default `output_dir` while that is empty, else its folder `sharded`.
+    """
+    from axolotl.artifacts.reshard import shard_run
+
+    return shard_run(resolved(config), max_shard_size=max_shard_size, out=out)
+
+
+def export_gguf(config: Source, *, kind: str = "f16", out: Path | None = None) -> GgufReport:
+    """Write the merged model, or the one trained in full, as a GGUF file.
+
+    Args:
+        config: The configuration.
+        kind: `f32`, `f16`, `bf16` or `q8_0`.
+        out: The file; default: in the model's folder.
+    """
+    from axolotl.artifacts.gguf.run import export_run
+
+    return export_run(resolved(config), kind=kind, out=out)
 
 
 def generate(
-    config: Source, prompts: Sequence[str], *, base: bool = False, **options: Any
+    config: Source,
+    prompts: Sequence[str | Sequence[Mapping[str, Any]]],
+    *,
+    base: bool = False,
+    **options: Any,
 ) -> list[str]:
     """Answers to questions, asked in the format of the training.
 
     Args:
         config: The configuration.
-        prompts: The questions.
+        prompts: The questions; in their place may be messages with `role` and `content`.
         base: Ask the base model instead of the trained one.
         options: Generation options, such as `max_new_tokens` and `temperature`.
     """

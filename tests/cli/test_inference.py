@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from transformers import AutoModelForCausalLM
 
 from axolotl import api
 from axolotl.cli import inference
+from axolotl.config.load import load_arguments
 from axolotl.inference import chat as chatting
+from axolotl.inference.generate import open_generator
 from tests.artifacts.made import random_adapter
 
 GREEDY = ["--temperature", "0", "--max_new_tokens", "8"]
@@ -118,6 +121,144 @@ def test_in_a_terminal_it_chats(config: dict[str, Any], monkeypatch: pytest.Monk
     assert result.exit_code == 0, result.stderr
     assert result.stdout == expected(config) + expected(config, "Is that so?")
     assert "in the format alpaca" in result.stderr
+
+
+def test_in_a_terminal_a_conversation_goes_on(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["Name three colours.", "/set max_new_tokens 3", "Is that so?"])
+
+    def ask() -> str:
+        line = next(lines, None)
+        if line is None:
+            raise EOFError
+        return line
+
+    monkeypatch.setattr(chatting, "terminal_line", ask)
+    monkeypatch.setattr(inference, "_is_terminal", lambda: True)
+    result = CliRunner().invoke(inference.main, ["a.yml", *GREEDY, "--prompter", "sharegpt"])
+    assert result.exit_code == 0, result.stderr
+    how: dict[str, Any] = {"temperature": 0, "prompter": "sharegpt"}
+    question = {"role": "user", "content": "Name three colours."}
+    first = api.generate(config, [[question]], max_new_tokens=8, **how)[0]
+    talk = [
+        question,
+        {"role": "assistant", "content": first},
+        {"role": "user", "content": "Is that so?"},
+    ]
+    second = api.generate(config, [talk], max_new_tokens=3, **how)[0]
+    assert second != api.generate(config, [talk[2:]], max_new_tokens=3, **how)[0]
+    assert result.stdout == f"{first}\n{second}\n"
+    assert "each by itself" not in result.stderr
+
+
+def test_a_file_of_prompts_is_answered_and_gone_on_with(config: dict[str, Any]) -> None:
+    rows = [{"prompt": "Name three colours."}, {"instruction": "Is that so?"}]
+    Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = [*GREEDY, "--prompts", "p.jsonl", "--out", "a.jsonl", "--batch_prompts", "2"]
+    result = run(*arguments, text="")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    answers = [json.loads(line) for line in Path("a.jsonl").read_text("utf-8").splitlines()]
+    assert [line["answer"] + "\n" for line in answers] == [
+        expected(config),
+        expected(config, "Is that so?"),
+    ]
+    assert "2 answers written to a.jsonl" in result.stderr
+    with Path("p.jsonl").open("a") as more:
+        more.write('{"question": "x"}\n{"prompt": "x"}\n')
+    again = run(*arguments, text="")
+    assert again.exit_code == 2
+    assert "2 of 4 rows are answered already in a.jsonl" in again.stderr
+    assert "row 3: no 'prompt' and no 'messages'" in again.stderr
+    assert "p.jsonl: 1 of 4 rows could not be answered" in again.stderr
+    assert len(Path("a.jsonl").read_text("utf-8").splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--prompts", "p.jsonl"], "--prompts and --out go together"),
+        (["--prompts", "p.jsonl", "--out", "a.jsonl"], "no file 'p.jsonl'"),
+        (["--batch_prompts", "2"], "--batch_prompts goes with --prompts"),
+        (["--top_p", "7"], "top_p must be above 0 and at most 1, not 7.0"),
+        (["--stop", ""], "stop must be texts that are not empty"),
+        (["--max_new_tokens", "0"], "max_new_tokens must be at least 1"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_is_loaded(
+    config: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    problem: str,
+) -> None:
+    from axolotl.inference import generate
+
+    monkeypatch.setattr(generate, "open_generator", lambda *_, **__: pytest.fail("loaded"))
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_a_stop_text_and_min_p_reach_the_answer(config: dict[str, Any]) -> None:
+    usual = expected(config).removesuffix("\n")
+    assert run(*GREEDY, "--stop", "nowhere", "--stop", usual[3]).stdout == (
+        usual[: usual.index(usual[3])] + "\n"
+    )
+    drawn = ["--temperature", "3", "--top_k", "0", "--top_p", "1", "--repetition_penalty", "1"]
+    assert run(*GREEDY, *drawn, "--min_p", "0.99999").stdout == usual + "\n"
+    assert run(*GREEDY, *drawn).stdout != usual + "\n"
+
+
+class TestTheCommandsOfTheReadme:
+    """`--lora_model_dir`, `--base_model`, `--prompter=None`, `--load_in_8bit`, `--load_in_4bit`."""
+
+    def test_an_adapter_elsewhere(self, config: dict[str, Any]) -> None:
+        usual = expected(config)
+        Path("out").rename("lora-output-dir")
+        assert run(*GREEDY, "--lora_model_dir=./lora-output-dir").stdout == usual
+
+    def test_a_completed_model(self, config: dict[str, Any]) -> None:
+        usual = expected(config)
+        api.merge(config)
+        Path("out/merged").rename("completed-model")
+        Path("out").rename("gone")
+        result = run(*GREEDY, "--base_model=./completed-model")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == usual, "by itself, though the file has an adapter"
+        full = {key: value for key, value in config.items() if key != "adapter"}
+        Path("a.yml").write_text(yaml.safe_dump(full))
+        assert run(*GREEDY, "--base_model=./completed-model").stdout == usual
+        assert run(*GREEDY).exit_code == 2, "without it, what was trained is looked for"
+
+    def test_another_place_of_the_base_model(self, config: dict[str, Any], tmp_path: Path) -> None:
+        usual = expected(config)
+        shutil.copytree(config["base_model"], "moved")
+        result = run(*GREEDY, "--base_model", "moved")
+        assert result.stdout == usual, result.stderr
+
+    @pytest.mark.parametrize("name", ["None", "none", ""])
+    def test_no_prompter(self, config: dict[str, Any], name: str) -> None:
+        plain = expected(config, prompter="none")
+        assert plain != expected(config)
+        assert run(*GREEDY, f"--prompter={name}").stdout == plain
+
+    @pytest.mark.parametrize("bits", ["8", "4"])
+    def test_fewer_bits(self, config: dict[str, Any], bits: str) -> None:
+        pytest.importorskip("bitsandbytes", reason="pip install 'axolotl[bnb]'")
+        api.merge(config)
+        flag = f"--load_in_{bits}bit=True"
+        arguments = [*GREEDY, "--prompter=None", flag]
+        adapted = run(*arguments)
+        assert adapted.exit_code == 0, adapted.stderr
+        whole = run(*arguments, "--base_model=out/merged")
+        assert whole.exit_code == 0, whole.stderr
+        assert len(whole.stdout) > 3
+        for more in ([], ["--base_model=out/merged"]):
+            settings = load_arguments(("a.yml", flag, *more))
+            model = open_generator(api.resolved(settings))._model  # pyright: ignore[reportPrivateUsage]
+            kinds = {type(module).__name__ for module in model.modules()}
+            assert kinds & {"Linear8bitLt", "Linear4bit"}, more
 
 
 @pytest.mark.slow

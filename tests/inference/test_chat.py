@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
-from axolotl.errors import DataError
+from axolotl.errors import ConfigError, DataError
 from axolotl.inference import chat as chatting
-from axolotl.inference.chat import chat
+from axolotl.inference.chat import Conversation, changed, chat
+from axolotl.inference.options import GenerationOptions
+from axolotl.inference.prompt import Prompt
 
 
 @pytest.fixture(autouse=True)
@@ -31,17 +34,24 @@ def typed(*lines: str | BaseException) -> Callable[[], str]:
     return ask
 
 
-def echo(text: str) -> Generator[str]:
+def echo(text: Prompt) -> Generator[str]:
     yield "You said "
-    yield text
+    yield str(text)
 
 
 def talk(
-    *lines: str | BaseException, stream: Callable[[str], Generator[str]] = echo
+    *lines: str | BaseException, stream: Callable[[Any], Generator[str]] = echo, **more: Any
 ) -> tuple[str, int]:
     written: list[str] = []
     whole: list[int] = []
-    chat(stream, ask=typed(*lines), write=written.append, after=lambda: whole.append(1))
+    single = Conversation(stream, follows=False)
+    chat(
+        more.pop("conversation", single),
+        ask=typed(*lines),
+        write=written.append,
+        after=lambda: whole.append(1),
+        **more,
+    )
     return "".join(written), len(whole)
 
 
@@ -80,8 +90,8 @@ def test_commands_are_not_questions(said: list[str], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(chatting, "console", lambda: screen)
     assert talk("/clear", "/help", "/exti")[0] == ""
     assert cleared == [1]
-    assert [line.split()[0] for line in said[:3]] == ["/exit", "/clear", "/help"]
-    assert said[3].startswith("there is no command /exti")
+    assert [line.split()[0] for line in said[:6]] == list(chatting.COMMANDS)
+    assert said[6].startswith("there is no command /exti")
     assert talk("/etc/hosts is what?")[0] == "You said /etc/hosts is what?\n"
 
 
@@ -93,3 +103,76 @@ def test_a_question_that_cannot_be_asked_does_not_end_the_chat(said: list[str]) 
 
     assert talk("far too long", "short", stream=picky)[0] == "You said short\n"
     assert said == ["the prompt is too long"]
+
+
+class Listener:
+    """Answers with a number, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def __call__(self, prompt: Any) -> Generator[str]:
+        self.asked.append(prompt)
+        yield "answer "
+        if prompt[-1]["content"] == "stop me":
+            raise KeyboardInterrupt
+        yield str(len(self.asked))
+
+
+def said_in(prompt: Any) -> list[str]:
+    return [f"{message['role'][0]}:{message['content']}" for message in prompt]
+
+
+def test_a_question_follows_what_was_said_before(said: list[str]) -> None:
+    model = Listener()
+    lines = ("one", "two", "stop me", "three", "/reset", "four", "/system Be brief.", "five")
+    talk(*lines, "/system", "six", conversation=Conversation(model, follows=True))
+    one = ["u:one", "a:answer 1", "u:two"]
+    stopped = [*one, "a:answer 2", "u:stop me"]
+    assert [said_in(prompt) for prompt in model.asked] == [
+        ["u:one"],
+        one,
+        stopped,
+        [*stopped, "a:answer ", "u:three"],
+        ["u:four"],
+        ["s:Be brief.", "u:five"],
+        ["u:six"],
+    ]
+    assert said == ["\nstopped", "begun anew", "begun anew with this system text", "begun anew"]
+
+
+def test_a_question_that_was_not_answered_is_forgotten(said: list[str]) -> None:
+    def short(prompt: Any) -> Generator[str]:
+        if len(prompt) > 2:
+            raise DataError("the prompt has 99 tokens")
+        return echo("yes")
+
+    conversation = Conversation(short, follows=True)
+    talk("one", "two", conversation=conversation)
+    assert said_in(conversation.messages) == ["u:one", "a:You said yes"]
+    assert said == ["the prompt has 99 tokens\n  /reset forgets what was said before"]
+
+
+def test_single_questions_have_nothing_to_forget(said: list[str]) -> None:
+    assert talk("/reset", "/system x") == ("", 0)
+    assert len(said) == 2
+    assert "stands alone" in said[0]
+
+
+def test_options_are_set_while_it_chats(said: list[str]) -> None:
+    how = GenerationOptions()
+
+    def change(name: str, value: str) -> str:
+        nonlocal how
+        how = changed(how, name, value) if name else how
+        return f"temperature {how.temperature}"
+
+    lines = ("/set temperature 0", "/set", "/set --top_k 3", "/set stop Q:", "/set temprature 1")
+    talk(*lines, "/set top_k many", "/set top_p 7", change=change)
+    assert (how.temperature, how.top_k, how.stop, how.top_p) == (0.0, 3, ("Q:",), 0.95)
+    assert said[:2] == ["temperature 0.0"] * 2
+    assert "did you mean temperature" in said[4]
+    assert said[5] == "top_k is a number, and not 'many'"
+    assert "top_p must be above 0 and at most 1" in said[6]
+    with pytest.raises(ConfigError):
+        changed(how, "max_new_tokens", "0")

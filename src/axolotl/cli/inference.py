@@ -1,8 +1,9 @@
-"""Ask the trained model: one prompt from a pipe, or a chat in the terminal."""
+"""Ask the trained model: a prompt from a pipe, a chat in the terminal, a file of prompts, a web page."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ from axolotl.cli._run import config_command
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
     from axolotl.resolve import Resolved
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @config_command("inference")
@@ -27,29 +30,60 @@ if TYPE_CHECKING:
 @click.option("--top_p", type=float, help="Sample from this share of probability; default 0.95.")
 @click.option("--top_k", type=int, help="Sample from so many tokens at most; default 40.")
 @click.option(
+    "--min_p", type=float, help="Leave out what is less probable than this share of the best."
+)
+@click.option(
     "--repetition_penalty",
     type=float,
     help="Above 1: repeat less; default 1.1, and 1 at temperature 0.",
 )
-def main(resolved: Resolved, base: bool, merged: bool, **options: Any) -> None:
-    """Ask the trained model: one prompt from a pipe, or a chat in the terminal.
+@click.option("--stop", multiple=True, metavar="TEXT", help="Ends an answer; may be given again.")
+@click.option(
+    "--prompts", type=_FILE, help="Answer every row of this file, one JSON object a line."
+)
+@click.option("--out", type=_FILE, help="Where the answers to --prompts go; kept and gone on with.")
+@click.option("--batch_prompts", type=click.IntRange(1), help="Prompts at a time; default 8.")
+def main(
+    resolved: Resolved,
+    base: bool,
+    merged: bool,
+    stop: tuple[str, ...],
+    prompts: Path | None,
+    out: Path | None,
+    batch_prompts: int | None,
+    **options: Any,
+) -> None:
+    """Ask the trained model: a prompt from a pipe, a chat, a file of prompts.
 
-    `echo "A question" | axolotl inference CONFIG` puts one answer on standard output. Questions are
-    asked in the format of the training data. `--seed` chooses another answer.
+    `echo "A question" | axolotl inference CONFIG` puts one answer on standard output. Without a pipe
+    it is a chat; `--prompts rows.jsonl --out answers.jsonl` answers a file. Questions are asked in
+    the format of the training data. `--seed` chooses another answer.
     """
     if base and merged:
         raise click.UsageError("--base and --merged exclude each other")
-    text = None if _is_terminal() else _piped()
+    if (prompts is None) != (out is None):
+        raise click.UsageError("--prompts and --out go together")
+    if batch_prompts and prompts is None:
+        raise click.UsageError("--batch_prompts goes with --prompts")
+    from axolotl.inference.options import GenerationOptions
+
+    options["stop"] = stop or None
+    GenerationOptions.of(**{k: v for k, v in options.items() if k != "prompter"})
+    text = _piped() if prompts is None and not _is_terminal() else None
+    if prompts is not None:
+        _check_file(prompts)
     from axolotl.inference.generate import open_generator
 
     generator = open_generator(resolved, base=base, merged=merged, **options)
-    if text is None:
+    if prompts is not None and out is not None:
+        _answer_file(generator, prompts, out, batch_prompts)
+    elif text is None:
         _chat(generator)
-        return
-    for piece in generator.stream(text):
-        _write(piece)
-    _write("\n")
-    _say_if_cut(generator)
+    else:
+        for piece in generator.stream(text):
+            _write(piece)
+        _write("\n")
+        _say_if_cut(generator)
 
 
 def _is_terminal() -> bool:
@@ -77,15 +111,68 @@ def _piped() -> str:
     return text
 
 
-def _chat(generator: Generator) -> None:
-    from axolotl.core.console import note
-    from axolotl.inference.chat import chat, terminal_line
+def _check_file(prompts: Path) -> None:
+    from axolotl.errors import DataError
 
-    asked = f"in the format {generator.bound.type}" if generator.bound else "as plain text"
-    note(
-        f"Questions are asked {asked}, each by itself. Ctrl-C stops an answer, /help lists commands."
+    if not prompts.is_file():
+        raise DataError(
+            f"no file '{prompts}'",
+            where="--prompts",
+            hint="name a file with one JSON object a line",
+        )
+
+
+def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: int | None) -> None:
+    from axolotl.core.console import note
+    from axolotl.errors import DataError
+    from axolotl.inference.many import BATCH_PROMPTS, answer_file
+
+    kind = generator.bound.type if generator.bound else "none"
+    told = answer_file(
+        generator,
+        prompts,
+        out,
+        batch_prompts=batch_prompts or BATCH_PROMPTS,
+        made_by={"model": generator.name, "format": kind},
     )
-    chat(generator.stream, ask=terminal_line, write=_write, after=lambda: _say_if_cut(generator))
+    note(f"{told.rows - told.before - told.failed:,} answers written to {out}")
+    if told.cut:
+        note(
+            f"({told.cut:,} cut after {generator.options.max_new_tokens} tokens; --max_new_tokens "
+            "allows more)"
+        )
+    if told.failed:
+        raise DataError(
+            f"{told.failed:,} of {told.rows:,} rows could not be answered",
+            where=str(prompts),
+            hint=f"'{out}' has an `error` in their place; mend them in a file of their own",
+        )
+
+
+def _chat(generator: Generator) -> None:
+    from dataclasses import asdict
+
+    from axolotl.core.console import note
+    from axolotl.inference.chat import Conversation, changed, chat, terminal_line
+
+    bound = generator.bound
+    follows = bound is not None and bound.talks
+    asked = f"in the format {bound.type}" if bound else "as plain text"
+    each = "" if follows else ", each by itself"
+    note(f"Questions are asked {asked}{each}. Ctrl-C stops an answer, /help lists commands.")
+
+    def change(name: str, value: str) -> str:
+        if name:
+            generator.options = changed(generator.options, name, value)
+        return ", ".join(f"{key} {said}" for key, said in asdict(generator.options).items())
+
+    chat(
+        Conversation(generator.stream, follows=follows),
+        ask=terminal_line,
+        write=_write,
+        after=lambda: _say_if_cut(generator),
+        change=change,
+    )
 
 
 def _write(piece: str) -> None:

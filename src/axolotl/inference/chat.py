@@ -1,39 +1,99 @@
 """A chat in the terminal: questions typed, answers as they come.
 
-Every question stands alone, as the rows of the training data do.
+Where the model was trained on conversations, a question follows those before it; where it was trained
+on single questions, each stands alone, as the rows of the training data do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from axolotl.core.console import console, note
-from axolotl.errors import AxolotlError
+from axolotl.errors import AxolotlError, ConfigError
+
+if TYPE_CHECKING:
+    from axolotl.inference.options import GenerationOptions
+    from axolotl.inference.prompt import Prompt
 
 COMMANDS = {
-    "/exit": "end (or Ctrl-D)",
+    "/reset": "forget what was said; the next question is the first",
+    "/system": "TEXT: begin anew with this system text; without TEXT: without one",
+    "/set": "NAME VALUE: another generation option, such as `/set temperature 0`; alone: list them",
     "/clear": "clear the screen",
     "/help": "these lines",
+    "/exit": "end (or Ctrl-D)",
 }
 
 
+class Conversation:
+    """What was said, and the next answer to it.
+
+    Args:
+        stream: Gives the answer to a question, or to messages, in pieces.
+        follows: Whether a question follows those before it.
+
+    Attributes:
+        messages: What was said, with `role` and `content`.
+    """
+
+    def __init__(self, stream: Callable[[Prompt], Generator[str]], *, follows: bool) -> None:
+        self.follows = follows
+        self.messages: list[dict[str, str]] = []
+        self._stream = stream
+
+    def reset(self, system: str = "") -> None:
+        """Forget what was said.
+
+        Args:
+            system: The system text to begin with.
+        """
+        self.messages = [{"role": "system", "content": system}] if system else []
+
+    def ask(self, text: str) -> Generator[str]:
+        """The answer to a question, in pieces; it is remembered as far as it came.
+
+        Raises:
+            DataError: the question cannot be asked, and is not remembered.
+        """
+        if not self.follows:
+            return self._stream(text)
+        asked = [*self.messages, {"role": "user", "content": text}]
+        return self._remembered(self._stream(asked), asked)
+
+    def _remembered(self, pieces: Generator[str], asked: list[dict[str, str]]) -> Generator[str]:
+        said: list[str] = []
+        try:
+            with closing(pieces):
+                for piece in pieces:
+                    said.append(piece)
+                    yield piece
+        finally:
+            if said:
+                self.messages = [*asked, {"role": "assistant", "content": "".join(said)}]
+
+
 def chat(
-    stream: Callable[[str], Generator[str]],
+    conversation: Conversation,
     *,
     ask: Callable[[], str],
     write: Callable[[str], None],
     after: Callable[[], None] = lambda: None,
+    change: Callable[[str, str], str] | None = None,
 ) -> None:
     """Ask and answer until the user has had enough.
 
     Ctrl-C stops an answer, and at the prompt nothing but the line; Ctrl-D ends the chat.
 
     Args:
-        stream: Gives the answer to a question in pieces.
+        conversation: What was said.
         ask: Reads a line; raises `EOFError` at the end.
         write: Puts a piece of an answer on the screen.
         after: Called when an answer is whole.
+        change: Gives a generation option another value, and says what the options are then; both
+            are empty to ask only. None where nothing can be changed.
     """
     while True:
         try:
@@ -43,42 +103,87 @@ def chat(
         except KeyboardInterrupt:
             note("\n/exit or Ctrl-D ends the chat")
             continue
+        command, _, rest = text.partition(" ")
         if text == "/exit":
             return
-        if text in COMMANDS:
-            _obey(text)
+        if command in COMMANDS and (not rest or command in ("/system", "/set")):
+            _obey(command, rest.strip(), conversation, change)
         elif text.startswith("/") and " " not in text:
             note(f"there is no command {text}; there are: {', '.join(COMMANDS)}")
         elif text:
-            _answer(stream, text, write, after)
+            _answer(conversation, text, write, after)
 
 
 def _answer(
-    stream: Callable[[str], Generator[str]],
+    conversation: Conversation,
     text: str,
     write: Callable[[str], None],
     after: Callable[[], None],
 ) -> None:
     try:
-        with closing(stream(text)) as pieces:
+        with closing(conversation.ask(text)) as pieces:
             for piece in pieces:
                 write(piece)
     except KeyboardInterrupt:
         write(" …")
         note("\nstopped")
     except AxolotlError as error:
-        note(str(error))
+        longer = len(conversation.messages) > 1
+        note(f"{error}" + ("\n  /reset forgets what was said before" if longer else ""))
     else:
         write("\n")
         after()
 
 
-def _obey(command: str) -> None:
+def _obey(
+    command: str,
+    rest: str,
+    conversation: Conversation,
+    change: Callable[[str, str], str] | None,
+) -> None:
     if command == "/clear":
         console().clear()
+    elif command == "/help":
+        for name, meaning in COMMANDS.items():
+            note(f"{name:9}{meaning}")
+    elif command == "/set":
+        _set(rest, change)
+    elif not conversation.follows:
+        note("each question stands alone: the model was trained on single questions")
+    else:
+        conversation.reset(rest)
+        note("begun anew" + (" with this system text" if rest else ""))
+
+
+def _set(rest: str, change: Callable[[str, str], str] | None) -> None:
+    if change is None:
+        note("nothing can be changed here")
         return
-    for name, meaning in COMMANDS.items():
-        note(f"{name:8}{meaning}")
+    name, _, value = rest.partition(" ")
+    try:
+        note(change(name.lstrip("-"), value.strip()))
+    except ConfigError as error:
+        note(error.what + (f"\n  {error.hint}" if error.hint else ""))
+
+
+def changed(options: GenerationOptions, name: str, text: str) -> GenerationOptions:
+    """The options with another value of one, as it was typed.
+
+    Raises:
+        ConfigError: no such option, or a value that it cannot have.
+    """
+    kinds: dict[str, Callable[[str], Any]] = {
+        "max_new_tokens": int,
+        "top_k": int,
+        "seed": int,
+        "stop": lambda given: (given,) if given else (),
+    }
+    options.of(**{name: None})
+    try:
+        value = kinds.get(name, float)(text)
+    except ValueError:
+        raise ConfigError(name, f"{name} is a number, and not '{text}'") from None
+    return replace(options, **{name: value})
 
 
 def terminal_line() -> str:

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
 
-from axolotl.artifacts.trained import MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import SegmentBatch, tokenize
@@ -28,9 +26,9 @@ from axolotl.inference.prompt import Prompt, choose_format, segments_of
 from axolotl.inference.sampling import Draw, seed_of
 from axolotl.inference.stop import StopInPieces, StopTexts, before_stop
 from axolotl.inference.stream import TextSoFar, stream_tokens
+from axolotl.inference.which import bits_of, find_answering
 from axolotl.models.load import base_dtype
 from axolotl.models.native.landmark.answers import LandmarkAnswers
-from axolotl.models.quantized import gptq_base, quantized_base
 from axolotl.records import Segment
 from axolotl.training.generation import end_tokens, position_limit
 
@@ -63,6 +61,7 @@ class Generator:
         tokenizer: Its tokenizer.
         bound: Format that questions are asked in; None for plain text.
         options: How an answer is chosen.
+        name: What the model is known by.
 
     Attributes:
         cut: Whether the last answer ended because it had become too long.
@@ -76,8 +75,10 @@ class Generator:
         *,
         bound: BoundFormat | None,
         options: GenerationOptions | None = None,
+        name: str = "",
     ) -> None:
         self.options = options or GenerationOptions()
+        self.name = name
         self.bound = bound
         self.cut = False
         self.tokens = 0
@@ -274,21 +275,30 @@ class Generator:
     def _library_options(
         self, ids: Sequence[list[int]], options: GenerationOptions
     ) -> GenerationConfig:
+        for prompt in ids:
+            self.check_room(prompt)
         longest = max(map(len, ids))
         tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
-        if not min(map(len, ids)):
+        limit = position_limit(self._model)
+        if limit is not None and longest + tokens > limit:
+            note_once(f"answers end where prompt and answer fill the model's {limit} positions")
+            tokens = limit - longest
+        return options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
+
+    def check_room(self, ids: list[int]) -> None:
+        """Refuse a prompt of tokens that cannot be answered.
+
+        Raises:
+            DataError: it is empty, or leaves no room for an answer.
+        """
+        if not ids:
             raise DataError("the prompt is empty", hint="write a question")
         limit = position_limit(self._model)
-        if limit is not None:
-            if longest >= limit:
-                raise DataError(
-                    f"the prompt has {longest} tokens, and the model only {limit} positions",
-                    hint="shorten it",
-                )
-            if longest + tokens > limit:
-                note_once(f"answers end where prompt and answer fill the model's {limit} positions")
-                tokens = limit - longest
-        return options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
+        if limit is not None and len(ids) >= limit:
+            raise DataError(
+                f"the prompt has {len(ids)} tokens, and the model only {limit} positions",
+                hint="shorten it",
+            )
 
     def _number(self, count: int) -> int:
         """Number of the next answer, of which `count` are made now."""
@@ -330,13 +340,7 @@ def open_generator(
         ConfigError: a generation option that is none.
     """
     how = GenerationOptions.of(**{"seed": resolved.training.seed} | options)
-    output_dir = Path(resolved.saving.output_dir)
-    if base:
-        found = Trained(resolved.model)
-    elif merged:
-        found = find_full(resolved.model, output_dir / MERGED)
-    else:
-        found = find_trained(resolved.model, resolved.adapter, output_dir=output_dir)
+    found = find_answering(resolved, base=base, merged=merged)
     tokenizer = found.tokenizer()
     bound = choose_format(
         prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
@@ -344,11 +348,9 @@ def open_generator(
     model = found.open(
         dtype=base_dtype(resolved),
         tokenizer=tokenizer,
-        quantized=quantized_base(resolved)
-        if base or found.adapter
-        else gptq_base(resolved, found.model),
+        quantized=bits_of(resolved, found, base=base),
         rope_scaling=resolved.attention.rope_scaling,
     )
     if torch.cuda.is_available():
         model = model.to("cuda")
-    return Generator(model, tokenizer, bound=bound, options=how)
+    return Generator(model, tokenizer, bound=bound, options=how, name=found.name)

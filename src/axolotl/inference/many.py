@@ -1,0 +1,159 @@
+"""Answers to a file of prompts: several at a time, with bounded memory, and gone on with after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from axolotl.core.console import note, progress
+from axolotl.errors import DataError
+from axolotl.inference.answer_file import AnswerFile
+from axolotl.inference.generate import Generator
+from axolotl.inference.prompt_rows import PromptRow, count_rows, read_rows, row_segments
+from axolotl.records import Segment
+
+BATCH_PROMPTS = 8
+_STRETCH_BATCHES = 16
+"""Batches among whose prompts those of similar length are looked for."""
+_SHOWN_PROBLEMS = 10
+
+
+@dataclass
+class Told:
+    """What became of a file of prompts.
+
+    Args:
+        rows: How many it has.
+        before: How many of them an earlier run had answered.
+        failed: How many have no answer in this run.
+        cut: How many answers ended because they had become too long.
+    """
+
+    rows: int
+    before: int = 0
+    failed: int = 0
+    cut: int = 0
+
+
+def answer_file(
+    generator: Generator,
+    prompts: Path,
+    out: Path,
+    *,
+    batch_prompts: int = BATCH_PROMPTS,
+    made_by: Mapping[str, Any] | None = None,
+) -> Told:
+    """Answer every row of a file of prompts.
+
+    Each line of `out` has the number of its `row`, and `answer`, `tokens` and `cut`, or `error`;
+    and the `id` of the row, where it has one. Drawn answers go by the seed and the number of the row,
+    so a run that was stopped and gone on with writes what an undisturbed one does.
+
+    Args:
+        generator: What answers.
+        prompts: One JSON object a line, as `prompt_rows.row_segments` reads it.
+        out: Where answers go; what it holds already is kept.
+        batch_prompts: How many prompts are answered together.
+        made_by: What the answers depend on besides prompts and options, such as the model.
+
+    Raises:
+        DataError: there is no such file, or `out` holds something else.
+    """
+    told = Told(count_rows(prompts))
+    if prompts.resolve() == out.resolve():
+        raise DataError("prompts and answers are the same file", where="--out", hint="name another")
+    options = asdict(generator.options) | {"stop": list(generator.options.stop)}
+    answers = AnswerFile(out, {**(made_by or {}), **options})
+    told.before = answers.done
+    whole = False
+    try:
+        if told.before > told.rows:
+            raise DataError(
+                f"'{out}' has {told.before} answers, and '{prompts}' only {told.rows} rows",
+                where="--out",
+                hint="name another file",
+            )
+        if told.before:
+            note(f"{told.before:,} of {told.rows:,} rows are answered already in {out}")
+        with progress("rows") as bar:
+            task = bar.add_task("answers", total=told.rows, completed=told.before, info="")
+            rows = islice(read_rows(prompts), told.before, None)
+            for stretch in _stretches(rows, batch_prompts * _STRETCH_BATCHES):
+                _answer_stretch(
+                    generator, stretch, answers, batch_prompts, told, lambda n: bar.advance(task, n)
+                )
+        whole = True
+    finally:
+        answers.close(whole=whole)
+    return told
+
+
+def _stretches(rows: Iterable[PromptRow], size: int) -> Iterator[list[PromptRow]]:
+    coming = iter(rows)
+    while stretch := list(islice(coming, size)):
+        yield stretch
+
+
+def _answer_stretch(
+    generator: Generator,
+    stretch: list[PromptRow],
+    answers: AnswerFile,
+    most: int,
+    told: Told,
+    advance: Callable[[int], None],
+) -> None:
+    missing = [row for row in stretch if row.number not in answers.ahead]
+    advance(len(stretch) - len(missing))
+    ids: dict[int, list[int]] = {}
+    by_number = {row.number: row for row in stretch}
+    for row in missing:
+        try:
+            ids[row.number] = _ids(generator, row)
+        except DataError as error:
+            answers.add(row.number, {**_head(row), "error": error.what})
+            _tell(row, error.what, told)
+            advance(1)
+    numbers = list(ids)
+    for batch in generator.batches([len(ids[number]) for number in numbers], most):
+        which = [numbers[place] for place in batch]
+        made = generator.batch_ids(
+            [ids[number] for number in which], generator.options, numbers=which
+        )
+        for number, answer in zip(which, made, strict=True):
+            told.cut += answer.cut
+            said = {"answer": answer.text, "tokens": answer.tokens, "cut": answer.cut}
+            answers.add(number, {**_head(by_number[number]), **said})
+        answers.save()
+        advance(len(which))
+    answers.write(stretch[-1].number)
+
+
+def _ids(generator: Generator, row: PromptRow) -> list[int]:
+    if row.row is None:
+        raise DataError(row.problem)
+    segments: list[Segment] = row_segments(row.row, generator.bound)
+    try:
+        "".join(part.text for part in segments).encode()
+    except UnicodeEncodeError as error:
+        raise DataError("the text holds half a character (a lone surrogate)") from error
+    ids = generator.segment_ids(segments)
+    generator.check_room(ids)
+    return ids
+
+
+def _head(row: PromptRow) -> dict[str, Any]:
+    head: dict[str, Any] = {"row": row.number}
+    if row.row is not None and "id" in row.row:
+        head["id"] = row.row["id"]
+    return head
+
+
+def _tell(row: PromptRow, problem: str, told: Told) -> None:
+    told.failed += 1
+    if told.failed <= _SHOWN_PROBLEMS:
+        note(f"row {row.number}: {problem}")
+    elif told.failed == _SHOWN_PROBLEMS + 1:
+        note("further rows that cannot be answered are only written as such")
