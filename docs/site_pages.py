@@ -30,6 +30,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write what search looks in as a script too: a page on the disk may not read files."""
+    folder = Path(config.site_dir) / "search"
+    index = (folder / "search_index.json").read_text(encoding="utf-8")
+    (folder / "search_index.js").write_text(f"var __index = {index}", encoding="utf-8")
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages outside of `docs/`, and what they and the others link to."""
     waiting = [*FIRST, *(DOCS + file.src_uri for file in files.documentation_pages())]

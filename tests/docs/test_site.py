@@ -112,15 +112,34 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
     assert "nowhere.md" in done.stderr
 
 
-def test_a_browser_asks_for_nothing_but_the_site(site: Path, tmp_path: Path) -> None:
+def _program() -> str:
     program = find_chromium()
     if program is None:
         if os.environ.get("CI"):
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    with chromium(program, tmp_path) as page:
+    return program
+
+
+def test_a_browser_asks_for_nothing_but_the_site(site: Path, tmp_path: Path) -> None:
+    with chromium(_program(), tmp_path) as page:
         for name in ("index.html", "options.html", "support.html"):
             page.open(site / name)
             assert page.text("h1")
         assert page.requests
         assert [r for r in page.requests if not r.startswith(("file:", "data:", "blob:"))] == []
+        assert page.complaints == []
+
+
+def test_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
+    with chromium(_program(), tmp_path) as page:
+        page.open(site / "index.html")
+        page.js("document.querySelector('[data-md-component=search-query]').focus()")
+        page.keys("accumulation")
+        found = "document.querySelector('.md-search-result__list').textContent"
+        for _ in range(50):
+            page.settle()
+            if "Batch size" in page.js(found):
+                break
+        assert "Batch size and gradient accumulation" in page.js(found)
+        assert page.complaints == []
