@@ -18,6 +18,7 @@ from axolotl.config.adapter import AdapterSection
 from axolotl.errors import ModelError
 from axolotl.models.adapters import attach_new, save_adapter, take_weights
 from axolotl.models.isolation import why_not_isolated
+from axolotl.models.tiny import tiny_model
 from axolotl.training.loss import RowLoss
 from tests.conftest import build_llama
 
@@ -398,3 +399,30 @@ def test_a_start_that_another_machine_finds_differently_is_taken_up(
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert take_weights(here, tmp_path)
     assert "began with other factors" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("model_type", "past"), [("mamba", "dt_proj"), ("mamba2", "out_proj")])
+def test_a_layer_whose_weight_is_read_past_it_gets_no_adapter(
+    model_type: str, past: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mamba's code multiplies by `dt_proj.weight` itself: an adapter there would learn nothing."""
+    model = new(tiny_model(model_type), lora_target_linear=True)
+    assert {name.rpartition(".")[2] for name in layers(model)} == {"in_proj"}
+    said = capsys.readouterr().err
+    assert past in said
+    assert "has no effect" in said
+    model(input_ids=IDS, use_cache=False).logits.sum().backward()
+    assert all(m.lora_B["default"].weight.grad.abs().max() > 0 for m in layers(model).values())
+    with pytest.raises(ModelError, match="past the layer") as refused:
+        new(tiny_model(model_type), lora_target_modules=["in_proj", past])
+    assert refused.value.where == "lora_target_modules"
+
+
+def test_mamba_reads_the_weight_of_a_layer_past_it() -> None:
+    """Where this fails the library calls the layer, and `read_past` can go."""
+    model = tiny_model("mamba")
+    called: list[bool] = []
+    for layer in model.backbone.layers:
+        layer.mixer.dt_proj.register_forward_hook(lambda *_: called.append(True))
+    model(input_ids=IDS, use_cache=False)
+    assert not called

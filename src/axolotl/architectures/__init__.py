@@ -52,6 +52,8 @@ class Architecture:
         isolation: Why the documents of a row stay apart: the library's masks follow `position_ids`,
             a patch of `axolotl.models.patches` makes them, or they cannot.
         rope: How rotary positions can be stretched; a sentence where they cannot.
+        read_past: Linear layers whose weight the code of the library takes without calling them.
+            They get no adapter, which would have no effect, and stay whole in a quantised model.
         refuses: Method or option → why it cannot be used with this family.
         checkpoints: Published models of the family, the best known first.
         kinds: Models of the same `model_type` whose code takes other ways: name → what their
@@ -64,6 +66,7 @@ class Architecture:
     embeddings: tuple[str, str]
     isolation: Literal["positions", "patched", "none"] = "positions"
     rope: Rope | str = ""
+    read_past: tuple[str, ...] = ()
     refuses: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     checkpoints: tuple[str, ...] = ()
     kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))

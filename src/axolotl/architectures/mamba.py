@@ -9,6 +9,7 @@ FACTS = Architecture(
     model_types=("mamba", "mamba2"),
     linear=("dt_proj", "in_proj", "out_proj", "x_proj"),
     embeddings=("embeddings", "lm_head"),
+    read_past=("dt_proj", "out_proj", "x_proj"),
     isolation="none",
     rope="it has no rotary positions: its state is carried from token to token",
     refuses=MappingProxyType(

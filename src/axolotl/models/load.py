@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from axolotl.architectures import facts_of
 from axolotl.attention import landmark
 from axolotl.config import Sections
 from axolotl.config.attention import RopeScaling
@@ -174,6 +176,7 @@ def _open_few_bits(
     left: list[str] = []
     if quantized is not None:
         skeleton = empty_model(model, config)
+        form = replace(form, skip=(*form.skip, *_read_past(skeleton)))
         check_share(skeleton, form)
         if form.skip:
             left = bnb.names_left_whole(skeleton, form.skip)
@@ -188,6 +191,15 @@ def _open_few_bits(
         return bnb.made_whole(loaded, dtype=arguments["dtype"])
     bnb.settle(loaded, quantized)
     return loaded
+
+
+def _read_past(skeleton: Any) -> list[str]:
+    """Layers that would fail as packed ones: the model's code takes their weight."""
+    facts = facts_of(str(skeleton.config.model_type))
+    paths = [path for path, _ in skeleton.named_modules()]
+    return [
+        end for end in (facts.read_past if facts else ()) if any(p.endswith(end) for p in paths)
+    ]
 
 
 def empty_model(model: ModelSection, config: PreTrainedConfig) -> Any:

@@ -11,7 +11,9 @@ import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from axolotl.architectures import facts_of
 from axolotl.config.adapter import AdapterSection
+from axolotl.core.console import note_once
 from axolotl.errors import ModelError
 
 
@@ -92,12 +94,30 @@ def chosen_targets(model: PreTrainedModel, adapter: AdapterSection) -> list[str]
         listed = [n for n, _ in model.named_modules() if n and _fullmatch(listed, n)]
         if some_layers:  # peft takes whole names without a look at their numbers
             listed = [name for name in listed if _layer_of(name) in _numbers(adapter)]
+    without = _past_which_code_goes(model, listed or ())
     if not linear:
         return list(listed or [])
     foreign = any(_is_packed(m) and not isinstance(m, torch.nn.Linear) for m in model.modules())
-    if not listed and not some_layers and not foreign:
+    if not listed and not some_layers and not foreign and not without:
         return "all-linear"
-    return sorted(set(linear_names(model)).union(listed or ()))
+    return sorted(set(linear_names(model)).difference(without).union(listed or ()))
+
+
+def _past_which_code_goes(model: PreTrainedModel, listed: Sequence[str]) -> set[str]:
+    """Linear layers that are not meant by all of them; named ones are refused.
+
+    Raises:
+        ModelError: an adapter is asked for where it would have no effect.
+    """
+    facts = facts_of(str(model.config.model_type))
+    past = set(facts.read_past if facts else ()).intersection(linear_names(model))
+    names = ", ".join(sorted(past))
+    why = f"an adapter on {names} has no effect: the model's code takes the weight past the layer"
+    if past.intersection(listed):
+        raise ModelError(why, where="lora_target_modules", hint="remove it from the list")
+    if past:
+        note_once(f"{why}, so it gets none")
+    return past
 
 
 def _layer_of(name: str) -> int | None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from axolotl.architectures import facts_of
 from axolotl.errors import ModelError
 from axolotl.models.gptq.checkpoint import Checkpoint, Stored
 from axolotl.models.gptq.layer import Form, GPTQLinear, quantised_layers
@@ -43,6 +44,7 @@ def put_layers(model: Any, checkpoint: Checkpoint, *, dtype: torch.dtype) -> lis
                 if ".experts." in path
                 else _MEND,
             )
+        _check_called(path, str(model.config.model_type))
         form = _form(path, modules[path], checkpoint)
         if form.bias and getattr(modules[path], "bias", None) is None:
             new_biases.append(path)
@@ -53,6 +55,16 @@ def put_layers(model: Any, checkpoint: Checkpoint, *, dtype: torch.dtype) -> lis
     _untie_quantised_head(model)
     _check_whole_layers(model, checkpoint)
     return new_biases
+
+
+def _check_called(path: str, model_type: str) -> None:
+    """Refuse a packed layer whose weight the model's code takes without calling the layer."""
+    facts = facts_of(model_type)
+    if facts is not None and path.rpartition(".")[2] in facts.read_past:
+        raise ModelError(
+            f"{path} is quantised, and the code of {facts.title} takes its weight past the layer",
+            hint=f"a checkpoint that leaves {', '.join(facts.read_past)} whole can be used",
+        )
 
 
 def settle(model: nn.Module, checkpoint: Checkpoint, *, new_biases: list[str]) -> None:
