@@ -41,10 +41,30 @@ def packing(resolved: Resolved, rows: int | None, as_json: bool) -> None:
     _tell(prove(resolved, rows=rows), as_json=as_json)
 
 
+@config_command("accumulation")
+@click.option(
+    "--ranks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes to deal the batch out to; 2 by default, and 1 leaves that out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def accumulation(resolved: Resolved, ranks: int | None, as_json: bool) -> None:
+    """Show that a batch trains the same however it is cut up.
+
+    The first batch of the data goes through the training loop in several micro-batches,
+    accumulated rows and processes; the loss and the gradient of the trained weights are compared.
+    """
+    from axolotl.verify.accumulation import prove
+
+    _tell(prove(resolved, ranks=ranks), as_json=as_json, title="One batch, cut up in several ways")
+
+
 main.add_command(packing)
+main.add_command(accumulation)
 
 
-def _tell(proof: Proof, *, as_json: bool) -> None:
+def _tell(proof: Proof, *, as_json: bool, title: str = "Packed against alone") -> None:
     """Print a proof, and end with 1 if it does not hold."""
     from axolotl.core.console import note, print_pairs
 
@@ -53,7 +73,7 @@ def _tell(proof: Proof, *, as_json: bool) -> None:
         click.echo(json.dumps(found | {"lines": list(proof.lines)}))
     else:
         pairs = (line.partition(": ") for line in proof.lines)
-        print_pairs("Packed against alone", [(name, text) for name, _, text in pairs])
+        print_pairs(title, [(name, text) for name, _, text in pairs])
         note(f"{'holds' if proof.holds else 'DOES NOT HOLD'}: {proof.claim}")
     if not proof.holds:
         raise SystemExit(1)

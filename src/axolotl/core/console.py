@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,16 @@ def console() -> Console:
         width=None if sys.stderr.isatty() else 200,
         quiet=os.environ.get("LOCAL_RANK", "0") != "0",
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Say nothing on the console while the body runs."""
+    before, console().quiet = console().quiet, True
+    try:
+        yield
+    finally:
+        console().quiet = before
 
 
 def note(text: str) -> None:
