@@ -28,6 +28,7 @@ BLACKWELL = Machine(gpu=True, bf16=True, kernels=_ALL, capability=(10, 0))
 TURING = Machine(gpu=True, bf16=False, kernels=_ALL, capability=(7, 5))
 ALIBI = Path(__file__).parents[1] / "fixtures" / "models" / "falcon_alibi"
 """A folder with nothing but a config.json."""
+MAMBA = ALIBI.parent / "mamba"
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [{"path": "d.jsonl", "type": "alpaca"}]}
 LORA: dict[str, Any] = {"adapter": "lora", "lora_target_linear": True}
 QLORA: dict[str, Any] = {"adapter": "qlora", "lora_target_linear": True, "load_in_4bit": True}
@@ -36,6 +37,8 @@ TALK: dict[str, Any] = {"path": "d", "type": "chat_template"}
 CHAT: dict[str, Any] = {"datasets": [TALK]}
 HELD: dict[str, Any] = {"val_set_size": 4}
 TESTS: dict[str, Any] = {"test_datasets": [{"path": "t.jsonl", "type": "alpaca"}]}
+FSDP: dict[str, Any] = {"fsdp": ["full_shard", "auto_wrap"]}
+ZERO3: dict[str, Any] = {"zero_optimization": {"stage": 3}}
 TWO_SETS: dict[str, Any] = {"datasets": [{"path": "d.jsonl", "type": "alpaca"}, {"path": "e.jsonl", "type": "alpaca"}]}  # fmt: skip
 
 
@@ -220,6 +223,8 @@ ROWS = [
     E("packing-once", {"sample_packing": True, "max_packed_sequence_len": 9}, "max_packed_sequence_len", "exclude each other", {"max_packed_sequence_len": None}),
     W("packing-once", {"max_packed_sequence_len": 2048}, "max_packed_sequence_len", "old name of packing", {"max_packed_sequence_len": None}),
     W("padding", {"pad_to_sequence_len": True, "micro_batch_size": 2}, "pad_to_sequence_len", "4,096 tokens", {"pad_to_sequence_len": False}),
+    W("packing-of-the-model", {"base_model": str(MAMBA), "sample_packing": True}, "sample_packing", "a state runs through the row", {"sample_packing": False}),
+    W("packing-of-the-model", {"base_model": str(MAMBA), "sample_packing": True}, "sample_packing", "each row will hold one", {"base_model": str(ALIBI)}),
     N("padding", {"pad_to_sequence_len": True, "sample_packing": True}, "pad_to_sequence_len", "on a CPU", {"pad_to_sequence_len": False}),
     N("padding", {"sample_packing": True, "bf16": True}, "sample_packing", "varies a little", {"pad_to_sequence_len": True}, machine=GPU),
     W("tokens-in-a-row", {"micro_batch_size": 512}, "micro_batch_size", "1,048,576 tokens", {"micro_batch_size": 128}),
@@ -381,7 +386,45 @@ ROWS = [
     # not carried out yet
     W("not-yet", {"datasets": [{"path": "d", "type": "stepwise_supervised"}]}, "datasets.0.type", "'stepwise_supervised' is known, but this version", SMALL),
     W("not-yet", {"attn_implementation": "sage"}, "attn_implementation", "is known, but this version", {"attn_implementation": "sdpa"}),
-    E("not-yet", {"fsdp": ["full_shard"]}, "fsdp", "is known, but this version", {"fsdp": None}, purpose="train"),
+    # several processes
+    E("fsdp-or-deepspeed", {**FSDP, "deepspeed": ZERO3}, "deepspeed", "fsdp and deepspeed exclude each other", {"fsdp": None}),
+    E("words-of-fsdp", {"fsdp": "full_shard wrap"}, "fsdp", "'wrap' is no word", FSDP),
+    E("words-of-fsdp", {"fsdp": ["hybrid_shard"]}, "fsdp", "is of FSDP 1", FSDP),
+    E("words-of-fsdp", {"fsdp": ["no_shard"]}, "fsdp", "is of FSDP 1", {"fsdp": ["shard_grad_op"]}),
+    E("words-of-fsdp", {"fsdp": ["full_shard", "shard_grad_op"]}, "fsdp", "exclude each other", FSDP),
+    E("words-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_reshard_after_forward": False}}, "fsdp_config.fsdp_reshard_after_forward", "the opposite", {"fsdp": ["shard_grad_op"]}),
+    *(
+        W("details-of-fsdp", {**FSDP, "fsdp_config": {name: value}}, f"fsdp_config.{name}", "has no effect", {"fsdp_config": None})
+        for name, value in {
+            "fsdp_cpu_ram_efficient_loading": True,
+            "fsdp_use_orig_params": False,
+            "fsdp_backward_prefetch": "BACKWARD_PRE",
+            "fsdp_forward_prefetch": True,
+            "fsdp_limit_all_gathers": True,
+        }.items()
+    ),
+    W("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_min_num_params": 9}}, "fsdp_config.fsdp_min_num_params", "not cut by size", {"fsdp_config": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP", "fsdp_min_num_params": 9}}),
+    E("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP"}}, "fsdp_config.fsdp_auto_wrap_policy", "needs fsdp_min_num_params", {"fsdp_config": {"fsdp_auto_wrap_policy": "NO_WRAP"}}),
+    W("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_auto_wrap_policy": "NO_WRAP", "fsdp_transformer_layer_cls_to_wrap": "X"}}, "fsdp_config.fsdp_transformer_layer_cls_to_wrap", "the policy is NO_WRAP", {"fsdp_config": {"fsdp_transformer_layer_cls_to_wrap": "X"}}),
+    E("deepspeed-is-there", {"deepspeed": ZERO3}, "deepspeed", "is not installed", {}, machine=BARE, quiet_machine=CPU),
+    E("deepspeed-is-readable", {"deepspeed": "nowhere.json"}, "deepspeed", "there is no file 'nowhere.json'", {"deepspeed": ZERO3}),
+    E("deepspeed-is-readable", {"deepspeed": {"bf16": {"enabled": "auto"}}}, "deepspeed", "no block zero_optimization", {"deepspeed": ZERO3}),
+    E("deepspeed-says-the-same", {"deepspeed": {**ZERO3, "gradient_clipping": 0.3}}, "deepspeed", "its gradient_clipping is 0.3, and max_grad_norm is 1.0", {"max_grad_norm": 0.3}),
+    E("deepspeed-says-the-same", {"deepspeed": {**ZERO3, "gradient_accumulation_steps": 3}}, "deepspeed", "its gradient_accumulation_steps is 3", {"gradient_accumulation_steps": 3}),
+    E("deepspeed-says-the-same", {"deepspeed": {**ZERO3, "train_micro_batch_size_per_gpu": 3}}, "deepspeed", "and micro_batch_size is", {"micro_batch_size": 3}),
+    E("deepspeed-says-the-same", {"deepspeed": {**ZERO3, "fp16": {"enabled": True}}}, "deepspeed", "its fp16.enabled is True, and fp16 is False", {"deepspeed": {**ZERO3, "fp16": {"enabled": "auto"}}}),
+    E("deepspeed-says-the-same", {"learning_rate": 2e-4, "deepspeed": {**ZERO3, "optimizer": {"type": "AdamW", "params": {"lr": 1e-5}}}}, "deepspeed", "its optimizer.params.lr is 1e-05, and learning_rate is 0.0002", {"learning_rate": 1e-5}),
+    E("deepspeed-says-the-same", {"warmup_steps": 5, "deepspeed": {**ZERO3, "scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 9}}}}, "deepspeed", "its scheduler.params.warmup_num_steps is 9, and warmup_steps is 5", {"warmup_steps": 9}),
+    W("deepspeed-says-the-same", {"deepspeed": {**ZERO3, "scheduler": {"type": "WarmupDecayLR"}}}, "deepspeed", "its block scheduler (WarmupDecayLR) is left out: `lr_scheduler: cosine` holds", {"deepspeed": ZERO3}),
+    E("deepspeed-says-the-same", {"optimizer": "sgd", "deepspeed": {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}}, "deepspeed", "offload_optimizer does not go with `optimizer: sgd`", {"optimizer": "adamw_torch"}),
+    E("zero-of-one-stage", {"deepspeed": {"zero_optimization": {"stage": 4}}}, "deepspeed", "no zero_optimization.stage 4", {"deepspeed": ZERO3}),
+    E("sharded-optimizer", {**FSDP, "optimizer": "adafactor"}, "optimizer", "adafactor does not go with fsdp", {"optimizer": "sgd"}),
+    E("sharded-optimizer", {"deepspeed": ZERO3, "optimizer": "adagrad"}, "optimizer", "adagrad does not go with deepspeed", {"optimizer": "rmsprop"}),
+    E("sharded-base", {**QLORA, "deepspeed": ZERO3}, "load_in_4bit", "not with deepspeed", {"deepspeed": "deepspeed/zero2.json"}),
+    E("sharded-base", {**LORA, **FSDP, "load_in_8bit": True}, "load_in_8bit", "not with fsdp", {"load_in_8bit": False}),
+    E("sharded-weights", {**FSDP, "bf16": "full"}, "bf16", "full does not go with fsdp", {"bf16": True}),
+    E("sharded-weights", {**FSDP, "torch_compile": True}, "torch_compile", "not with fsdp", {"torch_compile": False}),
+    E("sharded-weights", {**LORA, **FSDP, "peft_init_lora_weights": "pissa"}, "peft_init_lora_weights", "pissa does not go with fsdp", {"peft_init_lora_weights": "gaussian"}),
     # no effect
     W("no-effect", {"lora_r": 8, "lora_alpha": 4}, "lora_r", "lora_r, lora_alpha have no effect: without an adapter", LORA),
     W("no-effect", {**LORA, "lora_target_linear": None, "lora_model_dir": "a", "lora_r": 8}, "lora_r", "brings its own settings", {"lora_r": None}),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from axolotl.architectures import facts_of
-from axolotl.config.model import ModelSection
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
+from axolotl.resolve.local_settings import local_settings
 
 _KEY = "rope_scaling"
 
@@ -164,23 +162,6 @@ def longer_than_the_model(case: Case) -> Iterator[Found]:
             "lower it; or stretch rotary positions with a rope_scaling whose factor is at least "
             f"{sequence / limit:.3g}",
         )
-
-
-def local_settings(model: ModelSection) -> Mapping[str, Any] | None:
-    """The `config.json` of a model in a folder here; None for any other, and for a damaged one.
-
-    What is wrong with a damaged one is said where it is loaded.
-    """
-    file = Path(model.base_model_config or model.base_model).expanduser() / "config.json"
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    settings = cast(dict[str, Any], found)
-    text = settings.get("text_config")
-    return {**settings, **cast(dict[str, Any], text)} if isinstance(text, dict) else settings
 
 
 TABLE: Table = [

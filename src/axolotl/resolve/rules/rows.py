@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from axolotl.architectures import facts_of
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
+from axolotl.resolve.local_settings import local_settings
 
 _MANY_TOKENS = 2**18
 
@@ -73,6 +75,23 @@ def padding(case: Case) -> Iterator[Found]:
         )
 
 
+def packing_of_the_model(case: Case) -> Iterator[Found]:
+    """In some models a row is one document, whatever is masked."""
+    settings = local_settings(case.config.model)
+    if settings is None or not case.packs:
+        return
+    facts = facts_of(str(settings.get("model_type")))
+    why = facts.refuses.get("sample_packing") if facts is not None else None
+    if facts is not None and why:
+        yield Found(
+            "warning",
+            "sample_packing",
+            f"sample_packing: {facts.title} models cannot have several samples in a row: {why}; each "
+            "row will hold one, and more rows are accumulated",
+            "remove it",
+        )
+
+
 def tokens_in_a_row(case: Case) -> Iterator[Found]:
     """A row that is too long for memory is better known before an hour of preparation."""
     config = case.config
@@ -103,6 +122,7 @@ def rows_for_evaluation(case: Case) -> Iterator[Found]:
 TABLE: Table = [
     (packing_once, "max_packed_sequence_len sample_packing sequence_len"),
     (padding, "pad_to_sequence_len sample_packing max_packed_sequence_len"),
+    (packing_of_the_model, "sample_packing max_packed_sequence_len base_model base_model_config"),
     (tokens_in_a_row, "micro_batch_size sequence_len"),
     (rows_for_evaluation, "eval_batch_size micro_batch_size"),
 ]
