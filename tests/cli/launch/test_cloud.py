@@ -1,0 +1,75 @@
+"""The examples for the cloud: of the form that their readers expect, with options that there are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from axolotl.cli.launch.options import OPTIONS
+from axolotl.config import options
+
+CLOUD = Path(__file__).parents[3] / "docs" / "cloud"
+LAUNCH = {name.removeprefix("--") for names, _ in OPTIONS for name in names}
+# https://docs.skypilot.co/en/latest/reference/yaml-spec.html
+SKY_KEYS = {"name", "resources", "num_nodes", "envs", "secrets", "workdir", "file_mounts"} | {
+    "setup",
+    "run",
+}
+SKY_VARIABLES = {
+    "SKYPILOT_NUM_GPUS_PER_NODE",
+    "SKYPILOT_NUM_NODES",
+    "SKYPILOT_NODE_RANK",
+    "SKYPILOT_NODE_IPS",
+    "SKYPILOT_TASK_ID",
+}
+
+
+def keys_of(words: list[str]) -> Iterator[str]:
+    for word in words:
+        if word.startswith("--"):
+            yield word[2:].partition("=")[0]
+
+
+def check_command(words: list[str]) -> None:
+    assert words[:2] == ["axolotl", "train"]
+    unknown = [key for key in keys_of(words) if key not in LAUNCH and key not in options()]
+    assert not unknown
+    assert {"nproc", "nnodes", "rdzv_endpoint"} <= set(keys_of(words))
+    assert "auto_resume_from_checkpoints" in set(keys_of(words)), "an interruption begins anew"
+
+
+def test_skypilot() -> None:
+    task: dict[str, Any] = yaml.safe_load((CLOUD / "skypilot.yaml").read_text())
+    assert task.keys() == SKY_KEYS
+    assert re.fullmatch(r"[A-Z0-9-]+:\d+", task["resources"]["accelerators"])
+    check_command(shlex.split(task["run"].replace("\\\n", " ")))
+    assert set(re.findall(r"\$(SKYPILOT_\w+)", task["run"])) == SKY_VARIABLES
+    (mount,) = task["file_mounts"]
+    assert f"--output_dir {mount}/" in task["run"]
+
+
+def test_kubernetes() -> None:
+    service, job = yaml.safe_load_all((CLOUD / "kubernetes-job.yaml").read_text())
+    assert (service["apiVersion"], service["kind"]) == ("v1", "Service")
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    check_command([*container["command"], *container["args"]])
+    said = dict(word[2:].split("=", 1) for word in container["args"])
+    # A pod of an indexed job is called after the job and its number, below the service.
+    name = job["metadata"]["name"]
+    assert said["rdzv_endpoint"] == f"{name}-0.{service['metadata']['name']}:29500"
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"] == {"job-name": name}
+    assert service["spec"]["clusterIP"] == "None"
+    assert spec["completionMode"] == "Indexed"
+    assert str(spec["completions"]) == str(spec["parallelism"]) == said["nnodes"]
+    assert str(container["resources"]["limits"]["nvidia.com/gpu"]) == said["nproc"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    assert pod["restartPolicy"] in ("Never", "OnFailure")
