@@ -13,8 +13,9 @@ from axolotl import api
 from axolotl.config import Config, load_config
 from axolotl.errors import ConfigErrors
 from axolotl.verify.rehearse import Commands, Rehearsal, Stage, rehearse
+from axolotl.verify.rehearse.claims import CLAIMS
 from axolotl.verify.rehearse.process import Ended
-from axolotl.verify.rehearse.road import CLAIMS, Road
+from axolotl.verify.rehearse.road import Road
 
 COMMANDS = Commands(api.train, api.evaluate, api.merge, api.generate)
 FINE: dict[str, Any] = {

@@ -23,11 +23,11 @@ from axolotl.core.console import note
 from axolotl.resolve import resolve
 from axolotl.resolve.case import Case
 from axolotl.resolve.machine import Machine, this_machine
+from axolotl.verify.rehearse.claims import Commands as Commands
 from axolotl.verify.rehearse.process import Workers
 from axolotl.verify.rehearse.records import Rehearsal as Rehearsal
 from axolotl.verify.rehearse.records import Replacement as Replacement
 from axolotl.verify.rehearse.records import Stage as Stage
-from axolotl.verify.rehearse.road import Commands as Commands
 from axolotl.verify.rehearse.road import Road
 from axolotl.verify.rehearse.rows import ROWS
 
