@@ -12,7 +12,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from axolotl.artifacts.run_folder import begin_run, only_run, read_run, write_run
+from axolotl.artifacts.run_folder import (
+    START_FILE,
+    begin_run,
+    only_run,
+    read_run,
+    write_run,
+    write_start,
+)
 from axolotl.errors import EnvironmentFault, ModelError
 
 
@@ -172,3 +179,16 @@ def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
             pass
     with only_run(tmp_path):
         pass
+
+
+def test_what_is_known_at_the_start_is_kept_until_the_end(tmp_path: Path) -> None:
+    write_start(tmp_path, {"plan": {"steps": 7, "gain": math.inf}})
+    kept = json.loads((tmp_path / START_FILE).read_text())
+    assert kept["plan"] == {"steps": 7, "gain": None}
+    assert kept["versions"]["torch"] == torch.__version__
+    assert read_run(tmp_path) is None, "it is no sign of an end"
+    write_run(tmp_path, save=lambda folder: put(folder, "model.safetensors"), record={})
+    assert not (tmp_path / START_FILE).exists()
+    write_start(tmp_path, {})
+    begin_run(tmp_path)
+    assert not (tmp_path / START_FILE).exists()

@@ -7,14 +7,11 @@ can become markup.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from importlib.resources import files
 from itertools import groupby
 from string import Template
 from typing import Any
@@ -23,6 +20,7 @@ from axolotl.data.encoder import Encoder
 from axolotl.packing.plan import plan_packed, plan_sequential
 from axolotl.records import IGNORE_INDEX
 from axolotl.reports.histogram import histogram
+from axolotl.reports.page_parts import json_block, part, security_policy
 from axolotl.reports.preview import PreviewRow, summarise
 from axolotl.reports.preview_text import fate_words
 from axolotl.reports.token_text import TokenTexts
@@ -76,20 +74,19 @@ def page(rows: Sequence[PreviewRow], facts: PageFacts, *, tokenizer: Any, encode
         encoder: Knows the special tokens.
     """
     sources = _sources(rows)
-    style, tokens, script = (_part(f"preview{end}") for end in (".css", "_tokens.js", ".js"))
+    style = part("base.css") + part("preview.css")
+    tokens, script = part("preview_tokens.js"), part("preview.js")
     data = _data(rows, sources, facts, TokenTexts(tokenizer), encoder)
     data |= {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
-    text = json.dumps(data, separators=(",", ":"), default=str)
-    return Template(_part("preview.html")).substitute(
+    return Template(part("preview.html")).substitute(
         title=escape(f"Preview of {facts.config}"),
-        policy=f"default-src 'none'; script-src '{_hash(tokens)}' '{_hash(script)}'; "
-        f"style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'",
+        policy=security_policy(scripts=[tokens, script], styles=[style]),
         style=style,
         tokens=tokens,
         script=script,
         facts=_facts(facts, rows),
         table=_table(rows, sources, facts),
-        data=text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+        data=json_block(data),
     )
 
 
@@ -251,12 +248,3 @@ def _line(source: _Source, short: str, rows: Sequence[PreviewRow], facts: PageFa
         ),
     }
     return "<tr>" + "".join(f'<td data-of="{k}">{v}</td>' for k, v in cells.items()) + "</tr>"
-
-
-def _part(name: str) -> str:
-    return (files("axolotl.reports") / "pages" / name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    """How the security policy names an inline script or style sheet."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
