@@ -45,4 +45,4 @@ def test_the_held_out_loss_is_said_to_be_of_what_was_measured(
     file.write_text(yaml.safe_dump({"base_model": str(tmp_path), "datasets": data}))
     answer = CliRunner().invoke(train.main, [str(file)], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
-    assert seen[-1]["loss"] == f"2.0000 in training, {ends}"
+    assert seen[0]["loss"] == f"2.0000 in training, {ends}"

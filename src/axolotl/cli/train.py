@@ -11,7 +11,6 @@ from axolotl.cli._run import config_command
 from axolotl.cli.launch.options import launch_options
 
 if TYPE_CHECKING:
-    from axolotl.records import RunResult
     from axolotl.resolve import Resolved
 
 
@@ -39,34 +38,12 @@ def main(resolved: Resolved, prepare_ds_only: bool, **launch: Any) -> None:
     if start_processes(resolved, typed, launch):
         return
     from axolotl import api
-    from axolotl.core.console import note, print_pairs
+    from axolotl.cli._trained import say_trained
     from axolotl.core.rank_log import keep_output
 
     keep_output(Path(resolved.saving.output_dir))
     result = api.train(resolved)
-    figures = result.metrics
-    print_pairs(
-        "Stopped early" if result.interrupted else "Trained",
-        {
-            "steps": f"{result.steps:,}",
-            "loss": f"{result.train_loss:.4f} in training{_held_out(result)}",
-            "speed": f"{figures['tokens_per_second']:,.0f} tokens per second",
-            "time": f"{figures['seconds']:.0f} s",
-            "peak memory": f"{figures['peak_memory_bytes'] / 1e9:.2f} GB",
-            "result": str(result.output_dir),
-            "report": str(result.output_dir / "run.json"),
-        },
-    )
-    if result.interrupted:
-        note("go on with: --resume_from_checkpoint=true")
-
-
-def _held_out(result: RunResult) -> str:
-    """The loss on the held-out rows, and what it was measured on where that is not the result."""
-    if result.eval_loss is None:
-        return ""
-    of = result.metrics.get("eval_loss_of")
-    return f", {result.eval_loss:.4f} on held-out rows" + (f" (of {of})" if of else "")
+    say_trained(result, typed, adapter=resolved.adapter.adapter is not None)
 
 
 if __name__ == "__main__":
