@@ -8,7 +8,9 @@ if (location.protocol === "file:") {
       frame.hidden = true;
       document.body.append(frame);
       this.inside = frame.contentWindow;
-      this.inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+      this.inside.postMessage = (data) => {
+        setTimeout(() => this.dispatchEvent(new MessageEvent("message", { data })));
+      };
       const script = frame.contentDocument.createElement("script");
       this.ready = new Promise((done) => { script.onload = done; });
       script.src = address;
