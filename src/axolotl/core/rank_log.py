@@ -14,6 +14,7 @@ from axolotl.core.atomic import disk_faults
 from axolotl.core.console import console
 
 _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)|\r(?!\n)")
+_BLANKS = re.compile(r" +(?=\n)")
 _REDRAWN = re.compile(r"\r(?!\n)|\x1b\[\d*[AK]")
 
 
@@ -88,7 +89,7 @@ def plain(text: str) -> str:
     >>> plain("\x1b[32mdone\x1b[0m\n"), plain("\r\x1b[2Ksaved\n 40 % |####")
     ('done\n', 'saved\n')
     """
-    bare = _CONTROL.sub("", text)
+    bare = _BLANKS.sub("", _CONTROL.sub("", text))
     if not _REDRAWN.search(text):
         return bare
     return "".join(line for line in bare.splitlines(keepends=True) if line.endswith("\n"))
