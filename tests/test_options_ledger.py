@@ -27,7 +27,7 @@ LEDGER: dict[str, str] = _TABLES["options"]
 PENDING: dict[str, str] = {
     option: title for title, names in _TABLES["pending"].items() for option in names.split()
 }
-MOST_PENDING = 16
+MOST_PENDING = 0
 """How many options wait at most. It is lowered with every one that is carried out, never raised."""
 
 

@@ -75,7 +75,7 @@ fsdp:
   - full_shard
 fsdp_config:
   fsdp_offload_params: true
-deepspeed: zero2.json
+deepspeed: deepspeed/zero2.json
 save_strategy: steps
 save_steps: 0.25
 evaluation_strategy: no

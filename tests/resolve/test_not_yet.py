@@ -21,7 +21,6 @@ ENTRY: dict[str, Any] = {"path": "d.jsonl", "type": "alpaca"}
 SMALL: dict[str, Any] = {"base_model": "m", "datasets": [ENTRY]}
 VALUES: dict[str, Any] = {
     "rope_scaling": {"type": "linear", "factor": 2},
-    "fsdp": ["full_shard"],
     **dict.fromkeys(["adam_beta3", "cosine_constant_lr_ratio", "cosine_min_lr_ratio"], 0.5),
     "lr_groups": [{"name": "head", "modules": ["lm_head"], "lr": 1e-5}],
     "excess_length_strategy": "raise",
@@ -64,7 +63,7 @@ CASES = sorted(_pending(), key=str)
 
 
 def test_there_is_something_to_test() -> None:
-    assert {key for key, _ in CASES} >= {"datasets.0.type", "deepspeed"}
+    assert {key for key, _ in CASES} >= {"datasets.0.type", "attn_implementation"}
 
 
 @pytest.mark.parametrize(("key", "given"), CASES)
@@ -95,6 +94,5 @@ def test_what_is_written_and_switched_off_asks_for_nothing(value: Any) -> None:
         and "ge=1" not in str(info.metadata)
         and "min_length" not in str(info.metadata)
     }
-    assert switched or value in (0, "")
     found = examine(load_config({**SMALL, **switched}), machine=GPU).findings
     assert [f for f in found if f.rule == "not-yet"] == []

@@ -398,13 +398,13 @@ ROWS = [
         for name, value in {
             "fsdp_cpu_ram_efficient_loading": True,
             "fsdp_use_orig_params": False,
+            "fsdp_min_num_params": 9,
             "fsdp_backward_prefetch": "BACKWARD_PRE",
             "fsdp_forward_prefetch": True,
             "fsdp_limit_all_gathers": True,
         }.items()
     ),
-    W("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_min_num_params": 9}}, "fsdp_config.fsdp_min_num_params", "not cut by size", {"fsdp_config": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP", "fsdp_min_num_params": 9}}),
-    E("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP"}}, "fsdp_config.fsdp_auto_wrap_policy", "needs fsdp_min_num_params", {"fsdp_config": {"fsdp_auto_wrap_policy": "NO_WRAP"}}),
+    E("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP"}}, "fsdp_config.fsdp_auto_wrap_policy", "is of FSDP 1", {"fsdp_config": {"fsdp_auto_wrap_policy": "NO_WRAP"}}),
     W("details-of-fsdp", {**FSDP, "fsdp_config": {"fsdp_auto_wrap_policy": "NO_WRAP", "fsdp_transformer_layer_cls_to_wrap": "X"}}, "fsdp_config.fsdp_transformer_layer_cls_to_wrap", "the policy is NO_WRAP", {"fsdp_config": {"fsdp_transformer_layer_cls_to_wrap": "X"}}),
     E("deepspeed-is-there", {"deepspeed": ZERO3}, "deepspeed", "is not installed", {}, machine=BARE, quiet_machine=CPU),
     E("deepspeed-is-readable", {"deepspeed": "nowhere.json"}, "deepspeed", "there is no file 'nowhere.json'", {"deepspeed": ZERO3}),
@@ -421,6 +421,7 @@ ROWS = [
     E("sharded-optimizer", {**FSDP, "optimizer": "adafactor"}, "optimizer", "adafactor does not go with fsdp", {"optimizer": "sgd"}),
     E("sharded-optimizer", {"deepspeed": ZERO3, "optimizer": "adagrad"}, "optimizer", "adagrad does not go with deepspeed", {"optimizer": "rmsprop"}),
     E("sharded-base", {**QLORA, "deepspeed": ZERO3}, "load_in_4bit", "not with deepspeed", {"deepspeed": "deepspeed/zero2.json"}),
+    Row("sharded-base", "info", {**QLORA, **FSDP}, "load_in_4bit", "each process holds the whole 4-bit base", {"deepspeed": "deepspeed/zero2.json", "fsdp": None}),
     E("sharded-base", {**LORA, **FSDP, "load_in_8bit": True}, "load_in_8bit", "not with fsdp", {"load_in_8bit": False}),
     E("sharded-weights", {**FSDP, "bf16": "full"}, "bf16", "full does not go with fsdp", {"bf16": True}),
     E("sharded-weights", {**FSDP, "torch_compile": True}, "torch_compile", "not with fsdp", {"torch_compile": False}),

@@ -36,9 +36,21 @@ def _eval_batch_size(config: Config, _: Machine) -> Implied | None:
     return None
 
 
+def _gradient_checkpointing(config: Config, _: Machine) -> Implied | None:
+    return (True, "fsdp_config") if _fsdp_computes_again(config) else None
+
+
+def _fsdp_computes_again(config: Config) -> bool:
+    """FSDP's word for the same thing."""
+    fsdp = config.distributed.fsdp_config
+    on = bool(config.distributed.fsdp) and fsdp is not None and fsdp.fsdp_activation_checkpointing
+    return bool(on) and not config.training.gradient_checkpointing
+
+
 def _gradient_checkpointing_kwargs(config: Config, _: Machine) -> Implied | None:
     training = config.training
-    if training.gradient_checkpointing and training.gradient_checkpointing_kwargs is None:
+    on = training.gradient_checkpointing or _fsdp_computes_again(config)
+    if on and training.gradient_checkpointing_kwargs is None:
         return {"use_reentrant": False}, "gradient_checkpointing"
     return None
 
@@ -212,6 +224,7 @@ def _special_tokens(config: Config, _: Machine) -> Implied | None:
 IMPLIED: Mapping[str, Callable[[Config, Machine], Implied | None]] = {
     "eval_sample_packing": _eval_sample_packing,
     "eval_batch_size": _eval_batch_size,
+    "gradient_checkpointing": _gradient_checkpointing,
     "gradient_checkpointing_kwargs": _gradient_checkpointing_kwargs,
     "save_strategy": _save_strategy,
     "save_steps": _save_steps,

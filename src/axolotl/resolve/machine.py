@@ -22,7 +22,7 @@ OPTIONAL_PACKAGES: Sequence[str] = (
     "bitsandbytes",
     *("apollo_torch", "galore_torch", "grokadamw", "optimi", "schedulefree", "torchao"),
     *("mlflow", "tensorboard", "wandb"),
-    *("cut_cross_entropy", "liger_kernel"),
+    *("cut_cross_entropy", "liger_kernel", "deepspeed"),
 )
 """What only some options need, by the names to import; rules refuse such an option without it, or say what takes its place."""
 
@@ -51,7 +51,7 @@ class Machine:
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    missing = frozenset(name for name in OPTIONAL_PACKAGES if find_spec(name) is None)
+    missing = frozenset(name for name in OPTIONAL_PACKAGES if not _is_there(name))
     kernels = frozenset(name for name in KERNEL_PACKAGES if find_spec(name) is not None)
     machine = partial(Machine, missing=missing, compiler=_finds_compiler(), kernels=kernels)
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
@@ -64,6 +64,12 @@ def this_machine() -> Machine:
     lowest = min(found, default=None)
     bf16 = lowest is not None and lowest >= _BF16_FROM
     return machine(gpu=lowest is not None, bf16=bf16, capability=lowest)
+
+
+def _is_there(name: str) -> bool:
+    """Whether a package is installed; a folder of its name in the working folder is none."""
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 def _finds_compiler() -> bool:

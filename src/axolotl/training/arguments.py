@@ -13,6 +13,8 @@ from axolotl.config.optimizer import OptimizerSection
 from axolotl.config.precision import PrecisionSection
 from axolotl.config.saving import SavingSection
 from axolotl.config.training import TrainingSection
+from axolotl.training.distributed.deepspeed import deepspeed_arguments
+from axolotl.training.distributed.fsdp import fsdp_arguments, mixed_precision
 from axolotl.training.precision import formats
 
 _CHECKPOINTING = (
@@ -92,7 +94,7 @@ def training_arguments(
     autocast = formats(precision, gpu=on_gpu).autocast
     if on_gpu and precision.tf32:
         extra["tf32"] = True
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(saving.output_dir),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=accumulation_steps,
@@ -120,8 +122,14 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
         **_ddp(distributed),
+        **fsdp_arguments(distributed, on_gpu=on_gpu),
+        **deepspeed_arguments(distributed, training, on_gpu=on_gpu),
         **extra,
     )
+    if arguments.fsdp_plugin_args is not None:
+        plugin: dict[str, Any] = arguments.fsdp_plugin_args
+        plugin["mixed_precision_policy"] = mixed_precision(autocast)
+    return arguments
 
 
 def _ddp(distributed: DistributedSection) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from axolotl.errors import ModelError
 from axolotl.models.adapters.saved import RELORA_BASE
+from axolotl.training.distributed.deepspeed import ZERO, damaged_zero
+from axolotl.training.distributed.shards import MODEL_SHARDS, OPTIMIZER_SHARDS, damaged_shards
 
 STATE_FILE = "trainer_state.json"
 _PICKLED = ("optimizer.pt", "scheduler.pt")
@@ -38,11 +40,18 @@ def damage(folder: Path) -> str | None:
     if not isinstance(state.get("global_step"), int):
         return f"{STATE_FILE} does not say at which step it was written"
     random = sorted(path.name for path in folder.glob("rng_state*.pth")) or ["rng_state.pth"]
-    for name in (*_PICKLED, *random):
+    in_parts = [folder / name for name in (MODEL_SHARDS, OPTIMIZER_SHARDS)]
+    sharded = in_parts[0].is_dir()
+    elsewhere = sharded or (folder / ZERO).is_file()  # states of the optimizer
+    for name in (*(_PICKLED[1:] if elsewhere else _PICKLED), *random):
         if not (folder / name).is_file():
             return f"{name} is missing"
         if not zipfile.is_zipfile(folder / name):
             return f"{name} is damaged"
+    if sharded:
+        return next((bad for part in in_parts if (bad := damaged_shards(part))), None)
+    if (bad := damaged_zero(folder)) is not None:
+        return bad
     below = [folder / RELORA_BASE] if (folder / RELORA_BASE).is_dir() else []
     return next((bad for place in (folder, *below) if (bad := _bad_place(place))), None)
 

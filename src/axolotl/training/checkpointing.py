@@ -17,10 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from peft import PeftModel
-from transformers import Trainer
 
 from axolotl.core.atomic import usual_permissions
-from axolotl.errors import ModelError
 from axolotl.models.adapters import save_adapter, take_weights
 from axolotl.models.published import is_published_otherwise, take_published
 from axolotl.models.quiet import no_library_bars, without_lines
@@ -29,6 +27,9 @@ from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
 from axolotl.training.callbacks.best import BestCheckpoint
 from axolotl.training.checkpoint_files import loading
+from axolotl.training.distributed.deepspeed import switched_off
+from axolotl.training.distributed.parts import all_finite
+from axolotl.training.distributed.trainer import ShardedTrainer, misfit
 from axolotl.training.divergence import diverged
 from axolotl.training.fingerprint import Fingerprint, write_fingerprint
 from axolotl.training.optimizer import OptimizerMaker, settings, take_up_settings
@@ -79,7 +80,7 @@ class Kept:
     parts: Sequence[CheckpointPart] = ()
 
 
-class CheckpointingTrainer(Trainer):
+class CheckpointingTrainer(ShardedTrainer):
     """A Trainer with our optimizer, schedule and checkpoints.
 
     Args:
@@ -110,7 +111,10 @@ class CheckpointingTrainer(Trainer):
         """The optimizer, with a group for each learning rate."""
         if self.optimizer is None:
             chosen: Any = self.model if model is None else model
-            self.optimizer = self.make_optimizer(chosen, self.get_decay_parameter_names(chosen))
+            made = self.make_optimizer(chosen, self.get_decay_parameter_names(chosen))
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # neither bears an empty group
+                made.param_groups[:] = [g for g in made.param_groups if g["params"]]
+            self.optimizer, self._ours = made, settings(made)
         return self.optimizer
 
     def create_scheduler(
@@ -159,8 +163,7 @@ class CheckpointingTrainer(Trainer):
         if not math.isfinite(loss):
             raise diverged(f"the loss is {loss}", step=self.state.global_step)
         model: Any = self.model
-        trained = [p.detach() for p in model.parameters() if p.requires_grad]
-        if not torch.stack([torch.isfinite(p).all() for p in trained]).all():
+        if self.any_part(not all_finite(model)):
             raise diverged("a weight is not finite", step=self.state.global_step)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
@@ -203,6 +206,17 @@ class CheckpointingTrainer(Trainer):
             if isinstance(part, WeightsPart):
                 part.take(checkpoint)
 
+    def result_writer(self) -> Callable[[Path], None]:
+        """What writes the result, on the process that writes; asked for on every process."""
+        whole = None
+        if self.cuts_weights:
+            self.at_average()
+            whole = self.gathered()
+        switched_off()
+        if whole is None:
+            return self.save_result
+        return lambda folder: self._save(str(folder), state_dict=whole)
+
     def save_result(self, folder: Path) -> None:
         """Write model or adapter, and the tokenizer."""
         for part in self.parts:
@@ -233,7 +247,6 @@ class CheckpointingTrainer(Trainer):
         optimizer: Any = self.optimizer
         schedule: Any = self.lr_scheduler
         rates = list(schedule.base_lrs)
-        ours = settings(optimizer)
         with loading(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
             for part in self.parts:
@@ -241,7 +254,7 @@ class CheckpointingTrainer(Trainer):
             factor = self.lr_factor(schedule.last_epoch)
         schedule.base_lrs = rates
         now = [rate * factor for rate in rates]
-        take_up_settings(optimizer, ours, now, kept=self.make_optimizer.kept)
+        take_up_settings(optimizer, self._ours, now, kept=self.make_optimizer.kept)
         schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
@@ -253,11 +266,7 @@ class CheckpointingTrainer(Trainer):
         tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
         wrong = [*(set(load_result.missing_keys) - tied), *load_result.unexpected_keys]
         if wrong:
-            raise ModelError(
-                f"the checkpoint does not fit the model: {len(wrong)} weights, such as {wrong[0]}",
-                where="resume_from_checkpoint",
-                hint="resume with the base_model and adapter options that it was written with",
-            )
+            raise misfit(wrong)
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None

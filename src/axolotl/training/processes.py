@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from axolotl.config.distributed import DistributedSection
 from axolotl.core.console import note
+from axolotl.errors import EnvironmentFault
 from axolotl.training.arguments import DDP
 
 
@@ -26,6 +27,12 @@ def join_processes(options: DistributedSection) -> PartialState:
         patience["timeout"] = timedelta(seconds=options.ddp_timeout)
     # Without being told, it looks for GPUs alone, and each process would take itself for the only one.
     state = PartialState(cpu=not torch.cuda.is_available(), **patience)
+    if options.fsdp and state.num_processes == 1:
+        raise EnvironmentFault(
+            "fsdp: there is one process, and so nothing to spread the model over",
+            where="fsdp",
+            hint="start several, such as `axolotl train --nproc 2 …`, or remove fsdp",
+        )
     idle = [key for key in DDP if getattr(options, key) is not None]
     if idle and state.num_processes == 1:
         note(f"{', '.join(idle)}: no effect, because there is one process")

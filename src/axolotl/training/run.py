@@ -222,7 +222,7 @@ def _run(
         result=result,
         resolved=resolved,
         data=data,
-        save=trainer.save_result,
+        save=trainer.result_writer(),
         is_writer=trainer.args.should_save,
         model=model,
         facts=facts,

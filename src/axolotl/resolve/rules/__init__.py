@@ -14,6 +14,7 @@ from axolotl.resolve.rules import (
     attention,
     chat,
     data,
+    distributed,
     evaluation,
     loop,
     loss,
@@ -55,6 +56,7 @@ _FILES = (
     schedule,
     evaluation,
     tracking,
+    distributed,
     not_yet,
     no_effect,
 )

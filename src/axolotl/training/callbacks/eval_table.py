@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from axolotl.packing.loader import Flattener, SampleStore
 from axolotl.records import IGNORE_INDEX, TokenRow
 from axolotl.training.callbacks.json_lines import JsonLines
+from axolotl.training.distributed.parts import answers_here
 from axolotl.training.evaluation import evaluating
 from axolotl.training.generation import GreedyAnswers, decode
 from axolotl.training.loss import RowLoss
@@ -79,7 +80,7 @@ def pick(rows: SampleStore, count: int, landmark: int | None = None) -> Iterator
 
 
 class EvalTable(TrainerCallback):
-    """Predicts some rows at each evaluation, on the first process; the others wait.
+    """Predicts some rows at each evaluation, on the first process; the others wait, or help.
 
     Args:
         rows: The rows to evaluate on, one sample each.
@@ -112,7 +113,7 @@ class EvalTable(TrainerCallback):
 
     def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:
         """Predict; see `AnswersOfEvaluation`."""
-        if PartialState().is_main_process:
+        if answers_here(model):
             self._table = self._predicted(model, give_up)
         PartialState().wait_for_everyone()
 

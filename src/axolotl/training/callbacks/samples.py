@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from axolotl.core.console import note
 from axolotl.training.callbacks.json_lines import JsonLines
+from axolotl.training.distributed.parts import answers_here
 from axolotl.training.generation import Answer, GreedyAnswers
 from axolotl.training.trackers import Trackers
 
@@ -19,7 +20,7 @@ _SHOWN_CHARACTERS = 100
 
 
 class Samples(TrainerCallback):
-    """Answers the prompts at each evaluation, on the first process; the others wait.
+    """Answers the prompts at each evaluation, on the first process; the others wait, or help.
 
     Args:
         prompts: The prompts as the user wrote them.
@@ -55,7 +56,7 @@ class Samples(TrainerCallback):
 
     def prepare(self, model: Any, give_up: Callable[[], bool]) -> None:
         """Answer; see `AnswersOfEvaluation`."""
-        if PartialState().is_main_process:
+        if answers_here(model):
             self._answers = self.answer(self.prompt_ids, give_up)
         PartialState().wait_for_everyone()
 

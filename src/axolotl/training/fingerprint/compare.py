@@ -18,8 +18,12 @@ from axolotl.training.fingerprint.content import (
 from axolotl.training.fingerprint.data_options import LAYOUT, changed_sources, decides_data
 
 _WHERE = "resume_from_checkpoint"
-_LATER = ("attn_implementation", "rope_scaling", "streaming_multipack_buffer_size")
+_LATER = (
+    *("attn_implementation", "rope_scaling", "streaming_multipack_buffer_size"),
+    "rows_in_epoch",
+)
 """Checkpoints of earlier versions have no word of these: there is nothing to compare with."""
+_ACCUMULATION = "gradient_accumulation_steps"
 _DATA = ("data", "test_data", "part_of_data", "train_rows", "eval_rows", "selected_rows")
 _ROWS = ("packed", "samples_per_row", "tokens_per_row", "rows_per_step")
 _WORDS = {
@@ -33,6 +37,8 @@ _WORDS = {
     "samples_per_row": "samples in a row",
     "tokens_per_row": "tokens in a row",
     "rows_per_step": "rows in a step",
+    "rows_in_epoch": "rows in an epoch",
+    "zero_stage": "stage of DeepSpeed's ZeRO",
     "steps": "steps in all",
     "loraplus": "whether loraplus_lr_ratio is set",
 }
@@ -104,6 +110,11 @@ def _changed_fixed(then: _Values, now: _Values) -> Iterator[str]:
     fixed = now["fixed"]
     before = {k: v for k, v in then["may_change"].items() if k in fixed} | then["fixed"]
     names = [n for n in _differing(before, fixed) if n not in _LATER or n in before]
+    if "processes" in names and _same_steps(before, fixed):
+        note(_line("processes", before, fixed) + "; each step has the same rows")
+        names = [n for n in names if n not in ("processes", "rows_per_step")]
+        now = {**now, "options": {**now.get("options", {}), _ACCUMULATION: None}}
+        then = {**then, "options": {**(then.get("options") or {}), _ACCUMULATION: None}}
     yield from (_line(n, before, fixed) for n in names if n not in (*_DATA, *_ROWS))
     old, new = then.get("options"), now.get("options", {})
     asked = [] if old is None else _differing(old, new)
@@ -121,6 +132,18 @@ def _changed_fixed(then: _Values, now: _Values) -> Iterator[str]:
         yield from (_line(name, before, fixed) for name in of_data)
     if not behind_rows:
         yield from (_line(name, before, fixed) for name in of_rows)
+
+
+def _same_steps(then: _Values, now: _Values) -> bool:
+    """Whether another number of processes trains the same rows in each step, and can read the states.
+
+    Where the rows of an epoch are as many, they are the same ones: they are cut for the processes to
+    have equally many, and not otherwise.
+    """
+    rows = [each["rows_per_step"] * each["processes"] for each in (then, now)]
+    of_epoch = [each.get("rows_in_epoch") for each in (then, now)]
+    same = rows[0] == rows[1] and of_epoch[0] is not None and of_epoch[0] == of_epoch[1]
+    return same and "zero_stage" not in now
 
 
 def _changed_weights(then: _Values, now: _Values) -> Iterator[str]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from axolotl.config.distributed import DistributedSection
 from axolotl.config.optimizer import OptimizerSection
 from axolotl.core.atomic import write_json
 from axolotl.resolve import Resolved
+from axolotl.resolve.deepspeed_json import read_deepspeed, zero_stage
 from axolotl.training.data import Plan
 from axolotl.training.fingerprint.data_options import data_options
 from axolotl.training.fingerprint.weights import adapter_mark, base_mark
@@ -81,6 +83,8 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         **({"group_by_length": True} if rows.grouped else {}),
         "rows_per_step": rows.accumulation,
         "processes": world_size,
+        **({"rows_in_epoch": plan.first_epoch.bins} if plan.first_epoch else {}),
+        **_cut_up(resolved.distributed),
         **_computing(resolved),
         "seed": resolved.training.seed,
         **_states(resolved.optimizer),
@@ -139,6 +143,13 @@ def _states(optimizer: OptimizerSection) -> dict[str, Any]:
         "loraplus": optimizer.loraplus_lr_ratio is not None,
     }
     return {"optimizer": optimizer.optimizer, **{k: v for k, v in given.items() if v}}
+
+
+def _cut_up(options: DistributedSection) -> dict[str, Any]:
+    """How the states of a checkpoint are cut up, which decides who can read them."""
+    if options.deepspeed:
+        return {"zero_stage": zero_stage(read_deepspeed(options.deepspeed))}
+    return {"fsdp": True} if options.fsdp else {}
 
 
 def _computing(resolved: Resolved) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Models that are spread over several processes: FSDP 2 and DeepSpeed."""
