@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from axolotl.artifacts.logits import compare, fixed_rows, logits_of, probe_rows
+from axolotl.artifacts.logits import KeptLogits, compare, fixed_rows, logits_of, probe_rows
 from tests.conftest import build_llama
 
 
@@ -34,7 +35,14 @@ def test_rows_are_few_and_short() -> None:
 
 def test_each_row_is_run_by_itself() -> None:
     model = build_llama()
-    together = logits_of(model, [[5, 6, 7], [8, 9]])
-    alone = logits_of(model, [[8, 9]])
+    together = list(logits_of(model, [[5, 6, 7], [8, 9]]))
+    alone = list(logits_of(model, [[8, 9]]))
     assert [tuple(x.shape) for x in together] == [(3, 512), (2, 512)]
     assert torch.equal(together[1], alone[0])
+
+
+def test_kept_on_the_disk_they_are_the_same(tmp_path: Path) -> None:
+    rows = [torch.randn(3, 7), torch.randn(1, 7)]
+    kept = KeptLogits(tmp_path, iter(rows))
+    for _ in range(2):
+        assert all(torch.equal(a, b) for a, b in zip(kept, rows, strict=True))

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners import lora
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl import api
 from axolotl.artifacts import merge as merging
+from axolotl.artifacts import shards
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
 from axolotl.inference import generate as generating
 from axolotl.models.tiny import tiny_model as tiny_model_of
@@ -64,6 +66,9 @@ def test_the_report_has_the_measured_difference(options: Options, adapter: Path)
     assert report.difference.agreeing == report.difference.positions > 50
     assert report.rows == "4 held-out rows"
     assert report.dtype == "float32"
+    card = (report.folder / "README.md").read_text("utf-8")
+    assert "library_name: transformers" in card
+    assert "merged into the model" in card
     # merge.json itself, and its folder's other files
     assert report.size_bytes < sum(f.stat().st_size for f in report.folder.iterdir())
 
@@ -206,29 +211,29 @@ def test_a_token_that_rounding_sends_to_another_expert_is_no_fault(
     assert apart.relative > merging.LIMITS[torch.bfloat16] > 4 * apart.typical
     assert api.merge(given, dtype="float32").difference.relative < 1e-5
 
-    monkeypatch.setattr(merging, "_save", _with_another_layer(merging._save))  # pyright: ignore[reportPrivateUsage]
+    spoilt(monkeypatch, "model.layers.0.self_attn.o_proj.weight", -1)
     with pytest.raises(ModelError, match="bfloat16, loaded again"):
         api.merge(given, dtype="bfloat16")
 
 
-def _with_another_layer(save: Any) -> Any:
-    def wrong(model: Any, *rest: Any) -> None:
-        with torch.no_grad():
-            model.model.layers[0].self_attn.o_proj.weight.mul_(-1)
-        save(model, *rest)
+def spoilt(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
+    """Have one weight written as another."""
+    put = shards.ShardFiles.put
 
-    return wrong
+    def wrong(self: Any, written: str, tensor: torch.Tensor) -> None:
+        put(self, written, tensor * factor if written == name else tensor)
+
+    monkeypatch.setattr(shards.ShardFiles, "put", wrong)
 
 
 def test_a_merge_that_is_killed_while_saving_leaves_no_folder(
     options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(model: Any, tokenizer: Any, dtype: Any, folder: Path) -> None:
-        (folder / "model.safetensors").write_text("half")
+    def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(merging, "_save", killed)
+        patch.setattr(shards.ShardFiles, "put", killed)
         with pytest.raises(KeyboardInterrupt):
             api.merge(options())
     assert not (adapter / "merged").exists()
@@ -244,14 +249,7 @@ def test_a_folder_that_came_out_wrong_is_not_left_behind(
 ) -> None:
     api.merge(options())
     before = (adapter / "merged" / "model.safetensors").read_bytes()
-    save = merging._save  # pyright: ignore[reportPrivateUsage]
-
-    def wrong(model: Any, *rest: Any) -> None:
-        with torch.no_grad():
-            model.model.layers[0].mlp.down_proj.weight.mul_(1.2)
-        save(model, *rest)
-
-    monkeypatch.setattr(merging, "_save", wrong)
+    spoilt(monkeypatch, "model.layers.0.mlp.down_proj.weight", 1.2)
     with pytest.raises(ModelError, match=r"float32, loaded again\) differs from base \+ adapter"):
         api.merge(options())
     assert (adapter / "merged" / "model.safetensors").read_bytes() == before
@@ -262,10 +260,14 @@ def test_a_merge_that_came_out_wrong_is_not_written(
     options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The base without the adapter: what a merge that did nothing would give.
-    monkeypatch.setattr(merging, "fold", lambda adapted: adapted.unload().eval())
+    monkeypatch.setattr(lora.Linear, "merge", lambda self, safe_merge: _off(self))
     with pytest.raises(ModelError, match=r"float32, in memory\) differs"):
         api.merge(options(), dtype="bfloat16")
     assert not (adapter / "merged").exists()
+
+
+def _off(layer: Any) -> None:
+    layer.merged_adapters.append(layer.active_adapter[0])
 
 
 def test_numbers_that_are_none_are_refused(

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard
 
-from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card
+from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card, write_gguf_card
 from axolotl.config import load_config
 from axolotl.models.rope import POSITIONS_FILE
 from axolotl.resolve import resolve
@@ -99,3 +99,39 @@ def test_no_password_is_told() -> None:
     assert "on `https://host/rows.jsonl`." in text
     assert "password" not in text
     assert "token=1" not in text
+
+
+def test_a_merged_model_says_how_exact_the_merge_is() -> None:
+    given = {"base_model": "HuggingFaceTB/SmolLM2-135M", "datasets": [ALPACA], "adapter": "lora"}
+    resolved = resolve(load_config({**given, "lora_target_linear": True}), purpose="answer")
+    difference = {"relative": 2.1e-3, "agreeing": 1200, "positions": 1210}
+    merge = {"dtype": "bfloat16", "rows": "4 held-out rows", "difference": difference}
+    record = {"final": FINAL, "interrupted": False}
+    card = ModelCard(model_card(resolved, record, merge=merge))
+    data: Any = card.data
+    assert data.library_name == "transformers"
+    assert "An adapter (lora), merged into the model, of" in card.text
+    assert (
+        "differ from those of base and adapter by at most 2.1e-03 of the largest one" in card.text
+    )
+    assert "1,200 of 1,210 positions" in card.text
+    assert "| steps | 1,200 |" in card.text
+
+
+def test_an_exported_model_takes_the_card_of_the_model(tmp_path: Path) -> None:
+    source, out = tmp_path / "model", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    given = {"base_model": "HuggingFaceTB/SmolLM2-135M", "datasets": [ALPACA]}
+    resolved = resolve(load_config(given), purpose="answer")
+    write_card(source, resolved, {"final": FINAL, "interrupted": False})
+    write_gguf_card(source, out / "m.gguf", kind="q8_0", difference=0.004)
+    card = ModelCard.load(out / CARD_FILE)
+    data: Any = card.data
+    assert (data.library_name, data.base_model) == ("gguf", given["base_model"])
+    assert {"axolotl", "gguf"} <= {*data.tags}
+    assert "`m.gguf` holds the model as q8_0" in card.text
+    assert "## Configuration" in card.text
+    before = (source / CARD_FILE).read_text("utf-8")
+    write_gguf_card(source, source / "m.gguf", kind="f16", difference=0)
+    assert (source / CARD_FILE).read_text("utf-8") == before

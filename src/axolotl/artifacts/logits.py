@@ -6,16 +6,18 @@ P positions, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 MAX_ROWS = 4
 MAX_TOKENS = 128
-"""The reference logits are kept: 4 rows of 128 tokens are 100 MB with 49,152 words."""
+"""The reference logits are kept on the disk: 4 rows of 128 tokens are 100 MB with 49,152 words."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,36 @@ def fixed_rows(vocabulary: int) -> list[list[int]]:
     return torch.randint(0, vocabulary, shape, generator=generator).tolist()
 
 
-@torch.inference_mode()
-def logits_of(model: Any, rows: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Logits of every row by itself, fp32 on the CPU, each (P, V)."""
+@torch.no_grad()
+def logits_of(model: Any, rows: Iterable[Sequence[int]]) -> Iterator[Tensor]:
+    """Logits of every row by itself, fp32 on the CPU, each (P, V); one at a time."""
     device = next(model.parameters()).device
-    return [
-        model(input_ids=torch.tensor([list(row)], device=device), use_cache=False)
-        .logits[0]
-        .float()
-        .cpu()
-        for row in rows
-    ]
+    for row in rows:
+        ids = torch.tensor([list(row)], device=device)
+        yield model(input_ids=ids, use_cache=False).logits[0].float().cpu()
 
 
-def compare(reference: Sequence[Tensor], other: Sequence[Tensor]) -> Difference:
-    """Compare logits of the same rows.
+class KeptLogits:
+    """Logits of a few rows in a folder: of a large vocabulary they take as much as a small model.
+
+    Args:
+        folder: Theirs alone.
+        logits: As `logits_of` gives them.
+    """
+
+    def __init__(self, folder: Path, logits: Iterable[Tensor]) -> None:
+        self.files: list[Path] = []
+        for number, row in enumerate(logits):
+            self.files.append(folder / f"{number}.safetensors")
+            save_file({"logits": row.contiguous()}, self.files[-1])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for file in self.files:
+            yield load_file(file)["logits"]
+
+
+def compare(reference: Iterable[Tensor], other: Iterable[Tensor]) -> Difference:
+    """Compare logits of the same rows, a row at a time.
 
     Args:
         reference: As `logits_of` gives them.
@@ -76,14 +93,16 @@ def compare(reference: Sequence[Tensor], other: Sequence[Tensor]) -> Difference:
     largest = scale = 0.0
     agreeing = positions = 0
     of_positions: list[Tensor] = []
-    for want, got in zip(reference, other, strict=True):
-        got = got[:, : want.shape[1]]
-        of_positions.append((want - got).abs().amax(dim=-1))
-        apart = float(of_positions[-1].max())
-        largest = max(largest, apart if math.isfinite(apart) else math.inf)
-        scale = max(scale, float(want.abs().max()))
-        agreeing += int((want.argmax(-1) == got.argmax(-1)).sum())
-        positions += want.shape[0]
+    for row, its in zip(reference, other, strict=True):
+        its = its[:, : row.shape[1]]
+        # A few positions at a time: of a large vocabulary each takes a megabyte.
+        for want, got in zip(row.split(8), its.split(8), strict=True):
+            of_positions.append((want - got).abs().amax(dim=-1))
+            apart = float(of_positions[-1].max())
+            largest = max(largest, apart if math.isfinite(apart) else math.inf)
+            scale = max(scale, float(want.abs().max()))
+            agreeing += int((want.argmax(-1) == got.argmax(-1)).sum())
+            positions += want.shape[0]
     scale = max(scale, 1e-30)
     typical = float(torch.cat(of_positions).nan_to_num(math.inf).median()) / scale
     return Difference(largest, largest / scale, typical, agreeing, positions)

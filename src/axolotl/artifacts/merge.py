@@ -1,17 +1,19 @@
 """Adapter + base model → one model, with the measured difference between the two.
 
 The merge is computed in fp32 whatever the target dtype: in half precision W + BA would lose most of
-BA to rounding. It is checked twice. In memory, before anything is written, the merged model must
-give the logits of base + adapter up to fp32 rounding; that proves the merge. Then the written
-folder is loaded again as any other program would, and compared in its own dtype; that proves the
-folder, and says what the dtype costs. Memory: one fp32 copy of the model at a time.
+BA to rounding. It is checked twice. Before anything is written, the model with the adapter added into
+its weights must give the logits of base + adapter up to fp32 rounding; that proves the merge. Then
+the written folder is loaded again as any other program would, and compared in its own dtype; that
+proves the folder, and says what the dtype costs. Memory: the base as it is stored, or the merged
+model, whichever is larger, and a block of layers in fp32; never two models at a time.
 """
 
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +21,37 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from axolotl.artifacts.fold import check_kind, fold
-from axolotl.artifacts.logits import Difference, compare, fixed_rows, logits_of, probe_rows
+from axolotl.artifacts.fold import check_kind, computing_in_fp32, head_by_rows
+from axolotl.artifacts.logits import (
+    Difference,
+    KeptLogits,
+    compare,
+    fixed_rows,
+    logits_of,
+    probe_rows,
+)
 from axolotl.artifacts.merge_target import check_target, room_for
+from axolotl.artifacts.merged_weights import MergedWeights
+from axolotl.artifacts.model_card import write_merged_card
 from axolotl.artifacts.run_folder import versions
+from axolotl.artifacts.shards import DEFAULT_SHARD, ShardFiles, shard_bytes
 from axolotl.artifacts.trained import ADAPTER_WEIGHTS, MERGE_FILE, MERGED, Trained, find_trained
 from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
 from axolotl.errors import AxolotlError, ConfigError, ModelError
-from axolotl.models.load import base_dtype
+from axolotl.models.load import base_dtype, model_config
 from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized, gptq_base
 from axolotl.models.quiet import no_library_bars
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from axolotl.config.attention import RopeScaling
+    from axolotl.config.model import ModelSection
     from axolotl.resolve import Resolved
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -104,7 +119,11 @@ class Probe:
 
 
 def merge_run(
-    resolved: Resolved, *, dtype: str | None = None, out: Path | None = None
+    resolved: Resolved,
+    *,
+    dtype: str | None = None,
+    out: Path | None = None,
+    max_shard_size: str | None = None,
 ) -> MergeReport:
     """Merge the adapter that a configuration trained.
 
@@ -112,12 +131,14 @@ def merge_run(
         resolved: The configuration.
         dtype: A name of `DTYPES`; default: that of the base weights in training.
         out: Target folder; default `output_dir/merged`.
+        max_shard_size: Size of a file of weights at most, such as `2GB`; default `DEFAULT_SHARD`.
 
     Raises:
-        ConfigError: no such dtype, or the target is not to be written to.
+        ConfigError: no such dtype or size, or the target is not to be written to.
         ModelError: there is no adapter, it does not fit, or the merged model differs too much.
         EnvironmentFault: no room on the disk.
     """
+    size = shard_bytes(max_shard_size or DEFAULT_SHARD)
     output_dir = Path(resolved.saving.output_dir)
     found = find_trained(resolved.model, resolved.adapter, output_dir=output_dir)
     tokenizer = found.tokenizer()
@@ -129,6 +150,10 @@ def merge_run(
         probe=data_probe(resolved, tokenizer),
         quantized=gptq_base(resolved, found.model, whole=True),
         rope_scaling=resolved.attention.rope_scaling,
+        max_shard_bytes=size,
+        on_written=lambda folder, report: write_merged_card(
+            folder, resolved, found.run, report.as_dict()
+        ),
     )
 
 
@@ -141,6 +166,8 @@ def merge(
     probe: Probe,
     quantized: Quantized | None = None,
     rope_scaling: RopeScaling | None = None,
+    max_shard_bytes: int = shard_bytes(DEFAULT_SHARD),
+    on_written: Callable[[Path, MergeReport], object] = lambda *_: None,
 ) -> MergeReport:
     """Merge, write, load again, compare; the folder appears only if all of it went well.
 
@@ -152,6 +179,8 @@ def merge(
         probe: What to compare on.
         quantized: How a base model is made whole that is quantised itself.
         rope_scaling: How its positions are stretched, where the adapter's folder does not say.
+        max_shard_bytes: Size of a file of weights at most.
+        on_written: Called with the folder, while nobody sees it yet, and the report.
 
     Raises:
         ConfigError: the target is not to be written to.
@@ -168,37 +197,46 @@ def merge(
     adapter_hash = hash_file(found.adapter / ADAPTER_WEIGHTS)
     check_target(out, never=[found.adapter, Path(found.model.base_model)])
     note(f"loading {found.model.base_model} and the adapter in {found.adapter}")
+    held = _held_dtype(found.model, dtype)
     model = found.open(
-        dtype=torch.float32, tokenizer=tokenizer, quantized=quantized, rope_scaling=rope_scaling
+        dtype=held,
+        tokenizer=tokenizer,
+        quantized=quantized,
+        rope_scaling=rope_scaling,
+        exact_adapter=True,
     )
-    reference = logits_of(model, probe.rows)
-    model = fold(model)
-    in_memory = compare(reference, logits_of(model, probe.rows))
-    routes = _routes(model.config)
-    _refuse(in_memory, torch.float32, "in memory", routes=routes)
-    room_for(model, dtype, out)
-    with atomic_folder(out) as work:
-        _save(model, tokenizer, dtype, work)
-        del model
-        gc.collect()
-        difference = compare(
-            reference, _reloaded_logits(work, dtype, probe.rows, found.model.trust_remote_code)
-        )
-        _refuse(difference, dtype, "loaded again", routes=routes)
-        report = MergeReport(
-            folder=out,
-            base=found.model.base_model,
-            adapter=found.adapter,
-            dtype=_name(dtype),
-            size_bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()),
-            difference=difference,
-            merge_difference=in_memory,
-            adapter_hash=adapter_hash,
-            rows=probe.name,
-            seconds=time.perf_counter() - start,
-        )
-        usual_permissions(work)
-        write_json(work / MERGE_FILE, report.as_dict())
+    base = model.get_base_model()
+    routes = _routes(base.config)
+    with tempfile.TemporaryDirectory(prefix="axolotl_logits_") as kept:
+        with computing_in_fp32(base, merged=False):
+            reference = KeptLogits(Path(kept), logits_of(model, probe.rows))
+        with computing_in_fp32(base, merged=True):
+            in_memory = compare(reference, logits_of(model, probe.rows))
+        _refuse(in_memory, torch.float32, "in memory", routes=routes)
+        weights = MergedWeights(base, dtype)
+        room_for(weights.size_bytes, out)
+        with atomic_folder(out) as work:
+            _save(weights, tokenizer, max_shard_bytes, work)
+            del model, base, weights
+            gc.collect()
+            again = _reloaded_logits(work, dtype, probe.rows, found.model.trust_remote_code)
+            difference = compare(reference, again)
+            _refuse(difference, dtype, "loaded again", routes=routes)
+            report = MergeReport(
+                folder=out,
+                base=found.model.base_model,
+                adapter=found.adapter,
+                dtype=_name(dtype),
+                size_bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()),
+                difference=difference,
+                merge_difference=in_memory,
+                adapter_hash=adapter_hash,
+                rows=probe.name,
+                seconds=time.perf_counter() - start,
+            )
+            on_written(work, report)
+            usual_permissions(work)
+            write_json(work / MERGE_FILE, report.as_dict())
     return report
 
 
@@ -220,27 +258,33 @@ def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
     return Probe(rows, f"{len(rows)} {name}")
 
 
-def _save(model: Any, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, folder: Path) -> None:
-    _make_ready(model, tokenizer)
+def _held_dtype(model: ModelSection, target: torch.dtype) -> torch.dtype:
+    """The dtype that the base is held in meanwhile: as it is stored, so that nothing is rounded twice.
+
+    What is stored in few bits is made whole in the target's.
+    """
+    config = model_config(model)
+    if getattr(config, "quantization_config", None):
+        return target
+    own = config.get_text_config()
+    stored: Any = getattr(config, "dtype", None) or getattr(own, "dtype", None)
+    return stored if stored in DTYPES.values() else torch.float32
+
+
+def _save(
+    weights: MergedWeights, tokenizer: PreTrainedTokenizerBase, max_shard_bytes: int, folder: Path
+) -> None:
+    _make_ready(weights.base, tokenizer)
     with no_library_bars():
-        _convert(model, dtype)
-        model.save_pretrained(folder)
+        weights.write_settings(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _convert(model: Any, dtype: torch.dtype) -> None:
-    """Have weights and buffers in a dtype, but for those that the model's code keeps in fp32."""
-    names = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
-    held = [*model.named_parameters(), *model.named_buffers()]
-    exact = {
-        name: tensor.data.float()
-        for name, tensor in held
-        if tensor.is_floating_point() and set(names) & set(name.split("."))
-    }
-    model.to(dtype)
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if name in exact:
-            tensor.data = exact[name]
+    files = ShardFiles(folder, weights.entries, max_bytes=max_shard_bytes)
+    try:
+        for name, tensor in weights:
+            files.put(name, tensor)
+        files.finish()
+    finally:
+        files.close()
 
 
 def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -263,13 +307,14 @@ def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _reloaded_logits(
     folder: Path, dtype: torch.dtype, rows: Sequence[Sequence[int]], trust_remote_code: bool
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     with no_library_bars():
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, trust_remote_code=trust_remote_code
         )
     read_as_trained(model)
-    return logits_of(model.eval(), rows)
+    with head_by_rows(model):
+        yield from logits_of(model.eval(), rows)
 
 
 def _refuse(difference: Difference, dtype: torch.dtype, what: str, *, routes: bool) -> None:

@@ -6,22 +6,20 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from axolotl.errors import ConfigError, EnvironmentFault
 
-_SIGN = "merge.json"
+_SIGN, _RUN = "merge.json", "run.json"
 _LEFTOVER = r"\.{name}\.(old\.)?[a-z0-9_]{{8}}"
 
 
-def check_target(out: Path, *, never: Iterable[Path]) -> None:
+def check_target(out: Path, *, never: Iterable[Path], sign: str = _SIGN) -> None:
     """Refuse a folder that holds anything but an earlier merge; remove what a killed one left.
 
     Args:
         out: The target folder, which will be replaced as a whole.
         never: Places that must not be in it.
+        sign: The file by which an earlier result is known; beside a run's record it is none.
 
     Raises:
         ConfigError: it is not to be replaced.
@@ -36,10 +34,12 @@ def check_target(out: Path, *, never: Iterable[Path]) -> None:
                 hint="name a folder of its own",
             )
     taken = target.is_file() or (target.is_dir() and any(target.iterdir()))
-    if taken and not (target / _SIGN).is_file():
+    earlier = (target / sign).is_file() and not (target / _RUN).is_file()
+    if taken and not earlier:
+        made = "no earlier merge" if sign == _SIGN else "not this command"
         raise ConfigError(
             "out",
-            f"'{out}' is there already, and no earlier merge made it",
+            f"'{out}' is there already, and {made} made it",
             where="--out",
             hint="move it away, or name another folder",
         )
@@ -49,19 +49,17 @@ def check_target(out: Path, *, never: Iterable[Path]) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def room_for(model: torch.nn.Module, dtype: torch.dtype, out: Path) -> None:
+def room_for(need_bytes: int, out: Path) -> None:
     """See that the disk has room for the weights, before a long write fails.
 
     Raises:
         EnvironmentFault: it has not.
     """
-    tensors: dict[int, Any] = {p.data_ptr(): p for p in model.parameters()}
-    need = sum(p.numel() for p in tensors.values()) * dtype.itemsize
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
-    if free < need:
+    if free < need_bytes:
         raise EnvironmentFault(
-            f"{need / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            f"{need_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
             where=str(out),
             hint="free some space, name another folder with --out, or a smaller --dtype",
         )

@@ -17,6 +17,9 @@ from axolotl.resolve import Resolved
 from axolotl.training.public import without_secrets
 
 CARD_FILE = "README.md"
+_UNKNOWN: Mapping[str, Any] = {"final": {}, "interrupted": False}
+"""The record of a run of which there is none: another program trained the adapter."""
+_HEAD = re.compile(r"---\n(?P<head>.*?\n)---\n(?P<text>.*)", re.DOTALL)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -34,12 +37,57 @@ def write_card(folder: Path, resolved: Resolved, record: Mapping[str, Any]) -> N
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
+def write_merged_card(
+    folder: Path,
+    resolved: Resolved,
+    record: Mapping[str, Any] | None,
+    merge: Mapping[str, Any],
+) -> None:
+    """Put the card into the folder of a merged model.
+
+    Args:
+        folder: The folder.
+        resolved: The configuration.
+        record: What `run.json` says of the run that trained the adapter, if there is one.
+        merge: What `merge.json` will say.
+    """
+    known = record if record and "final" in record else _UNKNOWN
+    text = model_card(resolved, known, model_type=_model_type(folder), merge=merge)
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def write_gguf_card(source: Path, file: Path, *, kind: str, difference: float) -> None:
+    """Put a card beside an exported file, where the model has one and no other stands there.
+
+    Args:
+        source: Folder of the model.
+        file: The exported file.
+        kind: Its type, such as `q8_0`.
+        difference: See `GgufReport`.
+    """
+    card = source / CARD_FILE
+    target = file.parent / CARD_FILE
+    match = _HEAD.match(card.read_text("utf-8")) if card.is_file() else None
+    if match is None or target.exists():
+        return
+    head = yaml.safe_load(match["head"])
+    head |= {"library_name": "gguf", "tags": [*head.get("tags", []), "gguf"]}
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
+    said = (
+        f"\n## GGUF\n\n`{file.name}` holds the model as {kind}, for llama.cpp and what is built on it, "
+        f"with its tokenizer and chat template. Its numbers differ from the model's by at most "
+        f"{difference:.1e} of the largest of their row.\n"
+    )
+    target.write_text(f"---\n{text}---\n{match['text']}{said}", encoding="utf-8")
+
+
 def model_card(
     resolved: Resolved,
     record: Mapping[str, Any],
     *,
     model_type: str | None = None,
     positions: Mapping[str, Any] | None = None,
+    merge: Mapping[str, Any] | None = None,
 ) -> str:
     """The text of the card.
 
@@ -48,17 +96,21 @@ def model_card(
         record: What `run.json` says of the run.
         model_type: Of a whole model, and of an adapter whose base model lies in a folder here.
         positions: What an adapter's `base_config.json` says, if there is one.
+        merge: What `merge.json` says, of a model that an adapter was merged into.
     """
     name = resolved.hub.hub_model_id or Path(resolved.saving.output_dir).resolve().name
-    head = yaml.safe_dump(_head(resolved), sort_keys=False, allow_unicode=True)
+    head = yaml.safe_dump(
+        _head(resolved, merged=merge is not None), sort_keys=False, allow_unicode=True
+    )
     options = without_secrets(resolved.config.given())
     given = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
     return "\n".join(
         [
             f"---\n{head}---\n",
             f"# {name.rpartition('/')[2]}\n",
-            f"{_how(resolved)} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
+            f"{_how(resolved)}{', merged into the model,' if merge else ''} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
             *_table(record),
+            *_merged_words(merge),
             *_read_elsewhere(resolved, model_type or _model_type(Path(resolved.model.base_model))),
             *_positions_elsewhere(positions or {}),
             "\n## Configuration\n",
@@ -70,13 +122,25 @@ def model_card(
     )
 
 
-def _head(resolved: Resolved) -> dict[str, Any]:
+def _merged_words(merge: Mapping[str, Any] | None) -> list[str]:
+    """How exact the merge is."""
+    if merge is None:
+        return []
+    apart = merge["difference"]
+    return [
+        f"\nThe weights are {merge['dtype']}. Loaded again and run on {merge['rows']}, the model's logits "
+        f"differ from those of base and adapter by at most {apart['relative']:.1e} of the largest one; "
+        f"{apart['agreeing']:,} of {apart['positions']:,} positions have the same most probable token.\n"
+    ]
+
+
+def _head(resolved: Resolved, *, merged: bool = False) -> dict[str, Any]:
     """What the hub reads; it takes only its own names for models and data sets."""
     adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
     base = resolved.model.base_model
     datasets = [name for name in _sources(resolved) if _on_hub(name)]
     return {
-        "library_name": "peft" if adapter and not merges else "transformers",
+        "library_name": "peft" if adapter and not merges and not merged else "transformers",
         "license": "unknown",
         **({"base_model": base} if _on_hub(base) else {}),
         **({"datasets": datasets} if datasets else {}),
@@ -137,6 +201,8 @@ def _table(record: Mapping[str, Any]) -> list[str]:
         "held-out figures are of": final.get("eval_loss_of"),
     }
     lines = [f"| {name} | {_figure(value)} |" for name, value in rows.items() if value is not None]
+    if not lines:
+        return []
     stopped = ["\nThe run was stopped before its last step.\n"] if record["interrupted"] else []
     return ["| | |\n|---|---|", *lines, *stopped]
 

@@ -76,6 +76,7 @@ class Trained:
         tokenizer: PreTrainedTokenizerBase,
         quantized: Quantized | None = None,
         rope_scaling: RopeScaling | None = None,
+        exact_adapter: bool = False,
     ) -> Any:
         """Load the weights, with the adapter on them, in evaluation mode.
 
@@ -87,6 +88,7 @@ class Trained:
             quantized: How the base weights are held; None for whole ones.
             rope_scaling: How the positions of a base model are stretched; a whole model that was
                 trained says it itself.
+            exact_adapter: Whether all of the adapter is held in fp32 beside a base that is not.
 
         Raises:
             ModelError: it does not load, or the adapter does not fit.
@@ -107,7 +109,7 @@ class Trained:
         if self.adapter is not None:
             if (self.adapter / GENERATION_FILE).is_file():
                 loaded.generation_config.eos_token_id = _ends(self.adapter)
-            loaded = attach_saved(loaded, self.adapter, trainable=False)
+            loaded = attach_saved(loaded, self.adapter, trainable=False, fp32=exact_adapter)
         return loaded.eval()
 
 

@@ -24,17 +24,25 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the merged model; default: `merged` in output_dir.",
 )
-def main(resolved: Resolved, dtype: str | None, out: Path | None) -> None:
+@click.option(
+    "--max_shard_size",
+    "--max-shard-size",
+    metavar="SIZE",
+    help="Size of a file of weights at most, such as 2GB or 500MB; default: 5GB.",
+)
+def main(
+    resolved: Resolved, dtype: str | None, out: Path | None, max_shard_size: str | None
+) -> None:
     """Merge the trained adapter into its base model.
 
     Writes a model that needs neither adapter nor peft, loads it again, and measures how far its
     logits are from those of base and adapter. Without lora_model_dir, the adapter in output_dir is
-    taken.
+    taken. Bases in 8 or 4 bits are loaded whole.
     """
     from axolotl import api
     from axolotl.core.console import print_pairs
 
-    report = api.merge(resolved, dtype=dtype, out=out)
+    report = api.merge(resolved, dtype=dtype, out=out, max_shard_size=max_shard_size)
     apart = report.difference
     print_pairs(
         "Merged",
