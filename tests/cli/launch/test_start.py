@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
+import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +17,10 @@ from click.testing import CliRunner
 
 from axolotl import api
 from axolotl.cli import train
-from axolotl.cli.launch.agent import no_meeting, tell_failure
+from axolotl.cli.launch import ray_cluster
+from axolotl.cli.launch.agent import no_meeting, run_agent, tell_failure
 from axolotl.core.rank_log import Twofold, keep_output, plain
+from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
 from axolotl.records import RunResult
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_JOB_ID", "AXOLOTL_CHECKED")
@@ -136,14 +141,42 @@ def failure(code: int, *, at: float = 0.0, name: str = "SIGKILL") -> Any:
 def test_the_process_that_failed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "rank-1.log").write_text("first\nno space left\n")
-    assert tell_failure({0: failure(3), 1: failure(-9, at=5)}, tmp_path) == 1
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "rank-1.log").write_text("first\nno space left\n")
+    assert tell_failure({0: failure(3), 1: failure(-9, at=5)}, logs) == 1
     assert "rank 1 (process 12 on" in (said := capsys.readouterr().err)
     assert "SIGKILL" in said
-    assert "--resume_from_checkpoint=true" in said
-    assert tell_failure({0: failure(-15), 1: failure(2, at=9), 2: failure(3)}, tmp_path) == 2
+    assert "there is no checkpoint yet" in said
+    (tmp_path / "checkpoint-3").mkdir()
+    assert tell_failure({0: failure(-15), 1: failure(2, at=9), 2: failure(3)}, logs) == 2
     assert "| no space left" in (said := capsys.readouterr().err)
     assert "rank 1" in said
+    assert "--resume_from_checkpoint=true" in said
+    assert tell_failure({0: failure(2)}, logs) == 2
+    assert capsys.readouterr().err == "", "the first process has said it on the screen"
+
+
+def test_a_run_that_was_stopped_in_order_ends_with_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch.distributed.run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    def stopped(_: Any) -> None:
+        raise SignalException("told", signal.SIGTERM)
+
+    monkeypatch.setattr(torchrun, "run", stopped)
+    monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    arguments = [str(tmp_path / "logs"), "--nnodes=1"]
+    assert run_agent(arguments) == 143
+    record = tmp_path / "run.json"
+    record.touch()
+    os.utime(record, (0, 0))
+    assert run_agent(arguments) == 143, "that is the result of an earlier run"
+    os.utime(record, (time.time() + 9, time.time() + 9))
+    assert run_agent(arguments) == 0
 
 
 def test_machines_that_do_not_meet() -> None:
@@ -173,3 +206,46 @@ def test_the_output_of_the_first_is_kept_without_colours_and_bars(
     assert "\x1b[31mred" in capsys.readouterr().err
     sys.stderr.kept.close()
     assert plain("40 %\r60 %") == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"resources_per_worker": "4"}, "no mapping of numbers"),
+        ({"resources_per_worker": '{"CPU": "many"}'}, "no mapping of numbers"),
+        ({"storage_path": "s3://bucket/runs"}, "is no folder"),
+        ({"num_workers": 9}, "9 workers take 9 CPU, and the cluster has 8"),
+        ({"num_workers": 2, "resources_per_worker": '{"CPU": 6}'}, "take 12 CPU"),
+        ({"num_workers": 1, "resources_per_worker": '{"GPU": 1}'}, "take 1 GPU"),
+        ({}, "nothing says how many processes"),
+    ],
+)
+def test_what_ray_cannot_give_is_said(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], told: str
+) -> None:
+    ray = SimpleNamespace(
+        init=lambda **_: None, cluster_resources=lambda: {"CPU": 8.0}, shutdown=lambda: None
+    )
+    monkeypatch.setattr(ray_cluster, "need", lambda *_, **__: ray)
+    resolved: Any = SimpleNamespace()
+    with pytest.raises(ConfigError, match=told):
+        ray_cluster.train_on_ray(resolved, [], changes)
+
+
+def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    resolved: Any = SimpleNamespace()
+    with pytest.raises(AxolotlError) as caught:
+        ray_cluster.train_on_ray(resolved, [], {})
+    assert "axolotl[ray]" in str(caught.value)
+
+
+def test_what_a_worker_failed_with_is_found() -> None:
+    fault = EnvironmentFault("no row", where="a.jsonl row 3")
+    wrapped = RuntimeError("of Ray")
+    wrapped.__cause__ = fault
+    found = ray_cluster._fault_of({1: ValueError("x"), 0: wrapped})  # pyright: ignore[reportPrivateUsage]
+    assert found is fault
+    assert ray_cluster._fault_of({0: ValueError("x")}) is None  # pyright: ignore[reportPrivateUsage]
+    sent = pickle.loads(pickle.dumps(fault))
+    assert (sent.what, sent.where, sent.hint) == ("no row", "a.jsonl row 3", None)

@@ -11,11 +11,12 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from axolotl.cli._exit import BUG, LOST
+from axolotl.cli._exit import BUG, LOST, MENDABLE
 from axolotl.cli._say import say_error
 from axolotl.errors import EnvironmentFault
 
@@ -33,6 +34,7 @@ def run_agent(arguments: Sequence[str]) -> int:
         0, or the exit code: that of the process that failed first, 1 where a signal ended it.
     """
     logs, *words = arguments
+    begun = time.time()
     logging.disable(logging.ERROR)  # torchrun's own lines say less, in more of them
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -44,7 +46,7 @@ def run_agent(arguments: Sequence[str]) -> int:
     except ChildFailedError as error:
         return tell_failure(error.failures, Path(logs))
     except SignalException as error:
-        return 128 + int(error.sigval)
+        return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
     except (RendezvousError, ConnectionError, TimeoutError) as error:
         say_error(no_meeting(words, error))
         return 2
@@ -68,16 +70,29 @@ def tell_failure(failures: Mapping[int, Any], logs: Path) -> int:
             how += "; where nobody did that, the system may have been out of memory: see `dmesg`"
     else:
         how = f"ended with exit code {code}"
+    if rank == 0 and code == MENDABLE:
+        return code  # it has said so on the screen
     said = _last_lines(file) if rank != 0 and code > 0 and code != LOST else ""
     say_error(
         EnvironmentFault(
             f"rank {rank} (process {failure.pid} on {os.uname().nodename}) {how}; the others were "
             f"stopped{said}",
-            hint=f"its output is in {file}; go on from the last checkpoint with "
-            "--resume_from_checkpoint=true",
+            hint=f"its output is in {file}; {_way_on(logs.parent)}",
         )
     )
     return code if code > 0 else BUG
+
+
+def _way_on(output: Path) -> str:
+    if any(output.glob("checkpoint-*")):
+        return "go on from the last checkpoint with --resume_from_checkpoint=true"
+    return "there is no checkpoint yet"
+
+
+def _saved(output: Path, *, since: float) -> bool:
+    """Whether a run that was told to stop has written its result, of which run.json comes last."""
+    record = output / "run.json"
+    return record.exists() and record.stat().st_mtime >= since
 
 
 def _first(failures: Mapping[int, Any]) -> int:

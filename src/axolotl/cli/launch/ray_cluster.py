@@ -166,20 +166,18 @@ def _resources(text: str | None) -> dict[str, float] | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
+        found: Any = json.loads(text)
     except ValueError:
         found = None
-    good = (
-        isinstance(found, dict) and found and all(type(v) in (int, float) for v in found.values())
-    )
-    if not good:
+    given: dict[str, Any] = found if isinstance(found, dict) else {}
+    if not given or not all(type(amount) in (int, float) for amount in given.values()):
         raise ConfigError(
             "ray_resources_per_worker",
             f"'{text}' is no mapping of numbers",
             where="--ray_resources_per_worker",
             hint='write \'{"CPU": 4, "GPU": 1}\'',
         )
-    return {str(name): float(value) for name, value in found.items()}
+    return {name: float(amount) for name, amount in given.items()}
 
 
 def _storage(path: str | None) -> Path | None:
