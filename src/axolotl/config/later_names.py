@@ -105,7 +105,12 @@ INSTEAD: dict[str, str] = {
     "liger_cross_entropy": "write liger_fused_linear_cross_entropy",
     "plugins": "remove it: liger_fused_linear_cross_entropy or cut_cross_entropy is enough",
     "eval_strategy": "write evaluation_strategy",
+    "ray_num_workers": "say so on the command line: --launcher ray --ray_num_workers N",
+    "ray_run_name": "say so on the command line: --launcher ray --ray_run_name NAME",
+    "resources_per_worker": "say so on the command line: --launcher ray --ray_resources_per_worker "
+    "'{\"GPU\": 1}'",
     "revision_of_model": "write model_revision",
     "type_of_model": "write model_type",
+    "use_ray": "say so on the command line: --launcher ray",
 }
 """Name → what to do instead, where there is something better than removing it."""
