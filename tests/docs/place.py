@@ -80,7 +80,7 @@ class Place:
             shutil.copy(ROOT / name, folder)
         programs = folder / ".programs"
         programs.mkdir()
-        for name, words in {"axolotl": "-m axolotl.cli.main", "python": ""}.items():
+        for name, words in {"axolotl": "-m axolotl.cli.main", "python": "", "python3": ""}.items():
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n', "utf-8")
             program.chmod(0o755)
@@ -125,7 +125,8 @@ def opened_place(folder: Path) -> Iterator[Place]:
     place.programs.mkdir()
     address = str(folder / "socket")
     client = CLIENT.format(python=sys.executable, socket=address)
-    programs = {"axolotl": client, "python": client, "make": _MAKE, "pip": _PIP}
+    programs = dict.fromkeys(("axolotl", "python", "python3"), client)
+    programs |= {"make": _MAKE, "pip": _PIP}
     for name, text in programs.items():
         program = place.programs / name
         program.write_text(text, "utf-8")
