@@ -30,7 +30,12 @@ def problems_of(error: AxolotlError) -> Sequence[AxolotlError]:
 
 
 def say_error(error: AxolotlError) -> None:
-    """One message for each problem of an error, and for what there is to say besides."""
+    """One message for each problem of an error, and for what there is to say besides.
+
+    Of what is wrong with a file, the first process of a machine speaks for all of them.
+    """
+    if isinstance(error, ConfigErrors) and _another_speaks():
+        return
     for problem in problems_of(error):
         _say("error", problem.where, problem.what, problem.hint)
     if isinstance(error, ConfigErrors):
@@ -42,11 +47,17 @@ def say_findings(findings: Iterable[Finding]) -> None:
 
     Silent, too, where the launcher of the processes has said it.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("AXOLOTL_CHECKED"):
+    if _another_speaks() or os.environ.get("AXOLOTL_CHECKED"):
         return
     for finding in findings:
         where = None if finding.where == "default" else finding.where
         _say(finding.level, where, finding.message, finding.hint)
+
+
+def _another_speaks() -> bool:
+    """Whether this is not the first of several processes of a machine."""
+    task = os.environ.get("SLURM_LOCALID", "0") if "SLURM_STEP_ID" in os.environ else "0"
+    return os.environ.get("LOCAL_RANK", task) != "0"
 
 
 def _say(level: str, where: str | None, what: str, hint: str | None) -> None:

@@ -84,6 +84,23 @@ def test_a_mistake_in_the_file_is_said_once_and_starts_nothing(
 
 
 @pytest.mark.parametrize(
+    "place",
+    [{"LOCAL_RANK": "1"}, {"SLURM_STEP_ID": "0", "SLURM_LOCALID": "1"}],
+    ids=["a launcher", "SLURM"],
+)
+def test_of_processes_of_other_launchers_one_says_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    answer = invoke(str(file), "--learning_rat", "1")
+    assert (answer.exit_code, answer.output) == (2, "")
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.setenv(name, "0")
+    assert "unknown key" in invoke(str(file), "--learning_rat", "1").output
+
+
+@pytest.mark.parametrize(
     ("words", "environment", "told"),
     [
         (["--nproc", "2"], {"RANK": "0"}, "one of several processes of a launcher already"),
