@@ -52,6 +52,9 @@ KEY_VARIABLE = "AXOLOTL_API_KEY"
 @click.option("--top_p", type=float, help="Sample from this share of probability; default 0.95.")
 @click.option("--top_k", type=int, help="Sample from so many tokens at most; default 40.")
 @click.option(
+    "--min_p", type=float, help="Leave out what is less probable than this share of the best."
+)
+@click.option(
     "--repetition_penalty",
     type=float,
     help="Above 1: repeat less; default 1.1, and 1 at temperature 0.",
