@@ -24,6 +24,8 @@ ZERO: dict[int, dict[str, Any]] = {
     stage: {"deepspeed": str(SHIPPED / f"zero{stage}.json")} for stage in (1, 2, 3)
 }
 PROMPTS = {"eval_sample_prompts": ["Colour 3?"], "eval_sample_max_new_tokens": 4}
+WORSE = {"learning_rate": 1.0, "lr_scheduler": "linear", "warmup_steps": 4}
+"""A rate that rises to the end, so that the second evaluation is worse than the first."""
 RUNS: dict[str, dict[str, Any]] = {
     "whole": PROMPTS,
     "zero1": ZERO[1],
@@ -37,7 +39,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "lora-zero3": {**ZERO[3], **LORA},
     "lora-zero2-resumed": {**ZERO[2], **LORA, "resume": "lora-zero2"},
     "lora-zero3-resumed": {**ZERO[3], **LORA, "resume": "lora-zero3"},
-    "best": {**ZERO[3], "load_best_model_at_end": True, "learning_rate": 1.0},
+    "best": {**ZERO[3], "load_best_model_at_end": True, **WORSE},
     "other-stage": {**ZERO[2], "resume": "zero1"},
     "whole-again": {"max_steps": 1, "val_set_size": 0, "eval_steps": None, "save_steps": None},
 }
@@ -86,7 +88,10 @@ def test_the_result_loads_in_other_programs(ran: dict[str, Ran]) -> None:
 
 def test_the_samples_are_those_of_whole_models(ran: dict[str, Ran]) -> None:
     got, want = (
-        [json.loads(line)["answer"] for line in (ran[name].folder / "samples.jsonl").open()]
+        [
+            json.loads(line)["answer"]
+            for line in (ran[name].folder / "samples.jsonl").read_text().splitlines()
+        ]
         for name in ("zero3", "whole")
     )
     assert got == want

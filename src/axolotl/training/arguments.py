@@ -126,8 +126,8 @@ def training_arguments(
         **deepspeed_arguments(distributed, training, on_gpu=on_gpu),
         **extra,
     )
-    if arguments.fsdp_plugin_args is not None:
-        plugin: dict[str, Any] = arguments.fsdp_plugin_args
+    if distributed.fsdp:
+        plugin: Any = arguments.fsdp_plugin_args
         plugin["mixed_precision_policy"] = mixed_precision(autocast)
     return arguments
 
