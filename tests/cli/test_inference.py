@@ -181,6 +181,8 @@ def test_a_file_of_prompts_is_answered_and_gone_on_with(config: dict[str, Any]) 
         (["--prompts", "p.jsonl"], "--prompts and --out go together"),
         (["--prompts", "p.jsonl", "--out", "a.jsonl"], "no file 'p.jsonl'"),
         (["--batch_prompts", "2"], "--batch_prompts goes with --prompts"),
+        (["--web", "--prompts", "p.jsonl", "--out", "a.jsonl"], "exclude each other"),
+        (["--host", "0.0.0.0"], "--host and --port go with --web"),
         (["--top_p", "7"], "top_p must be above 0 and at most 1, not 7.0"),
         (["--stop", ""], "stop must be texts that are not empty"),
         (["--max_new_tokens", "0"], "max_new_tokens must be at least 1"),
@@ -198,6 +200,45 @@ def test_what_does_not_go_together_is_said_before_anything_is_loaded(
     result = run(*arguments)
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+def test_without_gradio_the_extra_is_named_before_anything_is_loaded(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from axolotl.inference import generate
+
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr(generate, "open_generator", lambda *_, **__: pytest.fail("loaded"))
+    result = run("--web")
+    assert result.exit_code == 2
+    assert "--web needs the package 'gradio'" in result.stderr
+    assert "pip install 'axolotl[web]'" in result.stderr
+
+
+def test_the_page_is_for_this_machine_unless_told(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    from axolotl.inference import web
+
+    served: list[dict[str, Any]] = []
+
+    class Nothing:
+        def block_thread(self) -> None:
+            pass
+
+    def serve(page: Any, **where: Any) -> str:
+        served.append(where)
+        return "http://here/"
+
+    monkeypatch.setattr(web, "build_page", lambda *_, **__: Nothing())
+    monkeypatch.setattr(web, "serve_page", serve)
+    assert "The page is at http://here/" in run("--web").stderr
+    assert run("--web", "--host", "0.0.0.0", "--port", "7999").exit_code == 0
+    assert served == [
+        {"host": "127.0.0.1", "port": None},
+        {"host": "0.0.0.0", "port": 7999},
+    ]
 
 
 def test_a_stop_text_and_min_p_reach_the_answer(config: dict[str, Any]) -> None:

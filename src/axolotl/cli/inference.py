@@ -43,21 +43,29 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--out", type=_FILE, help="Where the answers to --prompts go; kept and gone on with.")
 @click.option("--batch_prompts", type=click.IntRange(1), help="Prompts at a time; default 8.")
+@click.option("--web", is_flag=True, help="A page to ask in, with the base model's answers beside.")
+@click.option("--host", help="Address that --web listens on; default 127.0.0.1, this machine only.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Its port; default: free, from 7860 on."
+)
 def main(
     resolved: Resolved,
     base: bool,
     merged: bool,
+    web: bool,
+    host: str | None,
+    port: int | None,
     stop: tuple[str, ...],
     prompts: Path | None,
     out: Path | None,
     batch_prompts: int | None,
     **options: Any,
 ) -> None:
-    """Ask the trained model: a prompt from a pipe, a chat, a file of prompts.
+    """Ask the trained model: a prompt from a pipe, a chat, a file of prompts, a web page.
 
     `echo "A question" | axolotl inference CONFIG` puts one answer on standard output. Without a pipe
     it is a chat; `--prompts rows.jsonl --out answers.jsonl` answers a file. Questions are asked in
-    the format of the training data. `--seed` chooses another answer.
+    the format of the training data. `--seed` chooses another answer. `--web` serves a page.
     """
     if base and merged:
         raise click.UsageError("--base and --merged exclude each other")
@@ -65,10 +73,17 @@ def main(
         raise click.UsageError("--prompts and --out go together")
     if batch_prompts and prompts is None:
         raise click.UsageError("--batch_prompts goes with --prompts")
+    if web and prompts is not None:
+        raise click.UsageError("--web and --prompts exclude each other")
+    if not web and (host or port):
+        raise click.UsageError("--host and --port go with --web")
     from axolotl.inference.options import GenerationOptions
 
     options["stop"] = stop or None
     GenerationOptions.of(**{k: v for k, v in options.items() if k != "prompter"})
+    if web:
+        _page(resolved, base=base, merged=merged, host=host, port=port, **options)
+        return
     text = _piped() if prompts is None and not _is_terminal() else None
     if prompts is not None:
         _check_file(prompts)
@@ -147,6 +162,31 @@ def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: 
             where=str(prompts),
             hint=f"'{out}' has an `error` in their place; mend them in a file of their own",
         )
+
+
+def _page(
+    resolved: Resolved,
+    *,
+    base: bool,
+    merged: bool,
+    host: str | None,
+    port: int | None,
+    **options: Any,
+) -> None:
+    from axolotl.core.console import note
+    from axolotl.core.optional import need
+
+    need("gradio", extra="web", why="--web")  # before the model is loaded
+    from axolotl.inference.generate import open_generator
+    from axolotl.inference.page import Answerer
+    from axolotl.inference.web import build_page, serve_page
+
+    trained = open_generator(resolved, base=base, merged=merged, **options)
+    open_base = None if base else lambda: open_generator(resolved, base=True, **options)
+    page = build_page(Answerer(trained, open_base), title=trained.name)
+    address = serve_page(page, host=host or "127.0.0.1", port=port)
+    note(f"The page is at {address} (Ctrl-C ends it)")
+    page.block_thread()
 
 
 def _chat(generator: Generator) -> None:

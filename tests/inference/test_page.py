@@ -1,0 +1,327 @@
+"""The page for inference: what one session does, and the whole in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from transformers import AutoModelForCausalLM
+
+from axolotl import api
+from axolotl.errors import ConfigError
+from axolotl.formats import bind
+from axolotl.inference.generate import Generator, open_generator
+from axolotl.inference.options import GenerationOptions
+from axolotl.inference.page import Answerer, Session, options_of
+from tests.artifacts.made import random_adapter
+from tests.conftest import build_llama, build_tokenizer
+from tests.reports.browser import MISSING, Page, chromium, find_chromium
+from tests.reports.test_preview_page import scanlines
+
+GREEDY = GenerationOptions(temperature=0, max_new_tokens=12)
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> **x**'
+
+
+def generator(*, adapted: bool, kind: str = "sharegpt") -> Generator:
+    from peft import LoraConfig, get_peft_model
+
+    model: Any = build_llama(eos_token_id=500, initializer_range=0.3)
+    if adapted:
+        lora = LoraConfig(init_lora_weights=False, target_modules="all-linear")
+        model = get_peft_model(model, lora)
+    return Generator(model, build_tokenizer(), bound=bind(kind), options=GREEDY)
+
+
+def said(session: Session, side: Any = "trained") -> list[str]:
+    return [message["content"] for message in session.shown[side]]
+
+
+def test_both_sides_answer_and_each_follows_what_it_said_itself() -> None:
+    ours = generator(adapted=True)
+    session = Session(Answerer(ours, None))
+    assert list(session.ask("one", GREEDY, system="", both=True))[-1] == "cut after 12 tokens"
+    list(session.ask("two", GREEDY, system="", both=True))
+    for side in ("trained", "base"):
+        talk: list[dict[str, str]] = []
+        for question in ("one", "two"):
+            talk.append({"role": "user", "content": question})
+            answer = "".join(ours.stream(talk, base=side == "base"))
+            talk.append({"role": "assistant", "content": answer})
+        assert session.shown[side] == talk
+    assert said(session) != said(session, "base")
+    list(session.ask("three", GREEDY, system="Be brief.", both=False))
+    first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "three"}]
+    assert said(session) == ["three", "".join(ours.stream(first))], "begun anew"
+    assert said(session, "base") == []
+
+
+def test_the_base_of_a_model_trained_in_full_is_loaded_when_it_is_asked() -> None:
+    opened: list[int] = []
+
+    def open_base() -> Generator:
+        opened.append(1)
+        return generator(adapted=False)
+
+    answerer = Answerer(generator(adapted=False), open_base)
+    assert answerer.compares
+    assert not Answerer(generator(adapted=False), None).compares
+    session = Session(answerer)
+    list(session.ask("one", GREEDY, system="", both=False))
+    assert opened == []
+    for _ in range(2):
+        list(session.ask("one", GREEDY, system="", both=True))
+    assert opened == [1]
+
+
+def test_an_answer_can_be_stopped_and_a_refusal_leaves_no_trace() -> None:
+    session = Session(Answerer(generator(adapted=True), None))
+    long = GenerationOptions(temperature=0, max_new_tokens=200)
+    pieces = session.ask("one", long, system="", both=True)
+    next(pieces)
+    session.stop.set()
+    assert list(pieces) == ["stopped"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "answer"]
+    assert said(session, "base") == []
+    before = said(session)
+    told = list(session.ask("0 1 2 3 " * 300, GREEDY, system="", both=False))
+    assert "positions" in told[-1]
+    assert said(session) == before
+
+
+def test_every_open_page_has_a_session_of_its_own() -> None:
+    session = Session(Answerer(generator(adapted=True), None))
+    other = deepcopy(session)
+    list(session.ask("one", GREEDY, system="", both=False))
+    assert said(other) == []
+
+
+def test_controls_become_options() -> None:
+    values = {"temperature": 0.5, "top_k": 3.0, "seed": None, "stop": "Q:\n\nA:"}
+    found = options_of(values, GREEDY)
+    assert found == GenerationOptions(
+        temperature=0.5, top_k=3, max_new_tokens=12, stop=("Q:", "A:")
+    )
+    with pytest.raises(ConfigError, match="max_new_tokens must be at least 1"):
+        options_of({"max_new_tokens": 0}, GREEDY)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that another process serves, and what is behind it."""
+
+    address: str
+    ours: Generator
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`axolotl inference a.yml --web`, on a finished LoRA run."""
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    folder = tmp_path_factory.mktemp("run")
+    base = folder / "base"
+    build_llama(eos_token_id=500, initializer_range=0.3).save_pretrained(base)
+    build_tokenizer().save_pretrained(base)
+    random_adapter(AutoModelForCausalLM.from_pretrained(base), folder / "<out>", scale=0.3)
+    build_tokenizer().save_pretrained(folder / "<out>")
+    settings = {
+        "base_model": str(base),
+        "adapter": "lora",
+        "datasets": [{"path": "rows.jsonl", "type": "sharegpt"}],
+        "output_dir": str(folder / "<out>"),
+    }
+    (folder / "a.yml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "axolotl.cli.inference", "a.yml", "--web"]
+    greedy = ["--temperature", "0", "--max_new_tokens", "12"]
+    ours = open_generator(api.resolved(settings), temperature=0, max_new_tokens=12)
+    with subprocess.Popen(
+        [*command, *greedy], cwd=folder, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as child:
+        assert child.stderr is not None
+        told: list[str] = []
+        while not (found := re.search(r"The page is at (http://127.0.0.1:\d+/)", "".join(told))):
+            line = child.stderr.readline()
+            assert line, "".join(told)
+            told.append(line)
+        yield Served(found[1], ours)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) in (0, 130)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = find_chromium()
+    if program is None and os.environ.get("CI"):
+        pytest.fail(MISSING)
+    if program is None:
+        pytest.skip(MISSING)
+    with chromium(program, tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures of the page are put, to be looked at."""
+    chosen = os.environ.get("AXOLOTL_SCREENSHOTS")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def wait_for(tab: Page, code: str, seconds: float = 60) -> Any:
+    """The value of an expression once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := tab.js(code)):
+        assert time.monotonic() < end, code
+        time.sleep(0.05)
+    return found
+
+
+def visit(tab: Page, address: str, *, width: int = 1400, dark: bool = False) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    tab.send("Emulation.setDeviceMetricsOverride", **size)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    tab.send("Emulation.setEmulatedMedia", features=[scheme])
+    tab.complaints.clear()
+    tab.requests.clear()
+    tab.send("Page.navigate", url="about:blank")
+    tab.send("Page.navigate", url=address)
+    wait_for(tab, "!!(document.querySelector('#text textarea') && document.querySelector('#send'))")
+    tab.settle()
+
+
+def messages(tab: Page, side: str) -> list[str]:
+    return tab.js(f"[...document.querySelectorAll('#{side} .md')].map(e => e.textContent)")
+
+
+def idle(tab: Page) -> None:
+    wait_for(tab, "!document.querySelector('#send').disabled")
+    tab.settle()
+
+
+def ask(tab: Page, text: str) -> None:
+    tab.mouse("#text textarea", click=True)
+    tab.keys(text)
+    tab.mouse("#send", click=True)
+
+
+def no_other_machine(tab: Page, address: str) -> None:
+    asked = [url for url in tab.requests if not url.startswith((address, "data:", "about:"))]
+    assert asked == []
+    assert tab.complaints == []
+
+
+@pytest.mark.slow
+def test_a_person_chats_and_compares(browser: Page, served: Served) -> None:
+    visit(browser, served.address)
+    assert "<out>" in browser.text("#title")
+    assert "in the format sharegpt." in browser.text("#title")
+    ours = served.ours
+    ask(browser, HOSTILE)
+    wait_for(browser, "document.querySelectorAll('#trained .md').length == 2")
+    idle(browser)
+    first = "".join(ours.stream([{"role": "user", "content": HOSTILE}]))
+    assert messages(browser, "trained") == [HOSTILE, first]
+    assert browser.js("document.title") == f"{ours.name} · axolotl", "markup stays text"
+    assert browser.js("document.querySelectorAll('#trained img[src=x]').length") == 0
+    assert "cut after 12 tokens" in browser.text("#said")
+    browser.mouse("#both input", click=True)
+    wait_for(browser, "document.querySelector('#base')?.offsetWidth > 0")
+    ask(browser, "Is that so?")
+    wait_for(browser, "document.querySelectorAll('#base .md').length == 2")
+    idle(browser)
+    question = [{"role": "user", "content": "Is that so?"}]
+    talk = [
+        {"role": "user", "content": HOSTILE},
+        {"role": "assistant", "content": first},
+        *question,
+    ]
+    assert messages(browser, "trained")[2:] == ["Is that so?", "".join(ours.stream(talk))]
+    base = "".join(ours.stream(question, base=True))
+    assert messages(browser, "base") == ["Is that so?", base]
+    browser.mouse("#anew", click=True)
+    wait_for(browser, "document.querySelectorAll('.md').length == 0")
+    no_other_machine(browser, served.address)
+
+
+def set_number(tab: Page, name: str, value: str) -> None:
+    tab.js(
+        f"(() => {{ const e = document.querySelector('#option-{name} input[type=number]');"
+        f"e.value = '{value}'; e.dispatchEvent(new Event('input', {{bubbles: true}}));"
+        "e.dispatchEvent(new Event('change', {bubbles: true})); e.blur(); })()"
+    )
+    tab.settle()
+
+
+@pytest.mark.slow
+def test_controls_reach_the_answer_and_stop_ends_it(browser: Page, served: Served) -> None:
+    visit(browser, served.address)
+    browser.mouse("#controls button", click=True)
+    wait_for(browser, "document.querySelector('#option-seed')?.offsetWidth > 0")
+    set_number(browser, "max_new_tokens", "3")
+    ask(browser, "one")
+    wait_for(browser, "document.querySelectorAll('#trained .md').length == 2")
+    idle(browser)
+    how = GenerationOptions(temperature=0, max_new_tokens=3)
+    one = [{"role": "user", "content": "one"}]
+    answer = "".join(served.ours.stream(one, options=how))
+    assert messages(browser, "trained")[1] == answer
+    set_number(browser, "max_new_tokens", "0")
+    ask(browser, "two")
+    wait_for(browser, "document.querySelector('#said').innerText.includes('at least 1')")
+    assert browser.js("document.querySelector('#text textarea').value") == "two", "kept to be sent"
+    set_number(browser, "max_new_tokens", "400")
+    browser.mouse("#send", click=True)
+    wait_for(browser, "document.querySelectorAll('#trained .md')[3]?.textContent.length > 8")
+    browser.mouse("#stop", click=True)
+    idle(browser)
+    assert browser.text("#said").strip() == "stopped"
+    assert 8 < len(messages(browser, "trained")[3]) < 1000
+    no_other_machine(browser, served.address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 375])
+def test_the_page_is_drawn(
+    browser: Page, served: Served, shots: Path, width: int, dark: bool
+) -> None:
+    visit(browser, served.address, width=width, dark=dark)
+    browser.mouse("#both input", click=True)
+    wait_for(browser, "document.querySelector('#base')?.offsetWidth > 0")
+    ask(browser, "Name three colours.\n  - warm ones")
+    wait_for(browser, "document.querySelectorAll('#base .md').length == 2")
+    idle(browser)
+    assert messages(browser, "base")[0] == "Name three colours.\n  - warm ones", "as it was typed"
+    browser.js("window.scrollTo(0, 0)")
+    browser.settle()
+    picture = browser.screenshot()
+    (shots / f"chat-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
+    lines, corner = scanlines(picture)
+    assert len(set(lines)) > 100, "it is not blank"
+    assert (sum(corner) < 200) == dark
+    assert browser.js("document.documentElement.scrollWidth") == width, "nothing sticks out"
+    boxes = (
+        "[...document.querySelectorAll('#trained, #base')].map(e => e.getBoundingClientRect().top)"
+    )
+    beside = len(set(browser.js(boxes))) == 1
+    assert beside == (width > 700)
+    browser.mouse("#controls button", click=True)
+    wait_for(browser, "document.querySelector('#option-seed')?.offsetWidth > 0")
+    browser.settle()
+    browser.centre("#option-stop")
+    picture = browser.screenshot()
+    (shots / f"chat-controls-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
+    assert browser.js("document.documentElement.scrollWidth") == width
+    no_other_machine(browser, served.address)
