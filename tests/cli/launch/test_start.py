@@ -196,6 +196,28 @@ def test_a_run_that_was_stopped_in_order_ends_with_0(
     assert run_agent(arguments) == 0
 
 
+def test_a_launcher_of_another_machine_that_has_gone_is_told_from_one_that_never_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch.distributed.run as torchrun
+
+    def alone(_: Any) -> None:
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(torchrun, "run", alone)
+    monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    arguments = [str(logs), "--nnodes=2", "--rdzv-endpoint=a:1"]
+    assert run_agent(arguments) == 2
+    assert "did not meet at a:1: no answer" in capsys.readouterr().err
+    (logs / "rank-0.log").touch()
+    os.utime(logs / "rank-0.log", (time.time() + 9, time.time() + 9))
+    assert run_agent(arguments) == 3
+    assert "the launcher of another machine has gone" in capsys.readouterr().err
+
+
 def test_machines_that_do_not_meet() -> None:
     error = no_meeting(["--nnodes=2", "--rdzv-endpoint=a:1", "-m", "x"], TimeoutError("late\nmore"))
     assert "did not meet at a:1: late" in str(error)

@@ -36,11 +36,15 @@ def run_agent(arguments: Sequence[str]) -> int:
     logs, *words = arguments
     begun = time.time()
     logging.disable(logging.ERROR)  # torchrun's own lines say less, in more of them
+    own = os.environ.get("TORCH_CPP_LOG_LEVEL")
+    os.environ["TORCH_CPP_LOG_LEVEL"] = own or "ERROR"
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.run import parse_args, run
 
+    if own is None:  # torch has read it by now; it is not for the processes
+        del os.environ["TORCH_CPP_LOG_LEVEL"]
     try:
         run(parse_args(words))
     except ChildFailedError as error:
@@ -48,8 +52,9 @@ def run_agent(arguments: Sequence[str]) -> int:
     except SignalException as error:
         return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
     except (RendezvousError, ConnectionError, TimeoutError) as error:
-        say_error(no_meeting(words, error))
-        return 2
+        began = any(file.stat().st_mtime >= begun for file in Path(logs).glob("rank-*.log"))
+        say_error(other_gone(Path(logs).parent) if began else no_meeting(words, error))
+        return LOST if began else MENDABLE
     return 0
 
 
@@ -70,7 +75,7 @@ def tell_failure(failures: Mapping[int, Any], logs: Path) -> int:
             how += "; where nobody did that, the system may have been out of memory: see `dmesg`"
     else:
         how = f"ended with exit code {code}"
-    if rank == 0 and code == MENDABLE:
+    if rank == 0 and code in (MENDABLE, LOST):
         return code  # it has said so on the screen
     said = _last_lines(file) if rank != 0 and code > 0 and code != LOST else ""
     say_error(
@@ -112,6 +117,18 @@ def _last_lines(file: Path) -> str:
     except OSError:
         return ""  # it may be on the disk of another machine, or have ended before it wrote
     return "".join(f"\n    | {line}" for line in lines[-_LAST_LINES:])
+
+
+def other_gone(output: Path) -> EnvironmentFault:
+    """The run has begun, and the launcher of another machine does not answer any more.
+
+    Args:
+        output: Folder of the run.
+    """
+    return EnvironmentFault(
+        "the launcher of another machine has gone; the processes of this one were stopped",
+        hint=f"what it printed says why; {_way_on(output)}",
+    )
 
 
 def no_meeting(words: Sequence[str], error: Exception) -> EnvironmentFault:
