@@ -187,6 +187,18 @@ def _pipe() -> tuple[int, int]:
     return high[0], high[1]
 
 
+def picture_folder(temporary: Any) -> Path:
+    """Where tests put pictures of pages: what `AXOLOTL_SCREENSHOTS` names, else a temporary folder.
+
+    Args:
+        temporary: The fixture `tmp_path_factory`.
+    """
+    chosen = os.environ.get("AXOLOTL_SCREENSHOTS")
+    folder = Path(chosen) if chosen else temporary.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def chromium(program: str, profile: Path) -> Iterator[Page]:
     """Start the browser with a new profile, and end it.

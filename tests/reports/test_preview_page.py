@@ -20,7 +20,7 @@ from axolotl.reports.preview import PreviewRow, summarise
 from axolotl.reports.preview_page import MOST_CHARACTERS, MOST_TOKENS, PageFacts, packs, page
 from axolotl.reports.preview_rows import preview_rows
 from tests.conftest import build_tokenizer
-from tests.reports.browser import MISSING, Page, chromium, find_chromium
+from tests.reports.browser import MISSING, Page, chromium, find_chromium, picture_folder
 
 HOSTILE = '</script><script>alert(1);document.title="taken"</script><img src=x onerror=alert(2)>'
 ROWS = [
@@ -347,9 +347,18 @@ def test_the_line_of_the_filters_counts_as_the_table_does(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (375, False)])
-def test_it_is_drawn(browser: Page, file: Path, width: int, dark: bool) -> None:
+def test_it_is_drawn(
+    browser: Page,
+    file: Path,
+    width: int,
+    dark: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     browser.open(file, width=width, dark=dark)
-    lines, corner = scanlines(browser.screenshot())
+    picture = browser.screenshot()
+    folder = picture_folder(tmp_path_factory)
+    (folder / f"preview-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
+    lines, corner = scanlines(picture)
     assert len(set(lines)) > 100, "it is not blank"
     assert (sum(corner) < 200) == dark
     assert browser.js("document.documentElement.scrollWidth") == width, "nothing sticks out"

@@ -17,7 +17,7 @@ import pytest
 from axolotl.errors import ModelError
 from axolotl.reports.report_page import report_page, state_of
 from axolotl.reports.run_files import RunFiles, labels, read_run_files
-from tests.reports.browser import MISSING, Page, chromium, find_chromium
+from tests.reports.browser import MISSING, Page, chromium, find_chromium, picture_folder
 from tests.reports.runs import HOSTILE, START, finished_run, metric_lines, write_lines
 
 NOW = datetime(2026, 1, 2, 12, 30, tzinfo=timezone.utc)
@@ -164,6 +164,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield tab
 
 
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures of the page are put, to be looked at."""
+    return picture_folder(tmp_path_factory)
+
+
 @pytest.fixture
 def tab(browser: Page, finished: Path, tmp_path: Path) -> Iterator[Page]:
     file = tmp_path / "page.html"
@@ -206,7 +212,9 @@ def test_the_curve_is_where_its_values_are(tab: Page) -> None:
 @pytest.mark.parametrize(
     ("width", "dark"), [(1400, False), (1400, True), (375, False), (375, True)]
 )
-def test_it_is_drawn_at_every_width_and_in_the_dark(tab: Page, width: int, dark: bool) -> None:
+def test_it_is_drawn_at_every_width_and_in_the_dark(
+    tab: Page, shots: Path, width: int, dark: bool
+) -> None:
     tab.open(Path(tab.js("location.pathname")), width=width, dark=dark)
     assert tab.js("document.documentElement.scrollWidth") == width, "nothing sticks out"
     shade = tab.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
@@ -221,6 +229,7 @@ def test_it_is_drawn_at_every_width_and_in_the_dark(tab: Page, width: int, dark:
         "e => e.getBoundingClientRect().right <= c.getBoundingClientRect().right + 1))"
     )
     assert inside
+    (shots / f"report-{width}-{'dark' if dark else 'light'}.png").write_bytes(tab.screenshot())
 
 
 def read(folder: Path) -> RunFiles:

@@ -36,6 +36,11 @@ class Running:
         """The client of openai, which does not ask again by itself."""
         return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=60)
 
+    def wait_until_begun(self) -> None:
+        """Wait for a request."""
+        while not self.worker.unanswered:
+            time.sleep(0.01)
+
     def wait_until_idle(self, seconds: float = 30) -> bool:
         """Whether nothing is being answered any more, before the time is up."""
         end = time.monotonic() + seconds
