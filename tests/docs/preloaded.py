@@ -10,6 +10,7 @@ the place of `axolotl` and `python`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -48,13 +49,16 @@ LOADED = (
     "transformers.models.llama.modeling_llama",
     "transformers.trainer",
 )
+IF_THERE = ("deepspeed",)
+"""accelerate loads it for every training where it is installed."""
 
 
 def serve(place: str) -> None:
     """Answer until the process is ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies that have ended are forgotten
     commands = available("axolotl.cli")
-    for name in (*LOADED, *(f"axolotl.cli.{command}" for command in commands)):
+    there = [name for name in IF_THERE if importlib.util.find_spec(name)]
+    for name in (*LOADED, *there, *(f"axolotl.cli.{command}" for command in commands)):
         importlib.import_module(name)
     import torch
 
