@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 
-_ROWS = 8192
+_ROWS = 2048
 """Rows of the output head that are there in fp32 at a time."""
 
 

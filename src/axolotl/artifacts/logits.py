@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from axolotl.artifacts.memory import give_back
+
 MAX_ROWS = 4
 MAX_TOKENS = 128
 """The reference logits are kept on the disk: 4 rows of 128 tokens are 100 MB with 49,152 words."""
@@ -61,7 +63,9 @@ def logits_of(model: Any, rows: Iterable[Sequence[int]]) -> Iterator[Tensor]:
     device = next(model.parameters()).device
     for row in rows:
         ids = torch.tensor([list(row)], device=device)
-        yield model(input_ids=ids, use_cache=False).logits[0].float().cpu()
+        found = model(input_ids=ids, use_cache=False).logits[0].float().cpu()
+        give_back()
+        yield found
 
 
 class KeptLogits:

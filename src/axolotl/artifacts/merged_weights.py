@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.core_model_loading import revert_weight_conversion
 
 from axolotl.artifacts.fold import blocks, in_fp32, plain_weights, tied_after, untie
+from axolotl.artifacts.memory import give_back
 from axolotl.artifacts.shards import Entry
 
 
@@ -49,6 +50,7 @@ class MergedWeights:
             changed = any(isinstance(module, BaseTunerLayer) for module in block.modules())
             with in_fp32(block, merged=True) if changed else nullcontext():
                 yield from self._published(path, block)
+            give_back()
 
     def write_settings(self, folder: Path) -> None:
         """Write all but weights and tokenizer: configurations, and code that the model brings."""
