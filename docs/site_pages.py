@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = "docs/"
 FIRST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")
 """Pages outside of `docs/` that the menu names."""
+_LISTING = "index.md"
 _LINK = re.compile(r"(?<=\]\()(?P<to>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
@@ -46,11 +47,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path in seen:
             continue
         seen.add(path)
-        if not path.startswith(DOCS):
-            files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
-        if path.endswith(".md"):
-            text = (ROOT / path).read_text(encoding="utf-8")
-            waiting += (target for target in _targets(text, path) if (ROOT / target).is_file())
+        if (ROOT / path).is_dir():
+            text = _listing(path)
+            path = f"{path}/{_LISTING}"
+            unlisted = InclusionLevel.NOT_IN_NAV
+            files.append(File.generated(config, path, content=text, inclusion=unlisted))
+        else:
+            text = (ROOT / path).read_text(encoding="utf-8") if path.endswith(".md") else ""
+            if not path.startswith(DOCS):
+                files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+        waiting += (target for target in _targets(text, path) if (ROOT / target).exists())
     return files
 
 
@@ -60,25 +66,31 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     path = here if page.file.generated_by else DOCS + here
 
     def moved(match: re.Match[str]) -> str:
-        target = _target(match["to"], path)
+        target = _page_of(_target(match["to"], path))
         if (ROOT / target).is_dir():
-            target = next(
-                f"{target}/{name}" for name in ("README.md", "") if _is_file(target, name)
-            )
+            target = f"{target}/{_LISTING}"
         away = posixpath.relpath(target.removeprefix(DOCS), posixpath.dirname(here) or ".")
         return away + (match["anchor"] or "")
 
     return _LINK.sub(moved, markdown)
 
 
-def _is_file(folder: str, name: str) -> bool:
-    return not name or (ROOT / folder / name).is_file()
+def _page_of(path: str) -> str:
+    """The page of a folder that has one; other paths as they are."""
+    page = f"{path}/README.md"
+    return page if (ROOT / page).is_file() else path
+
+
+def _listing(folder: str) -> str:
+    """A page of the files in a folder that has none."""
+    names = sorted(file.name for file in (ROOT / folder).iterdir() if file.is_file())
+    return f"# {folder}\n\n" + "".join(f"- [{name}]({name})\n" for name in names)
 
 
 def _targets(text: str, path: str) -> Iterator[str]:
     """Paths in the repository that a page links to."""
     for match in _LINK.finditer(text):
-        yield _target(match["to"], path)
+        yield _page_of(_target(match["to"], path))
 
 
 def _target(link: str, path: str) -> str:

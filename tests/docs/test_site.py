@@ -82,6 +82,12 @@ def test_a_configuration_that_a_page_links_to_is_in_the_site(site: Path) -> None
     assert (site / "examples" / "cerebras" / "btlm-ft.yml").is_file()
 
 
+def test_a_folder_that_a_page_links_to_is_listed(site: Path) -> None:
+    page = site / "deepspeed" / "index.html"
+    assert 'href="zero2.json"' in page.read_text(encoding="utf-8")
+    assert (site / "deepspeed" / "zero2.json").is_file()
+
+
 def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > len(PAGES)
