@@ -8,6 +8,7 @@ import pytest
 
 from axolotl.config import load_config, options
 from axolotl.config.legacy_names import NO_EFFECT, REMOVED, RENAMED
+from axolotl.errors import ConfigErrors
 from axolotl.records import Edit, Finding
 from axolotl.resolve import examine
 
@@ -187,6 +188,39 @@ def test_the_class_that_phi_came_with_is_the_one_of_the_library() -> None:
     assert options_read["model_type"] == "PhiForCausalLM"
     assert finding.fix == (Edit("set", "model_type", "PhiForCausalLM"),)
     assert load_config({**SMALL, "model_type": "PhiForCausalLM"}).notes == ()
+
+
+@pytest.mark.parametrize("name", ["cpu_offload", "offload_params", "fsdp_cpu_offload"])
+def test_offloading_has_several_names(name: str) -> None:
+    config = load_config({**SMALL, "fsdp_config": {name: True}}).distributed.fsdp_config
+    assert config is not None
+    assert config.fsdp_offload_params is True
+
+
+def test_fsdp_is_turned_on_by_its_version_as_in_later_releases() -> None:
+    options_read, finding = read({"fsdp_version": 2})
+    assert options_read["fsdp"] == ["full_shard", "auto_wrap"]
+    on = Edit("set", "fsdp", ["full_shard", "auto_wrap"])
+    assert finding.fix == (on, Edit("remove", "fsdp_version"))
+    options_read, finding = read({"fsdp_version": 2, "fsdp": ["shard_grad_op"]})
+    assert options_read["fsdp"] == ["shard_grad_op"]
+    assert finding.message == "fsdp_version has no effect: FSDP 2 is what runs"
+    with pytest.raises(ConfigErrors, match="FSDP 2 is what runs"):
+        load_config({**SMALL, "fsdp_version": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"fsdp_config": {"final_state_dict_type": "FULL_STATE_DICT"}}, "fsdp_config.final_state_dict_type"),
+        ({"fsdp_config": {"fsdp_version": 2}}, "fsdp_config.fsdp_version"),
+        ({"fsdp_final_state_dict_type": "FULL_STATE_DICT"}, "fsdp_final_state_dict_type"),
+    ],
+)  # fmt: skip
+def test_what_fsdp_does_anyway_need_not_be_said(given: dict[str, Any], key: str) -> None:
+    _, finding = read(given)
+    assert finding.key == key
+    assert "has no effect" in finding.message
 
 
 def test_keys_of_fsdp_config_may_leave_out_the_prefix() -> None:

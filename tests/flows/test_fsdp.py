@@ -134,7 +134,7 @@ def test_fsdp_config_says_how_the_model_is_cut_up(ran: dict[str, Ran]) -> None:
     # Always apart: the model, and its last norm with embeddings and head.
     assert units["fsdp"] == units["not-cut"] + 2
     assert units["one-layer"] == units["not-cut"] + 2
-    first = ran["whole"].lines[0]["loss"]
+    first = ran["whole-again"].lines[0]["loss"]
     for name in ("one-layer", "not-cut", "again"):
         assert ran[name].lines[0]["loss"] == pytest.approx(first, rel=1e-6)
     assert (
@@ -172,9 +172,9 @@ def test_another_number_of_processes_goes_on_with_the_same_rows(several: Several
 
 def test_the_first_process_has_the_weights_of_all(ran: dict[str, Ran]) -> None:
     """With fsdp_sync_module_states; the second process begins with other weights."""
-    first = ran["whole"].lines[0]["loss"]
+    first = ran["whole-again"].lines[0]["loss"]
     assert ran["unlike-synced"].lines[0]["loss"] == pytest.approx(first, rel=1e-6)
-    assert ran["unlike"].lines[0]["loss"] != pytest.approx(first, rel=1e-3)
+    assert ran["unlike"].lines[0]["loss"] != pytest.approx(first, rel=1e-4)
 
 
 def test_one_process_is_told_that_there_is_nothing_to_cut(tiny_options: Any) -> None:

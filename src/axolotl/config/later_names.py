@@ -100,6 +100,8 @@ INSTEAD: dict[str, str] = {
         _KERNELS_OF_LIGER.split(),
         "remove it: only the loss is fused, by liger_fused_linear_cross_entropy",
     ),
+    "fsdp_version": "remove it: FSDP 2 is what runs, turned on by `fsdp: [full_shard, auto_wrap]`",
+    "fsdp_config.fsdp_version": "remove it: FSDP 2 is what runs",
     "batch_size": "set gradient_accumulation_steps to batch_size divided by micro_batch_size",
     "datasets.trust_remote_code": "data sets that bring code are not loaded any more",
     "liger_cross_entropy": "write liger_fused_linear_cross_entropy",

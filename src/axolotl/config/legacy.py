@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from axolotl.config.legacy_fsdp import fsdp_names, fsdp_version
 from axolotl.config.legacy_names import (
     NO_EFFECT,
     REMOVED,
@@ -17,8 +18,6 @@ from axolotl.config.legacy_names import (
 )
 from axolotl.config.tree import Branch, Leaf, Node, Row, is_unset, read_int, to_python
 from axolotl.records import Edit, Finding
-
-_PREFIX = "fsdp_"
 
 
 def modernise(tree: Branch) -> list[Finding]:
@@ -246,20 +245,6 @@ def _model_type(tree: Branch) -> list[Finding]:
     ]
 
 
-def _fsdp_names(tree: Branch) -> list[Finding]:
-    """`fsdp_config` may leave out the prefix of its keys."""
-    from axolotl.config.distributed import FsdpConfig
-
-    config = tree.items.get("fsdp_config")
-    if not isinstance(config, Branch):
-        return []
-    for key in list(config.items):
-        full = f"{_PREFIX}{key}"
-        if key not in FsdpConfig.model_fields and full in FsdpConfig.model_fields:
-            config.items.setdefault(full, config.items.pop(key))
-    return []
-
-
 _REWRITES: Sequence[Callable[[Branch], list[Finding]]] = [
     _removed,
     _without_effect,
@@ -269,7 +254,8 @@ _REWRITES: Sequence[Callable[[Branch], list[Finding]]] = [
     _batch_size,
     _dataset_types,
     _model_type,
-    _fsdp_names,
+    fsdp_version,
+    fsdp_names,
 ]
 
 
@@ -283,6 +269,8 @@ def old_names() -> Mapping[str, str]:
         **{f"rope_scaling.{key}": f"called {new} here" for key, new in RENAMED_IN_ROPE.items()},
         "relora": "on where relora_steps is written",
         "jagged_restart_steps": "called relora_steps here, where `relora: true` stands beside it",
+        "fsdp_version": "read as `fsdp: [full_shard, auto_wrap]` where it is 2",
+        "fsdp_final_state_dict_type": "no effect: the result is always whole",
         "batch_size": "read as gradient_accumulation_steps times micro_batch_size",
     }
 

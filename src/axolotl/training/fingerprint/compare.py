@@ -20,7 +20,7 @@ from axolotl.training.fingerprint.data_options import LAYOUT, changed_sources, d
 _WHERE = "resume_from_checkpoint"
 _LATER = (
     *("attn_implementation", "rope_scaling", "streaming_multipack_buffer_size"),
-    "rows_in_epoch",
+    "steps_in_epoch",
 )
 """Checkpoints of earlier versions have no word of these: there is nothing to compare with."""
 _ACCUMULATION = "gradient_accumulation_steps"
@@ -37,7 +37,7 @@ _WORDS = {
     "samples_per_row": "samples in a row",
     "tokens_per_row": "tokens in a row",
     "rows_per_step": "rows in a step",
-    "rows_in_epoch": "rows in an epoch",
+    "steps_in_epoch": "steps in an epoch",
     "zero_stage": "stage of DeepSpeed's ZeRO",
     "steps": "steps in all",
     "loraplus": "whether loraplus_lr_ratio is set",
@@ -137,11 +137,10 @@ def _changed_fixed(then: _Values, now: _Values) -> Iterator[str]:
 def _same_steps(then: _Values, now: _Values) -> bool:
     """Whether another number of processes trains the same rows in each step, and can read the states.
 
-    Where the rows of an epoch are as many, they are the same ones: they are cut for the processes to
-    have equally many, and not otherwise.
+    Rows and their order do not depend on the processes; in the last step of an epoch some may be cut.
     """
     rows = [each["rows_per_step"] * each["processes"] for each in (then, now)]
-    of_epoch = [each.get("rows_in_epoch") for each in (then, now)]
+    of_epoch = [each.get("steps_in_epoch") for each in (then, now)]
     same = rows[0] == rows[1] and of_epoch[0] is not None and of_epoch[0] == of_epoch[1]
     return same and "zero_stage" not in now
 

@@ -83,7 +83,7 @@ def fingerprint(resolved: Resolved, data: RunData, plan: Plan, *, world_size: in
         **({"group_by_length": True} if rows.grouped else {}),
         "rows_per_step": rows.accumulation,
         "processes": world_size,
-        **({"rows_in_epoch": plan.first_epoch.bins} if plan.first_epoch else {}),
+        **({"steps_in_epoch": plan.steps.per_epoch} if plan.first_epoch else {}),
         **_cut_up(resolved.distributed),
         **_computing(resolved),
         "seed": resolved.training.seed,
