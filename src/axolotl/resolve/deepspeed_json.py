@@ -43,14 +43,14 @@ def read_deepspeed(given: str | Mapping[str, Any]) -> Block:
     """
     if not isinstance(given, str):
         return dict(given)
-    file = Path(given).expanduser()
     hint = f"the folder deepspeed/ of the project has {_SHIPPED}"
-    if not file.is_file():
-        raise DeepSpeedFault(f"there is no file '{given}'", hint)
     try:
-        content = json.loads(file.read_text("utf-8-sig"))
-    except (ValueError, OSError) as error:
-        raise DeepSpeedFault(f"'{given}' is no JSON: {error}", hint) from error
+        text = Path(given).expanduser().read_text("utf-8-sig")
+        content = json.loads(text)
+    except FileNotFoundError as error:
+        raise DeepSpeedFault(f"there is no file '{given}'", hint) from error
+    except (ValueError, OSError, RuntimeError, RecursionError) as error:
+        raise DeepSpeedFault(f"'{given[:80]}' is no JSON file: {str(error)[:200]}", hint) from error
     if not isinstance(content, dict):
         raise DeepSpeedFault(f"'{given}' holds no mapping", hint)
     return cast("Block", content)
