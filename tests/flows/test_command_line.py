@@ -39,6 +39,11 @@ def test_train_then_evaluate(tmp_path: Path, tiny_options: Options) -> None:
         assert said in done.output
     report = json.loads((tmp_path / "out" / "run.json").read_text())
     assert report["config"]["given"]["learning_rate"] == 0.02
+    origins = report["config"]["origins"]
+    assert origins["learning_rate"] == "--learning_rate"
+    assert origins["lora_r"].startswith("run.yml:") or origins["lora_r"].startswith(str(tmp_path))
+    assert "lora_dropout" not in origins, "a default"
+    assert "axolotl report" in done.output
     assert report["data"]["sources"][0]["content"]
 
     after = json.loads(run(evaluate, file, "--json").stdout)
