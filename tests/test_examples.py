@@ -254,3 +254,24 @@ def test_the_new_file_is_what_migrate_makes_of_the_old_one(name: str, tmp_path: 
     assert new(name).read_bytes() == made.read_bytes(), (
         f"if it should be so: .venv/bin/axolotl migrate {here} -o {there} --force"
     )
+
+
+TODAY = sorted(
+    name
+    for file in NEW.rglob("*.yml")
+    if (name := file.relative_to(NEW).with_suffix("").as_posix()) not in MEANS
+)
+
+
+def test_todays_models_are_there() -> None:
+    folders = {name.partition("/")[0] for name in TODAY}
+    assert {"llama-3", "qwen3", "gemma-3", "mistral", "phi-4", "quickstart"} <= folders
+    page = (NEW / "README.md").read_text(encoding="utf-8")
+    assert [n for n in TODAY if "quickstart" not in n and f"]({n}.yml)" not in page] == []
+
+
+@pytest.mark.parametrize("name", TODAY)
+def test_nothing_is_found_in_a_file_of_today(name: str) -> None:
+    assert [f for f in examined(new(name)).findings if f.level != "info" or f.fix] == []
+    text = new(name).read_text(encoding="utf-8")
+    assert "#" in text, "what is not obvious in it is explained"
