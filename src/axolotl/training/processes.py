@@ -29,7 +29,7 @@ def join_processes(options: DistributedSection) -> PartialState:
     state = PartialState(cpu=not torch.cuda.is_available(), **patience)
     if options.fsdp and state.num_processes == 1:
         raise EnvironmentFault(
-            "fsdp: there is one process, and so nothing to spread the model over",
+            "there is one process, and so nothing to spread the model over",
             where="fsdp",
             hint="start several, such as `axolotl train --nproc 2 …`, or remove fsdp",
         )

@@ -78,7 +78,7 @@ class ShardedTrainer(Trainer):
         model: Any = self.model
         if self.args.fsdp and not (self.is_fsdp_enabled and is_sharded(model)):
             raise EnvironmentFault(
-                "fsdp: each process holds the whole model: the installed accelerate and torch do not "
+                "each process holds the whole model: the installed accelerate and torch do not "
                 "cut it up",
                 where="fsdp",
                 hint="pip install -c constraints.txt accelerate, or remove fsdp",
