@@ -107,6 +107,15 @@ def test_a_single_value_has_no_parts() -> None:
         load_config({**SMALL, "tokens": ["<a>"]}, ["--tokens.0.x", "1"])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_overrides_that_say_the_same_thing_contradict_each_other(order: int) -> None:
+    pairs = ["--batch_size=8", "--gradient_accumulation_steps=2"][::order]
+    with pytest.raises(ConfigErrors, match="exclude each other"):
+        load_config(SMALL, pairs)
+    alone = load_config({**SMALL, "gradient_accumulation_steps": 4}, ["--batch_size=8"])
+    assert alone.training.gradient_accumulation_steps == 8  # that of the file is replaced
+
+
 def test_overrides_may_come_as_a_mapping() -> None:
     config = load_config(SMALL, {"lora_r": 32, "datasets.0.path": "x.jsonl", "tokens": ["<a>"]})
     assert config.adapter.lora_r == 32
