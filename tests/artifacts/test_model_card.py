@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card, write_gguf_card
 from axolotl.config import load_config
-from axolotl.models.rope import POSITIONS_FILE
+from axolotl.models.rope_saved import POSITIONS_FILE
 from axolotl.resolve import resolve
 
 FINAL = {"steps": 1200, "trained_tokens": 34_567, "train_loss": 1.5, "eval_loss": None}

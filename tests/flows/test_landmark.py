@@ -18,7 +18,7 @@ from axolotl.errors import AxolotlError, ConfigError, ModelError
 from axolotl.inference.generate import open_generator
 from axolotl.models.native.landmark import landmarks_of
 from axolotl.models.native.xpos import scale_base_of
-from axolotl.models.rope import POSITIONS_FILE
+from axolotl.models.rope_saved import POSITIONS_FILE
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama, build_tokenizer
 

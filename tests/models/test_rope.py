@@ -19,19 +19,17 @@ from axolotl.errors import ModelError
 from axolotl.models import rope_proof
 from axolotl.models.adapters import attach_new, save_adapter
 from axolotl.models.load import open_model
-from axolotl.models.rope import (
-    POSITIONS_FILE,
-    fit_length,
-    reach,
-    say_left_aside,
-    scaling_of,
-    set_saved,
-    settled,
-    stretch,
-    write_positions,
-)
+from axolotl.models.rope import fit_length, stretch
+from axolotl.models.rope_config import reach, scaling_of
 from axolotl.models.rope_formulas import frequencies
 from axolotl.models.rope_rows import document_lengths, parts_of, rotary_modules, turn_each_alone
+from axolotl.models.rope_saved import (
+    POSITIONS_FILE,
+    say_left_aside,
+    set_saved,
+    settled,
+    write_positions,
+)
 from axolotl.models.tiny import tiny_config, tiny_model
 from tests.conftest import build_llama, build_tokenizer
 

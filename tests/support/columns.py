@@ -20,7 +20,7 @@ from axolotl.errors import AxolotlError
 from axolotl.models.adapters.targets import beside_experts
 from axolotl.models.backend import attention_need
 from axolotl.models.gptq.layer import quantised_layers
-from axolotl.models.rope import scaling_of
+from axolotl.models.rope_config import scaling_of
 from axolotl.registry import available, load
 from axolotl.resolve.machine import this_machine
 from axolotl.verify.packing import prove

@@ -12,7 +12,7 @@ import yaml
 
 from axolotl.artifacts.run_folder import versions
 from axolotl.models.native.btlm import MODEL_TYPE as BTLM
-from axolotl.models.rope import saved_positions
+from axolotl.models.rope_saved import saved_positions
 from axolotl.resolve import Resolved
 from axolotl.training.public import without_secrets
 

@@ -23,7 +23,7 @@ from axolotl.models.backend import attention_need
 from axolotl.models.load import model_config, open_model
 from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized
-from axolotl.models.rope import say_left_aside
+from axolotl.models.rope_saved import say_left_aside
 from axolotl.models.sources import first_line
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage

@@ -29,13 +29,8 @@ from axolotl.models.native import btlm
 from axolotl.models.native.settle import settle_native
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
-from axolotl.models.rope import (
-    fit_length,
-    set_saved,
-    settle_positions,
-    settled,
-    stretch,
-)
+from axolotl.models.rope import fit_length, settle_positions, stretch
+from axolotl.models.rope_saved import set_saved, settled
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 from axolotl.models.stored_form import bnb_form_of
 

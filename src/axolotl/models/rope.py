@@ -13,67 +13,36 @@ length times the factor.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
 
 from axolotl.architectures import facts_of
 from axolotl.config.attention import RopeScaling
-from axolotl.core.atomic import write_json
 from axolotl.core.console import note, note_once
 from axolotl.errors import ModelError
+from axolotl.models.rope_config import (
+    NAME_LENGTH,
+    STRETCHED_LAYERS,
+    carries,
+    is_nested,
+    length_named,
+    positive,
+    reach,
+    scaling_of,
+    text_config,
+    told,
+)
 from axolotl.models.rope_proof import why_not_stretched
 from axolotl.models.rope_rows import turn_each_alone
+from axolotl.models.rope_saved import CHANGES, changes
 
-POSITIONS_FILE = "base_config.json"
-"""Beside an adapter: what the base model's configuration has to say while the adapter is on it."""
-STRETCHED_LAYERS = "full_attention"
-"""Where each kind of attention layer has settings of its own, those that see the whole sample."""
 _KEPT = ("rope_theta", "partial_rotary_factor", "mrope_section")
 """What belongs to the model and not to the way it is stretched."""
-_OF_POSITIONS = (
-    *("rope_parameters", "max_position_embeddings", "original_max_position_embeddings"),
-    *("max_seq_len", "max_sequence_length", "head_dim"),
-    *("xpos_rope", "landmark_attention"),
-)
-_NAME_LENGTH = ("yarn", "llama3", "longrope")
-"""Kinds whose formula asks `rope_parameters` for the own length of the model."""
 _LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 """Where a configuration names the model's length."""
 _WHERE = "rope_scaling"
-_CHANGES = "changed_positions"
-"""Attribute of a loaded model: what of its configuration is not as in the folder it came from."""
-
-
-def text_config(config: Any) -> Any:
-    """The part of a configuration that speaks of the language model."""
-    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-
-
-def scaling_of(config: Any) -> Mapping[str, Any] | None:
-    """The `rope_parameters` by which samples as a whole are turned; None without rotary positions."""
-    own = text_config(config)
-    given = getattr(own, "rope_parameters", None)
-    if not isinstance(given, dict) or not given or getattr(own, "alibi", False):
-        return None
-    return given.get(STRETCHED_LAYERS) if _is_nested(given) else given
-
-
-def reach(config: Any) -> int | None:
-    """Longest sample in tokens that a model is made for; None where it names no number.
-
-    With `dynamic` scaling that is more than its `max_position_embeddings`.
-    """
-    limit = _length_named(text_config(config))
-    if limit is None:
-        return None
-    scaling = scaling_of(config) or {}
-    if scaling.get("rope_type") == "dynamic":
-        return int(limit * scaling["factor"])
-    return limit
 
 
 def stretch(config: PreTrainedConfig, asked: RopeScaling, *, source: str) -> None:
@@ -90,21 +59,19 @@ def stretch(config: PreTrainedConfig, asked: RopeScaling, *, source: str) -> Non
     now = scaling_of(config)
     if now is None:
         raise _refused(source, _why_not_rotary(config))
-    if carries(now, asked, length=_length_named(text_config(config))):
+    if carries(now, asked, length=length_named(text_config(config))):
         note_once(f"'{source}' has this rope_scaling already")
         return
     own = text_config(config)
     length = _own_length(own, now, asked, source)
     if now.get("rope_type", "default") != "default":
-        note(
-            f"warning: rope_scaling takes the place of the {_told(now)} that '{source}' comes with"
-        )
+        note(f"warning: rope_scaling takes the place of the {told(now)} that '{source}' comes with")
     wanted = {key: now[key] for key in _KEPT if key in now} | asked.parameters()
     wanted.pop("original_max_position_embeddings", None)
-    if asked.type in _NAME_LENGTH:
+    if asked.type in NAME_LENGTH:
         wanted["original_max_position_embeddings"] = length
     _check_lists(own, wanted, source)
-    if _is_nested(own.rope_parameters):
+    if is_nested(own.rope_parameters):
         own.rope_parameters = {**own.rope_parameters, STRETCHED_LAYERS: wanted}
     else:
         own.rope_parameters = wanted
@@ -144,7 +111,7 @@ def fit_length(
         ModelError: there is a learnt weight for each position, so there are no more.
     """
     own = text_config(config)
-    key = next((key for key in _LENGTHS if _positive(getattr(own, key, None))), None)
+    key = next((key for key in _LENGTHS if positive(getattr(own, key, None))), None)
     if key is None:
         return
     limit = reach(config) if key == _LENGTHS[0] else getattr(own, key)
@@ -179,91 +146,6 @@ def fit_length(
     setattr(own, key, sequence_len)
 
 
-def carries(scaling: Mapping[str, Any], asked: RopeScaling, *, length: int | None) -> bool:
-    """Whether a configuration already says what is asked for.
-
-    Args:
-        scaling: Its `rope_parameters`.
-        asked: The option.
-        length: Its `max_position_embeddings`, by which `dynamic` measures; None where that is not
-            known, and not compared.
-    """
-    wanted = asked.parameters()
-    if asked.type not in _NAME_LENGTH:
-        own = wanted.pop("original_max_position_embeddings", None)
-        if asked.type == "dynamic" and None not in (own, length) and own != length:
-            return False
-    return all(scaling.get(key) == value for key, value in wanted.items())
-
-
-def set_saved(config: PreTrainedConfig, saved: Mapping[str, Any]) -> None:
-    """Set what an adapter was trained with, as `saved_positions` read it."""
-    own = text_config(config)
-    for key, value in copy.deepcopy(dict(saved)).items():
-        setattr(own, key, value)
-
-
-def settled(
-    asked: RopeScaling | None, adapter: Path | None
-) -> tuple[RopeScaling | None, Mapping[str, Any]]:
-    """What to set on a base model that an adapter is put on.
-
-    Args:
-        asked: `rope_scaling` of the file.
-        adapter: Folder of a saved adapter; None for a new one, or none.
-
-    Returns:
-        What is still to be set by the option, and what is set by what the adapter was trained with.
-
-    Raises:
-        ModelError: the file asks for another scaling than the adapter was trained with.
-    """
-    saved = saved_positions(adapter) if adapter is not None else {}
-    given = saved.get("rope_parameters")
-    if not given:
-        return asked, saved
-    scaling = given.get(STRETCHED_LAYERS, given)
-    length = saved.get("max_position_embeddings")
-    if asked is not None and not carries(scaling, asked, length=length):
-        raise ModelError(
-            f"the adapter in '{adapter}' was trained with {_told(scaling)}, and the file asks for "
-            f"{_told(asked.parameters())}",
-            where=_WHERE,
-            hint="leave rope_scaling out: what the adapter was trained with is taken",
-        )
-    if asked is None:
-        note_once(
-            f"positions are stretched as the adapter in '{adapter}' was trained: {_told(scaling)}"
-        )
-    return None, saved
-
-
-def saved_positions(folder: Path) -> Mapping[str, Any]:
-    """What an adapter's folder says of the base model's configuration; nothing where it says nothing.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
-    file = folder / POSITIONS_FILE
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        return {key: value for key, value in content.items() if key in _OF_POSITIONS}
-    except (ValueError, AttributeError) as error:
-        raise ModelError(
-            f"'{file}' cannot be read: {error}",
-            hint="it says how the positions were stretched in training: fetch it again",
-        ) from error
-
-
-def changes(before: Any, after: Any) -> dict[str, Any]:
-    """What of a configuration has been set otherwise here."""
-    old, new = text_config(before), text_config(after)
-    now = {key: getattr(new, key) for key in _OF_POSITIONS if hasattr(new, key)}
-    return {key: value for key, value in now.items() if value != getattr(old, key, None)}
-
-
 def settle_positions(loaded: Any, source: str, *, before: Any, asked: bool) -> None:
     """After loading: hold the model against what was set, and let documents be turned alone.
 
@@ -276,14 +158,14 @@ def settle_positions(loaded: Any, source: str, *, before: Any, asked: bool) -> N
     Raises:
         ModelError: what was set does not reach the positions.
     """
-    vars(loaded)[_CHANGES] = changes(before, loaded.config)
+    vars(loaded)[CHANGES] = changes(before, loaded.config)
     name_as_before(loaded.config)
     if asked:
         own, scaling = text_config(loaded.config), scaling_of(loaded.config)
-        kind = STRETCHED_LAYERS if _is_nested(own.rope_parameters) else None
+        kind = STRETCHED_LAYERS if is_nested(own.rope_parameters) else None
         length = (scaling or {}).get("original_max_position_embeddings")
         reason = why_not_stretched(
-            loaded, scaling or {}, layer_kind=kind, own_length=length or _length_named(own)
+            loaded, scaling or {}, layer_kind=kind, own_length=length or length_named(own)
         )
         if reason is not None:
             raise _refused(source, reason)
@@ -303,7 +185,7 @@ def name_as_before(config: Any) -> None:
     """
     own = text_config(config)
     scaling = scaling_of(config) or {}
-    if scaling.get("rope_type", "default") == "default" or _is_nested(own.rope_parameters):
+    if scaling.get("rope_type", "default") == "default" or is_nested(own.rope_parameters):
         return
     vars(own)["rope_scaling"] = copy.deepcopy(dict(scaling))
     names = ["rope_theta", "partial_rotary_factor"]
@@ -314,39 +196,16 @@ def name_as_before(config: Any) -> None:
             setattr(own, key, scaling[key])
 
 
-def write_positions(model: Any, folder: Path) -> None:
-    """Write beside an adapter what its base model's configuration has to say.
-
-    Args:
-        model: A model with an adapter of peft; of any other, its own `config.json` says it.
-        folder: Where the adapter is.
-    """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else None
-    if base is not None and (changed := vars(base).get(_CHANGES)):
-        write_json(folder / POSITIONS_FILE, changed)
-
-
-def say_left_aside(config: Any, asked: RopeScaling | None, source: str) -> None:
-    """Say where a trained model is stretched otherwise than the file asks; the model counts."""
-    scaling = scaling_of(config) or {}
-    length = _length_named(text_config(config))
-    if asked is not None and not carries(scaling, asked, length=length):
-        note_once(
-            f"warning: rope_scaling of the file is left aside: '{source}' was trained with "
-            f"{_told(scaling)}"
-        )
-
-
 def _own_length(own: Any, now: Mapping[str, Any], asked: RopeScaling, source: str) -> int:
     """The length that the model was made for, without any stretching."""
     if asked.original_max_position_embeddings:
         return asked.original_max_position_embeddings
-    kind, limit = now.get("rope_type", "default"), _length_named(own)
+    kind, limit = now.get("rope_type", "default"), length_named(own)
     named = now.get("original_max_position_embeddings")
     if kind not in ("default", "dynamic"):
         limit = named or getattr(own, "original_max_position_embeddings", None)
     if not limit:
-        why = f"it is stretched already ({_told(now)}) and does not say what its own length was"
+        why = f"it is stretched already ({told(now)}) and does not say what its own length was"
         if kind in ("default", "dynamic"):
             why = "its configuration does not say what its own length is"
         raise ModelError(
@@ -355,15 +214,6 @@ def _own_length(own: Any, now: Mapping[str, Any], asked: RopeScaling, source: st
             hint="add original_max_position_embeddings, its length in tokens, to rope_scaling",
         )
     return int(limit)
-
-
-def _length_named(own: Any) -> int | None:
-    limit = getattr(own, "max_position_embeddings", None)
-    return limit if _positive(limit) else None
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
 
 
 def _check_lists(own: Any, wanted: Mapping[str, Any], source: str) -> None:
@@ -404,17 +254,3 @@ def _refused(source: str, why: str) -> ModelError:
         where=_WHERE,
         hint="remove rope_scaling, and set sequence_len to what the model was made for",
     )
-
-
-def _is_nested(given: Mapping[str, Any]) -> bool:
-    return "rope_type" not in given and any(
-        value is None or isinstance(value, dict) for value in given.values()
-    )
-
-
-def _told(scaling: Mapping[str, Any]) -> str:
-    """A scaling in a few words."""
-    kind, factor = scaling.get("rope_type", "default"), scaling.get("factor")
-    if kind == "default":
-        return "no rope scaling"
-    return f"rope scaling {kind}" + (f" {factor:g}" if factor else "")

@@ -22,7 +22,7 @@ from axolotl.core.atomic import usual_permissions
 from axolotl.models.adapters import save_adapter, take_weights
 from axolotl.models.published import is_published_otherwise, take_published
 from axolotl.models.quiet import no_library_bars, without_lines
-from axolotl.models.rope import write_positions
+from axolotl.models.rope_saved import write_positions
 from axolotl.training import checkpoints
 from axolotl.training.answer_ends import write_stops
 from axolotl.training.callbacks.best import BestCheckpoint

@@ -19,7 +19,7 @@ from axolotl.models.backend import open_for_rows
 from axolotl.models.load import base_dtype, model_config
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
 from axolotl.models.quantized import gptq_base, quantized_base
-from axolotl.models.rope import say_left_aside
+from axolotl.models.rope_saved import say_left_aside
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.resolve import Resolved
 from axolotl.training.bench.score import Bench

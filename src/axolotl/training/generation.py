@@ -23,7 +23,7 @@ from transformers import (
 from axolotl.attention import landmark
 from axolotl.models.backend import attention_need
 from axolotl.models.native.landmark.answers import LandmarkAnswers
-from axolotl.models.rope import reach
+from axolotl.models.rope_config import reach
 from axolotl.training.evaluation import GivenUp, evaluating
 
 
