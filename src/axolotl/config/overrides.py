@@ -154,8 +154,9 @@ def _check_parts(parts: Sequence[str], known: Mapping[str, FieldInfo]) -> None:
 def _put(tree: Branch, parts: Sequence[str], override: Override) -> None:
     node: Node = tree
     for other in same_thing(parts[0]):
+        # Two that were both given anew contradict each other, which is told later.
         if other in tree.items and not tree.items[other].where.startswith("--"):
-            del tree.items[other]  # of the file; two that were both given anew contradict each other
+            del tree.items[other]
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(node, Row):
