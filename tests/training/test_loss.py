@@ -63,7 +63,8 @@ def assert_same(model: Any, *, relative: float = 1e-6) -> None:
     assert grads.keys() == wanted.keys()
     largest = max(float(g.abs().max()) for g in wanted.values())
     for name, gradient in wanted.items():
-        assert float((grads[name] - gradient).abs().max()) <= relative * largest, name
+        # Chunks are summed in another order, which rounds otherwise on each kind of CPU.
+        assert float((grads[name] - gradient).abs().max()) <= 2 * relative * largest, name
     with torch.no_grad():
         each = row_loss.of_labels(model, inputs)
     assert abs(float(each.sum() - want)) <= relative * float(want)
@@ -112,6 +113,7 @@ def packed_head(kind: str, head: nn.Linear) -> Any:
         made = Linear4bit(head.in_features, head.out_features, bias=False, quant_type=kind)
         weight = Params4bit
         made.weight = weight(head.weight.data, requires_grad=False, quant_type=kind)
+        made.support_avx512bf16_for_cpu = False  # as `axolotl.models.bnb` sets it
     return made.to("cpu")
 
 
