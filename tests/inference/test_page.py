@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     greedy = ["--temperature", "0", "--max_new_tokens", "12"]
     ours = open_generator(api.resolved(settings), temperature=0, max_new_tokens=12)
     with subprocess.Popen(
-        [*command, *greedy], cwd=folder, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        [*command, *greedy],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        # What a shell starts in the background has it ignored, and hands that on.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as child:
         assert child.stderr is not None
         told: list[str] = []
@@ -156,7 +163,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             told.append(line)
         yield Served(found[1], ours)
         child.send_signal(signal.SIGINT)
-        assert child.wait(60) in (0, 130)
+        try:
+            assert child.wait(60) in (0, 130)
+        finally:
+            child.kill()
 
 
 @pytest.fixture(scope="module")
