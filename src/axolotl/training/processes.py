@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import PartialState
 
 from axolotl.config.distributed import DistributedSection
@@ -25,6 +27,8 @@ def join_processes(options: DistributedSection) -> PartialState:
     patience: dict[str, Any] = {}
     if options.ddp_timeout is not None:
         patience["timeout"] = timedelta(seconds=options.ddp_timeout)
+    if options.fsdp and torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _exchange_by_both(patience)
     # Without being told, it looks for GPUs alone, and each process would take itself for the only one.
     state = PartialState(cpu=not torch.cuda.is_available(), **patience)
     if options.fsdp and state.num_processes == 1:
@@ -37,3 +41,14 @@ def join_processes(options: DistributedSection) -> PartialState:
     if idle and state.num_processes == 1:
         note(f"{', '.join(idle)}: no effect, because there is one process")
     return state
+
+
+def _exchange_by_both(patience: dict[str, Any]) -> None:
+    """Make a process group that carries tensors of CPUs too.
+
+    FSDP has such ones where weights are offloaded or gathered, and where all take those of the first
+    process. accelerate would ask for both only if FSDP had been turned on by its own variables.
+    """
+    if not dist.is_initialized():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("cuda:nccl,cpu:gloo", **patience)
