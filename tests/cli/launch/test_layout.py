@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,25 @@ def hostfile(folder: Path, text: str) -> str:
 def test_one_machine_needs_no_meeting_place() -> None:
     layout = find_layout(Asked(nproc="4"), {})
     assert layout.torchrun() == ["--nproc-per-node=4", "--nnodes=1", "--standalone"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rdzv_endpoint", "a:1"), ("rdzv_id", "run"), ("rdzv_backend", "c10d"), ("node_rank", 0)],
+)
+def test_one_machine_does_not_train_alone_in_silence(
+    tmp_path: Path, name: str, value: str | int
+) -> None:
+    meeting: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigError, match=f"--{name} is {value}.*train alone") as caught:
+        find_layout(Asked(nproc="2", **meeting), {})
+    assert "--nnodes 2" in str(caught.value.hint)
+    alone = ["--nproc-per-node=2", "--nnodes=1", "--standalone"]
+    assert find_layout(Asked(nproc="2", nnodes="1", **meeting), {}).torchrun() == alone
+    listed = Asked(hostfile=hostfile(tmp_path, "a slots=2\n"), **meeting)
+    assert find_layout(listed, {}).torchrun() == alone
+    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_NNODES": "1"}
+    assert find_layout(Asked(nproc="2", **meeting), step).torchrun() == alone
 
 
 def test_two_machines_by_hand() -> None:

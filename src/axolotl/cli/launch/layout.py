@@ -99,6 +99,8 @@ def find_layout(asked: Asked, environment: Mapping[str, str]) -> Layout:
             hint="leave out --nproc, or mend the hostfile",
         )
     if nnodes == "1":
+        if asked.nnodes is None and step is None and not hosts:
+            _check_alone(asked)
         return Layout(nproc, nnodes)
     node_rank = _node_rank(asked, step, own)
     endpoint = asked.rdzv_endpoint or _meeting_place(hosts, step, nnodes)
@@ -112,6 +114,22 @@ def find_layout(asked: Asked, environment: Mapping[str, str]) -> Layout:
         )
     run_id = asked.rdzv_id or (step.job if step else None)
     return Layout(nproc, nnodes, node_rank, endpoint, run_id, backend)
+
+
+def _check_alone(asked: Asked) -> None:
+    """Where nothing says that there are several machines, nothing may say where or how they meet.
+
+    With `--nnodes 1` it may: a script that is the same for one machine and for several writes that.
+    """
+    for name in ("rdzv_endpoint", "rdzv_id", "rdzv_backend", "node_rank"):
+        if (value := getattr(asked, name)) is not None:
+            raise ConfigError(
+                name,
+                f"--{name} is {value}, and nothing says that there are several machines: this one "
+                "would train alone",
+                where=f"--{name}",
+                hint="write how many there are, such as --nnodes 2; or leave it out",
+            )
 
 
 def _check_count(asked: Asked, step: SlurmStep | None, hosts: list[HostLine]) -> None:
