@@ -212,6 +212,15 @@ def test_other_options_data_and_versions_are_refused() -> None:
         assert "seed: 1 on rank 0, 2 on rank 1" in lines[1]
 
 
+def test_what_is_compared_holds_no_secret() -> None:
+    address = "https://me:pass@host/a.jsonl?token=1"
+    facts = facts_of({"datasets": [{"path": address}], "seed": 1}, {})
+    assert facts["datasets.0.path"] == "https://host/a.jsonl"
+    assert facts["seed"] == 1
+    assert "pass" not in str(facts)
+    assert "token=1" not in str(facts)
+
+
 def test_who_does_not_join_is_named() -> None:
     first, second = posts()
     second.put("hello", second.place.words())

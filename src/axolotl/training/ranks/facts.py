@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from axolotl.errors import EnvironmentFault
+from axolotl.training.public import without_secrets
 from axolotl.training.ranks.post import Post
 
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -18,7 +19,7 @@ _SHOWN = 10
 
 
 def facts_of(options: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same, by names that a user knows.
+    """What must be the same, by names that a user knows; it is sent and printed, so without secrets.
 
     Args:
         options: Every option with its value.
@@ -28,7 +29,7 @@ def facts_of(options: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, 
     same = {key: value for key, value in options.items() if key not in _MAY_DIFFER}
     facts = {
         **{f"version of {name}": found for name, found in versions.items()},
-        **dict(_flat(same)),
+        **dict(_flat(without_secrets(same))),
         **{f"data: {key}": value for key, value in marks.items() if key != "sources"},
     }
     return json.loads(json.dumps(facts, default=str))
