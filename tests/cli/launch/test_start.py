@@ -279,6 +279,33 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert "axolotl[ray]" in str(caught.value)
 
 
+def test_whether_ray_has_started_the_workers_anew_is_decided_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "logs" / "run.started"
+
+    def start() -> list[bool]:
+        told: list[Any] = []
+
+        def tell(found: Any) -> Any:
+            told.append(found)
+            return told[0]
+
+        ends = list[bool]()
+        for rank in ("0", "1", "2"):
+            monkeypatch.setenv("RANK", rank)
+            ends.append(ray_cluster._started_before(mark, tell))  # pyright: ignore[reportPrivateUsage]
+        return ends
+
+    assert start() == [False] * 3, "the mark of this very start is none of an earlier one"
+    assert start() == [True] * 3
+    assert start() == [True] * 3
+    monkeypatch.setenv("RANK", "1")
+    mark.unlink()
+    ray_cluster._started_before(mark, lambda _: False)  # pyright: ignore[reportPrivateUsage]
+    assert not mark.exists(), "only the first process says that the run has started"
+
+
 def test_what_a_worker_failed_with_is_found() -> None:
     fault = EnvironmentFault("no row", where="a.jsonl row 3")
     wrapped = RuntimeError("of Ray")

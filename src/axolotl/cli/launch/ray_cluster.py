@@ -11,11 +11,13 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from axolotl.cli.launch.torchrun import CHECKED
+from axolotl.core.atomic import disk_faults
 from axolotl.core.optional import need
 from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
 
@@ -44,14 +46,14 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
     torch_part: Any = need("ray.train.torch", extra="ray", why="--launcher ray")
     train: Any = need("ray.train", extra="ray", why="--launcher ray")
     resources = _resources(options.get("resources_per_worker"))
-    storage = _storage(options.get("storage_path"))
+    storage, run = _storage(options.get("storage_path")), uuid.uuid4().hex
     _connect(ray, options.get("address"))
     try:
         workers, use_gpu = _workers(ray.cluster_resources(), options.get("num_workers"), resources)
         job = {
             "folder": str(Path.cwd()),
             "arguments": [*arguments, *_placed(resolved, storage)],
-            "run": uuid.uuid4().hex,
+            "run": run,
         }
         trainer = torch_part.TorchTrainer(
             run_worker,
@@ -73,6 +75,10 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
             if fault is None:
                 raise
             raise fault from error
+        finally:
+            output = (storage or Path.cwd()) / resolved.saving.output_dir
+            with suppress(OSError):  # it would hide how the run ended
+                _mark(output, run).unlink(missing_ok=True)
     finally:
         ray.shutdown()
 
@@ -88,7 +94,7 @@ def run_worker(job: Mapping[str, Any]) -> None:
     """
     from axolotl import api
     from axolotl.config.load import load_arguments
-    from axolotl.core.rank_log import keep_output, rank_log
+    from axolotl.core.rank_log import keep_output
     from axolotl.resolve import resolve
 
     if Path(job["folder"]).is_dir():
@@ -97,19 +103,42 @@ def run_worker(job: Mapping[str, Any]) -> None:
     try:
         resolved = resolve(load_arguments(job["arguments"]), purpose="train")
         output = Path(resolved.saving.output_dir)
-        mark = rank_log(output, int(os.environ["RANK"])).with_suffix(f".{job['run']}.started")
-        if mark.exists():  # Ray has started the workers anew
+        tell: Any = need("ray.train.collective", extra="ray", why="--launcher ray")
+        if _started_before(_mark(output, job["run"]), tell.broadcast_from_rank_zero):
             arguments = [*job["arguments"], "--auto_resume_from_checkpoints=true"]
             resolved = resolve(load_arguments(arguments), purpose="train")
         keep_output(output)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
         api.train(resolved)
-        mark.unlink(missing_ok=True)
     except AxolotlError as error:
         raise EnvironmentFault(
             error.what or str(error), where=error.where, hint=error.hint
         ) from None
+
+
+def _mark(output: Path, run: str) -> Path:
+    """The file that says that this run has started; it stays until the run has ended for good."""
+    return output / "logs" / f"{run}.started"
+
+
+def _started_before(mark: Path, tell: Callable[[Any], Any]) -> bool:
+    """Whether Ray has started the workers anew: what the first process finds, on all of them.
+
+    Each by itself could see the mark of this very start, or miss that of a start it did not live to see.
+
+    Args:
+        mark: The file that the first process leaves.
+        tell: Gives all processes what the first one puts in.
+
+    Raises:
+        EnvironmentFault: the mark cannot be written.
+    """
+    found = None
+    if os.environ["RANK"] == "0":
+        found = mark.exists()
+        with disk_faults(mark):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    return bool(tell(found))
 
 
 def _connect(ray: Any, address: str | None) -> None:
