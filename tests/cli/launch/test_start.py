@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -277,6 +279,60 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AxolotlError) as caught:
         ray_cluster.train_on_ray(resolved, [], {})
     assert "axolotl[ray]" in str(caught.value)
+
+
+class FakeTrainer:
+    """Stands for Ray's: the first worker leaves its mark, and the result where it is to write one."""
+
+    def __init__(self, _: Any, *, output: Path, writes: bool, **given: Any) -> None:
+        self.output, self.writes = output, writes
+        self.mark = output / "logs" / f"{given['train_loop_config']['run']}.started"
+
+    def fit(self) -> None:
+        self.mark.parent.mkdir(parents=True, exist_ok=True)
+        self.mark.touch()
+        if self.writes:
+            figures = {"tokens_per_second": 1.0, "seconds": 1.0, "peak_memory_bytes": 1}
+            final = {"train_loss": 2.5, "eval_loss": 1.25, "steps": 12, **figures}
+            record = {"interrupted": False, "final": final}
+            (self.output / "run.json").write_text(json.dumps(record))
+
+
+def test_the_end_of_a_run_on_ray_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "shared" / "out"
+
+    def train(*, writes: bool) -> str:
+        def anything(**_: Any) -> None: ...
+
+        ray = SimpleNamespace(
+            **dict.fromkeys(("init", "TorchConfig", "ScalingConfig", "RunConfig"), anything),
+            FailureConfig=anything,
+            shutdown=anything,
+            cluster_resources=lambda: {"CPU": 8.0},
+            TorchTrainer=partial(FakeTrainer, output=output, writes=writes),
+        )
+        ray.v2 = SimpleNamespace(api=SimpleNamespace(exceptions=SimpleNamespace()))
+        ray.v2.api.exceptions.WorkerGroupError = RuntimeError
+        monkeypatch.setattr(ray_cluster, "need", lambda *_, **__: ray)
+        resolved: Any = SimpleNamespace(
+            distributed=SimpleNamespace(ddp_timeout=None),
+            saving=SimpleNamespace(output_dir="out"),
+            adapter=SimpleNamespace(adapter=None),
+            as_dict=lambda: {"output_dir": "out", "dataset_prepared_path": None},
+        )
+        options = {"num_workers": 2, "storage_path": str(tmp_path / "shared")}
+        ray_cluster.train_on_ray(resolved, ["a.yml"], options)
+        assert not list(output.glob("logs/*.started"))
+        return capsys.readouterr().err
+
+    said = train(writes=True)
+    assert "2.5000 in training, 1.2500 on held-out rows" in said
+    assert f"axolotl inference a.yml --output_dir={output}" in said
+    again = train(writes=False)
+    assert "2.5000" not in again, "that is the result of an earlier run"
+    assert str(output) in again
 
 
 def test_whether_ray_has_started_the_workers_anew_is_decided_once(

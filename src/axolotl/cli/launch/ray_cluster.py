@@ -8,6 +8,7 @@ machines must see that folder.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
@@ -16,10 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from axolotl.artifacts.run_folder import RUN_FILE, read_run
+from axolotl.cli._trained import say_trained
 from axolotl.cli.launch.torchrun import CHECKED
 from axolotl.core.atomic import disk_faults
+from axolotl.core.console import note
 from axolotl.core.optional import need
 from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
+from axolotl.records import RunResult
 
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
@@ -68,6 +73,8 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
                 failure_config=train.FailureConfig(max_failures=options.get("max_failures", 0)),
             ),
         )
+        output = (storage or Path.cwd()) / resolved.saving.output_dir
+        before = _written(output)
         try:
             trainer.fit()
         except train.v2.api.exceptions.WorkerGroupError as error:
@@ -76,11 +83,15 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
                 raise
             raise fault from error
         finally:
-            output = (storage or Path.cwd()) / resolved.saving.output_dir
             with suppress(OSError):  # it would hide how the run ended
                 _mark(output, run).unlink(missing_ok=True)
     finally:
         ray.shutdown()
+    if _written(output) != before:
+        adapter = resolved.adapter.adapter is not None
+        say_trained(_result(output), job["arguments"], adapter=adapter)
+    else:
+        note(f"trained; the result is in {output}, on the machines that see that folder")
 
 
 def run_worker(job: Mapping[str, Any]) -> None:
@@ -139,6 +150,27 @@ def _started_before(mark: Path, tell: Callable[[Any], Any]) -> bool:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
     return bool(tell(found))
+
+
+def _written(output: Path) -> int | None:
+    """When the result of a folder was written, in nanoseconds; None where there is none."""
+    file = output / RUN_FILE
+    return file.stat().st_mtime_ns if file.exists() else None
+
+
+def _result(output: Path) -> RunResult:
+    """What a run came to, from its `run.json`: what a worker prints may be lost when Ray ends."""
+    record = read_run(output) or {}
+    final = record["final"]
+    loss = final["train_loss"]  # null where it is no number
+    return RunResult(
+        output_dir=output,
+        steps=final["steps"],
+        train_loss=math.nan if loss is None else loss,
+        eval_loss=final["eval_loss"],
+        interrupted=record["interrupted"],
+        metrics=final,
+    )
 
 
 def _connect(ray: Any, address: str | None) -> None:
