@@ -166,7 +166,7 @@ def _run(
         on_prepared(data.shown, tokenizer)
     with located(resolved.origin("base_model")):
         extras = EvalExtras.read(resolved, tokenizer)
-    muster.agree(resolved.as_dict(), data.marks())
+    muster.agree(resolved.as_dict(), data.marks(), resume)
     state = muster.join(lambda: join_processes(resolved.distributed))
     device = state.device or torch.device("cpu")
     model, attention = _build(resolved, tokenizer, data)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_one_process_has_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None
     assert alone.pulse is None
     with alone.together():
         assert alone.first_alone("work", lambda: 3) == 3
-        alone.agree({"seed": 1}, {})
+        alone.agree({"seed": 1}, {}, None)
         assert alone.join(lambda: "state") == "state"
 
 
@@ -210,6 +211,31 @@ def test_other_options_data_and_versions_are_refused() -> None:
         ]
         assert 'data: data: "ab" on rank 0, "cd" on rank 1' in lines[0]
         assert "seed: 1 on rank 0, 2 on rank 1" in lines[1]
+
+
+def test_processes_that_would_go_on_from_different_checkpoints_are_refused(tmp_path: Path) -> None:
+    one, two = posts()
+    asked = {"auto_resume_from_checkpoints": True}
+    found: tuple[Path | None, ...] = (tmp_path / "here/checkpoint-100", None)
+
+    def run(post: Post, options: dict[str, Any], resume: Path | None) -> str:
+        pulse = Pulse(post, say=lambda _: None)
+        pulse.start()
+        try:
+            with (muster := Muster(post, pulse)).together():
+                muster.agree(options, {}, resume)
+        except (EnvironmentFault, ProcessLost) as error:
+            return str(error)
+        return "agreed"
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(run, (one, two), (asked, asked), found))
+        told = 'checkpoint to go on from: "checkpoint-100" on rank 0, "none" on rank 1'
+        assert "agreed" not in ends
+        assert any(told in end and "output_dir that all see" in end for end in ends), ends
+        # Each machine may see the folder elsewhere; how the checkpoint was found does not matter.
+        elsewhere = (found[0], tmp_path / "there/checkpoint-100")
+        assert list(pool.map(run, posts(), (asked, {}), elsewhere)) == ["agreed", "agreed"]
 
 
 def test_what_is_compared_holds_no_secret() -> None:

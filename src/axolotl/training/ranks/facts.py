@@ -1,4 +1,4 @@
-"""Whether all processes are about to do the same: the same versions, options and data."""
+"""Whether all processes are about to do the same: versions, options, data and checkpoint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from axolotl.errors import EnvironmentFault
@@ -13,17 +14,25 @@ from axolotl.training.public import without_secrets
 from axolotl.training.ranks.post import Post
 
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "tokenizers")
-_MAY_DIFFER = ("output_dir", "dataset_prepared_path", "local_rank")
-"""Places on the disk of a machine, and what is of no effect."""
+_MAY_DIFFER = (
+    *("output_dir", "dataset_prepared_path"),
+    "local_rank",
+    "auto_resume_from_checkpoints",
+)
+"""Places on the disk of a machine, what is of no effect, and what only says how the checkpoint is
+found: which one it came to is compared."""
 _SHOWN = 10
 
 
-def facts_of(options: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(
+    options: Mapping[str, Any], marks: Mapping[str, Any], resume: Path | None = None
+) -> dict[str, Any]:
     """What must be the same, by names that a user knows; it is sent and printed, so without secrets.
 
     Args:
         options: Every option with its value.
         marks: By what the data is known.
+        resume: The checkpoint to go on from; None where the training starts anew.
     """
     versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
     same = {key: value for key, value in options.items() if key not in _MAY_DIFFER}
@@ -31,6 +40,7 @@ def facts_of(options: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, 
         **{f"version of {name}": found for name, found in versions.items()},
         **dict(_flat(without_secrets(same))),
         **{f"data: {key}": value for key, value in marks.items() if key != "sources"},
+        "checkpoint to go on from": resume.resolve().name if resume is not None else "none",
     }
     return json.loads(json.dumps(facts, default=str))
 
@@ -57,8 +67,8 @@ def compare(post: Post, facts: Mapping[str, Any]) -> None:
             "the processes are not about to do the same:\n    "
             + "\n    ".join(found[:_SHOWN])
             + more,
-            hint="give all machines the same file, the same data, and the same versions: "
-            "`pip install -c constraints.txt …`",
+            hint="give all machines the same file, the same data, an output_dir that all see where they "
+            "go on from a checkpoint, and the same versions: `pip install -c constraints.txt …`",
         )
 
 

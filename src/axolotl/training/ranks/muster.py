@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -112,19 +113,22 @@ class Muster:
         self._wait(what, list(post.place.others))
         return result
 
-    def agree(self, options: Mapping[str, Any], marks: Mapping[str, Any]) -> None:
-        """Refuse to go on where another process has other options, data or versions.
+    def agree(
+        self, options: Mapping[str, Any], marks: Mapping[str, Any], resume: Path | None
+    ) -> None:
+        """Refuse to go on where another process has other options, data, versions or checkpoints.
 
         Args:
             options: Every option with its value.
             marks: By what the data is known.
+            resume: The checkpoint that this process would go on from; each finds it by itself.
 
         Raises:
             EnvironmentFault: they differ.
         """
         if self._post is None:
             return
-        facts = facts_of(options, marks)
+        facts = facts_of(options, marks, resume)
         self._post.put("facts", facts)
         self._wait("facts", list(self._post.place.others) if self._post.place.rank == 0 else [0])
         compare(self._post, facts)
