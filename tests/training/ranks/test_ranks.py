@@ -120,6 +120,34 @@ def test_a_process_that_is_gone_is_found_by_its_number(monkeypatch: pytest.Monke
         raise RuntimeError("of its own")
 
 
+def test_who_ends_because_another_has_gone_tells_the_other_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(pulses, "ENDS_S", 0.0)
+    survivor, far = posts()
+    survivor = Post(replace(survivor.place, host="there", pid=1), survivor._store)  # pyright: ignore[reportPrivateUsage]
+    ending, watching = Pulse(survivor, say=lambda _: None), Pulse(far, say=lambda _: None)
+    survivor.put("hello", survivor.place.words())
+    ending.beat()
+    watching.look()
+    assert watching.lost is None
+    ending.lost = "rank 2 (process 7 on there) is gone"
+    ending._leave()  # pyright: ignore[reportPrivateUsage]
+    watching.look()
+    assert watching.lost is not None
+    assert watching.lost.startswith("rank 0 (process 1 on there) ended: ")
+    assert "rank 2 (process 7 on there) is gone" in watching.lost
+
+    silent = Pulse(survivor, say=lambda _: None)
+    monkeypatch.setattr(pulses, "LAST_WORD_S", 0.01)
+    monkeypatch.setattr(survivor, "put", lambda *_: threading.Event().wait())
+    silent.lost = "rank 0 on there is gone"
+    silent._leave()  # pyright: ignore[reportPrivateUsage]
+    assert codes == [pulses.LOST, pulses.LOST], "it ends, also where the store does not answer"
+
+
 @pytest.mark.slow
 def test_a_process_that_waits_for_one_that_is_gone_is_ended() -> None:
     program = """

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from axolotl.core.console import note
+from axolotl.errors import ProcessLost
 from axolotl.training.ranks.post import Place
 
 BEAT_S = 1.0
@@ -29,6 +30,8 @@ GONE_S = 120.0
 """After so long without one, a process of another machine counts as gone."""
 ENDS_S = 8.0
 """How long the run has to end in its own words after a process has gone."""
+LAST_WORD_S = 2.0
+"""How long it then has to tell the others why it ends."""
 LOST = 3
 """Exit code of a process that ends because another has gone."""
 _WATCHED = 16
@@ -215,10 +218,18 @@ class Pulse:
                 return
 
     def _leave(self) -> None:
-        """Give the run time to end in its own words; where it waits for a process that has gone, end it."""
+        """Give the run time to end in its own words; where it waits for a process that has gone, end it.
+
+        Other machines are told whom it was about: by themselves they would find it out by silence only.
+        """
         assert self.lost is not None
         if self._ended.wait(ENDS_S):
             return
+        # A store that has gone with its keeper may not answer at all.
+        message = {"error": f"{ProcessLost.__name__}: {self.lost}"[:500]}
+        last = threading.Thread(target=self._put_end, args=(message,), daemon=True)
+        last.start()
+        last.join(LAST_WORD_S)
         sys.stderr.write(f"{self.lost}; rank {self.place.rank} ends, too\n")
         sys.stderr.flush()
         os._exit(LOST)
