@@ -49,6 +49,20 @@ def test_every_layout_is_read(tmp_path: Path, kind: str) -> None:
         assert files.dtype(name) == torch.float32
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_single_number_has_its_own_dtype(tmp_path: Path, kind: str) -> None:
+    numbers = {"scale": torch.tensor(2.0, dtype=torch.bfloat16), "steps": torch.tensor(3)}
+    if kind == "bin":
+        torch.save(numbers, tmp_path / "pytorch_model.bin")
+    else:
+        save_file(numbers, tmp_path / "model.safetensors")
+    files = WeightFiles(tmp_path)
+    assert {name: files.dtype(name) for name in numbers} == {
+        "scale": torch.bfloat16,
+        "steps": torch.int64,
+    }
+
+
 def test_names_of_a_bare_model_are_found(tmp_path: Path) -> None:
     save_file(
         {"h.0.weight": torch.ones(2), "model.b": torch.ones(1)}, tmp_path / "model.safetensors"

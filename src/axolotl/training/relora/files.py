@@ -69,7 +69,9 @@ class WeightFiles:
             source = self._source(self._files[name])
             if isinstance(source, dict):
                 return source[name].dtype
-            return source.get_slice(name)[:0].dtype if self.shapes[name] else torch.float32
+            # None of a tensor is read to learn its dtype; a single number cannot be cut.
+            whole = not self.shapes[name]
+            return source.get_tensor(name).dtype if whole else source.get_slice(name)[:0].dtype
 
     def close(self) -> None:
         """Let go of the file that was read last."""
