@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from axolotl.artifacts import model_card as cards
 from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card, write_gguf_card
 from axolotl.config import load_config
 from axolotl.models.rope_saved import POSITIONS_FILE
@@ -135,3 +137,32 @@ def test_an_exported_model_takes_the_card_of_the_model(tmp_path: Path) -> None:
     before = (source / CARD_FILE).read_text("utf-8")
     write_gguf_card(source, source / "m.gguf", kind="f16", difference=0)
     assert (source / CARD_FILE).read_text("utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("head", "tags"),
+    [
+        (b"tags:\n", ["gguf"]),
+        (b"tags: mine\n", ["gguf"]),
+        (b"license: mit\n", ["gguf"]),
+        (b"tags: [a]\n", ["a", "gguf"]),
+        (b"tags: [a\n", None),
+        (b"only words\n", None),
+        (b"name: \xff\n", None),
+    ],
+)
+def test_a_card_of_another_hand_does_not_stop_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, tags: list[str] | None
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(cards, "note", said.append)
+    (tmp_path / CARD_FILE).write_bytes(b"---\n" + head + b"---\n# Mine\n")
+    out = tmp_path / "gguf"
+    out.mkdir()
+    write_gguf_card(tmp_path, out / "m.gguf", kind="q8_0", difference=0.004)
+    if tags is None:
+        assert [*out.iterdir()] == []
+        assert "m.gguf' has no card beside it" in said[0]
+    else:
+        data: Any = ModelCard.load(out / CARD_FILE).data
+        assert (data.tags, said) == (tags, [])

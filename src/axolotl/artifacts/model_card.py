@@ -6,13 +6,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from axolotl.artifacts.run_folder import versions
+from axolotl.core.atomic import write_atomic
+from axolotl.core.console import note
+from axolotl.errors import EnvironmentFault
 from axolotl.models.native.btlm import MODEL_TYPE as BTLM
 from axolotl.models.rope_saved import saved_positions
+from axolotl.models.sources import first_line
 from axolotl.resolve import Resolved
 from axolotl.training.public import without_secrets
 
@@ -59,6 +63,8 @@ def write_merged_card(
 def write_gguf_card(source: Path, file: Path, *, kind: str, difference: float) -> None:
     """Put a card beside an exported file, where the model has one and no other stands there.
 
+    A card whose head cannot be read, or a disk without room for another, only leaves this one out.
+
     Args:
         source: Folder of the model.
         file: The exported file.
@@ -67,18 +73,36 @@ def write_gguf_card(source: Path, file: Path, *, kind: str, difference: float) -
     """
     card = source / CARD_FILE
     target = file.parent / CARD_FILE
-    match = _HEAD.match(card.read_text("utf-8")) if card.is_file() else None
-    if match is None or target.exists():
+    if not card.is_file() or target.exists():
         return
-    head = yaml.safe_load(match["head"])
-    head |= {"library_name": "gguf", "tags": [*head.get("tags", []), "gguf"]}
-    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     said = (
         f"\n## GGUF\n\n`{file.name}` holds the model as {kind}, for llama.cpp and what is built on it, "
         f"with its tokenizer and chat template. Its numbers differ from the model's by at most "
         f"{difference:.1e} of the largest of their row.\n"
     )
-    target.write_text(f"---\n{text}---\n{match['text']}{said}", encoding="utf-8")
+    try:
+        match = _HEAD.match(card.read_text("utf-8"))
+        if match is not None:
+            write_atomic(target, f"---\n{_gguf_head(match['head'])}---\n{match['text']}{said}")
+    except (OSError, ValueError, yaml.YAMLError, EnvironmentFault) as error:
+        note(f"'{file}' has no card beside it: that of the model, '{card}': {first_line(error)}")
+
+
+def _gguf_head(text: str) -> str:
+    """The head of a model's card as that of its exported file.
+
+    Raises:
+        ValueError: it is no mapping.
+        yaml.YAMLError: it is no YAML.
+    """
+    head: object = yaml.safe_load(text)
+    if not isinstance(head, dict):
+        raise ValueError("its head is no mapping")
+    known = cast("dict[str, Any]", head)
+    tags = known.get("tags")
+    tags = cast("list[Any]", tags) if isinstance(tags, list) else []
+    named = {**known, "library_name": "gguf", "tags": [*tags, "gguf"]}
+    return yaml.safe_dump(named, sort_keys=False, allow_unicode=True)
 
 
 def model_card(
