@@ -539,6 +539,14 @@ def test_every_rule_has_a_case_that_sets_it_off() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
+def test_settings_of_a_new_adapter_are_nothing_to_one_who_only_asks() -> None:
+    given = {**SMALL, "adapter": "lora", "lora_model_dir": "a", "lora_r": 8}
+    purposes: dict[Purpose, bool] = {"check": True, "train": True, "answer": False, "merge": False}
+    for purpose, speaks in purposes.items():
+        found = examine(load_config(given), machine=CPU, purpose=purpose).findings
+        assert any(one.rule == "no-effect" for one in found) == speaks, purpose
+
+
 def test_a_merge_needs_no_package_for_few_bits() -> None:
     row = E("bitsandbytes-is-there", QLORA, "", "", {}, purpose="merge")
     assert not seen(row, {}, BARE)

@@ -38,6 +38,12 @@ def _optimizer(case: Case) -> Facts:
         return Facts(takes=frozenset(_ADAM), projects=True)
 
 
+def _goes_on(case: Case) -> bool:
+    """Whether an adapter that is there already is trained further."""
+    adapter = case.config.adapter
+    return bool(case.trains and adapter.adapter and adapter.lora_model_dir)
+
+
 def _untaken(key: str) -> Callable[[Case], bool]:
     return lambda case: key not in _optimizer(case).takes
 
@@ -55,13 +61,13 @@ _IDLE: Sequence[_Idle] = [
     ),
     (
         _LORA_OF_A_NEW_ADAPTER,
-        lambda case: bool(case.config.adapter.adapter and case.config.adapter.lora_model_dir),
+        _goes_on,
         "the adapter in lora_model_dir brings its own settings",
         "remove lora_model_dir to begin a new adapter",
     ),
     (
         ["unfrozen_parameters"],
-        lambda case: bool(case.config.adapter.adapter and case.config.adapter.lora_model_dir),
+        _goes_on,
         "an adapter freezes all weights beside it",
         "",
     ),
