@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,25 @@ def test_a_file_of_prompts_is_answered_and_gone_on_with(config: dict[str, Any]) 
     assert len(Path("a.jsonl").read_text("utf-8").splitlines()) == 4
 
 
+def test_a_model_that_was_trained_anew_adds_no_answers(config: dict[str, Any]) -> None:
+    Path("p.jsonl").write_text('{"prompt": "x"}\n')
+    arguments = [*GREEDY, "--prompts", "p.jsonl", "--out", "a.jsonl"]
+    record = {"format": {"type": "alpaca"}, "finished": "2024-05-01T10:00:00+00:00"}
+    Path("out/run.json").write_text(json.dumps(record))
+    assert run(*arguments, text="").exit_code == 0
+    assert run(*arguments, text="").exit_code == 0
+    Path("out/run.json").write_text(json.dumps(record | {"finished": "2024-05-01T11:00:00+00:00"}))
+    again = run(*arguments, text="")
+    assert again.exit_code == 2
+    assert "weights was 'trained 2024-05-01T10:00:00+00:00, on" in again.stderr
+    Path("out/run.json").write_text('{"format": {"type": "alpaca"}}')
+    there = [*arguments[:-1], "b.jsonl"]
+    assert run(*there, text="").exit_code == 0
+    assert run(*there, text="").exit_code == 0
+    os.utime("out/adapter_model.safetensors", ns=(0, 0))
+    assert "weights was 'files" in run(*there, text="").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -239,6 +259,36 @@ def test_the_page_is_for_this_machine_unless_told(
         {"host": "127.0.0.1", "port": None},
         {"host": "0.0.0.0", "port": 7999},
     ]
+
+
+def test_the_page_compares_a_named_model_with_nothing(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    from axolotl.inference import web
+
+    compares: list[bool] = []
+
+    class Nothing:
+        def block_thread(self) -> None:
+            pass
+
+    def build(answerer: Any, **_: Any) -> Nothing:
+        compares.append(answerer.compares)
+        return Nothing()
+
+    monkeypatch.setattr(web, "build_page", build)
+    monkeypatch.setattr(web, "serve_page", lambda *_, **__: "http://here/")
+    api.merge(config)
+    shutil.copytree(config["base_model"], "moved")
+    for arguments in (
+        ["--merged"],
+        ["--base_model", "moved"],
+        ["--base_model", "out/merged"],
+        ["--base"],
+    ):
+        assert run("--web", *arguments).exit_code == 0
+    assert compares == [True, True, False, False]
 
 
 def test_a_stop_text_and_min_p_reach_the_answer(config: dict[str, Any]) -> None:

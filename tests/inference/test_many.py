@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from axolotl.errors import DataError
+from axolotl.errors import DataError, EnvironmentFault
 from axolotl.formats import bind
 from axolotl.inference import many, prompt_rows
 from axolotl.inference.answer_file import AnswerFile
 from axolotl.inference.generate import Answer, Generator
-from axolotl.inference.many import answer_file
+from axolotl.inference.many import Told, answer_file
 from axolotl.inference.options import GenerationOptions
 from tests.conftest import build_llama
 
@@ -64,7 +65,7 @@ def test_each_row_has_the_answer_that_it_has_alone(
         assert line["answer"] == alone.text
         assert (line["tokens"], line["cut"]) == (alone.tokens, alone.cut)
     assert told.cut == sum(line["cut"] for line in found) > 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.jsonl.made"]
 
 
 class Killed(BaseException):
@@ -165,6 +166,82 @@ def test_answers_of_another_kind_are_not_mixed(
     with pytest.raises(DataError, match="the same file"):
         answer_file(generator(tokenizer), prompts, prompts)
     assert lines_of(prompts) == ROWS
+    out.unlink()
+    told = answer_file(generator(tokenizer), prompts, out, made_by={"model": "two"})
+    assert told.before == 0
+    assert len(lines_of(out)) == 40, "a file that was deleted is begun anew"
+
+
+def test_a_finished_file_knows_how_it_was_made(tmp_path: Path) -> None:
+    file, out = written(tmp_path, 5), tmp_path / "a.jsonl"
+    for _ in range(2):
+        quick(file, out, model="one")
+    before = out.read_bytes()
+    with pytest.raises(DataError, match="model was 'one' and is 'two'"):
+        quick(file, out, model="two")
+    with pytest.raises(DataError, match=r"temperature was 0.* and is 0\.5"):
+        quick(file, out, temperature=0.5, model="one")
+    (tmp_path / "a.jsonl.made").rename(tmp_path / "away")
+    with pytest.raises(DataError, match=r"not known: 'a\.jsonl\.made' is missing"):
+        quick(file, out, model="one")
+    (tmp_path / "a.jsonl.made").write_bytes((tmp_path / "away").read_bytes()[:-3])
+    with pytest.raises(DataError, match="knows of fewer rows"):
+        quick(file, out, model="one")
+    assert out.read_bytes() == before
+
+
+def test_rows_are_added_at_the_end_and_nowhere_else(tmp_path: Path) -> None:
+    file, out = written(tmp_path, 5), tmp_path / "a.jsonl"
+    quick(file, out)
+    lines = file.read_text().splitlines(keepends=True)
+    before = out.read_bytes()
+    for number, changed in [
+        (1, ['{"prompt": "new"}\n', *lines]),
+        (4, [*lines[:3], '{"prompt": "new"}\n', *lines[4:]]),
+    ]:
+        file.write_text("".join(changed))
+        with pytest.raises(DataError, match=rf"row {number} is another one than"):
+            quick(file, out)
+        assert out.read_bytes() == before
+    file.write_text("".join([*lines, '{"prompt": "new"}\n']))
+    assert quick(file, out).before == 5
+    assert quick(file, out).before == 6
+    assert [line["row"] for line in lines_of(out)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_only_the_journal_holds_is_answered_again_for_another_row(
+    tokenizer: Any, prompts: Path, tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "a.jsonl", tmp_path / "whole.jsonl"
+    ours = generator(tokenizer)
+    killing(ours, 4)
+    with pytest.raises(Killed):
+        answer_file(ours, prompts, out, batch_prompts=3)
+    prompts.write_text('{"prompt": "Is that so?"}\n' + prompts.read_text("utf-8"), "utf-8")
+    answer_file(generator(tokenizer), prompts, out, batch_prompts=3)
+    answer_file(generator(tokenizer), prompts, whole, batch_prompts=3)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_full_disk_at_the_start_loses_no_answers(
+    tokenizer: Any, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, journal = tmp_path / "a.jsonl", tmp_path / "a.jsonl.part"
+    ours = generator(tokenizer)
+    killing(ours, 4)
+    with pytest.raises(Killed):
+        answer_file(ours, prompts, out, batch_prompts=3)
+    kept = journal.read_bytes()
+    assert kept.count(b'"answer"') == 12
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("axolotl.inference.answer_file.sync", full)
+        with pytest.raises(EnvironmentFault, match="no space left"):
+            answer_file(generator(tokenizer), prompts, out, batch_prompts=3)
+    assert journal.read_bytes() == kept
 
 
 @pytest.mark.parametrize("content", ['{"a": 1}\n', "hello\n", "hello", '{"row": 2}\n'])
@@ -205,6 +282,19 @@ class Quick:
         return [Answer("y" * 100, 1, False) for _ in prompts]
 
 
+def quick(file: Path, out: Path, *, temperature: float = 0, **made_by: str) -> Told:
+    ours: Any = Quick()
+    ours.options = GenerationOptions(temperature=temperature)
+    return answer_file(ours, file, out, made_by=made_by)
+
+
+def written(folder: Path, count: int) -> Path:
+    """A file of so many prompts."""
+    file = folder / "p.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"x{n}"}) + "\n" for n in range(count)))
+    return file
+
+
 def test_many_rows_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "_STRETCH_BATCHES", 4)
 
@@ -215,6 +305,7 @@ def test_many_rows_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.Monke
                 json.dumps({"prompt": "x" * 200, "id": n}) + "\n" for n in range(count)
             )
         tracemalloc.start()
+        answer_file(Quick(), file, out)  # pyright: ignore[reportArgumentType]
         answer_file(Quick(), file, out)  # pyright: ignore[reportArgumentType]
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

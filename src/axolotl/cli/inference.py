@@ -148,7 +148,7 @@ def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: 
         prompts,
         out,
         batch_prompts=batch_prompts or BATCH_PROMPTS,
-        made_by={"model": generator.name, "format": kind},
+        made_by={"model": generator.name, "weights": generator.weights, "format": kind},
     )
     note(f"{told.rows - told.before - told.failed:,} answers written to {out}")
     if told.cut:
@@ -180,9 +180,11 @@ def _page(
     from axolotl.inference.generate import open_generator
     from axolotl.inference.page import Answerer
     from axolotl.inference.web import build_page, serve_page
+    from axolotl.inference.which import names_whole
 
     trained = open_generator(resolved, base=base, merged=merged, **options)
-    open_base = None if base else lambda: open_generator(resolved, base=True, **options)
+    alone = base or (not merged and names_whole(resolved))  # then base_model is what answers
+    open_base = None if alone else lambda: open_generator(resolved, base=True, **options)
     page = build_page(Answerer(trained, open_base), title=trained.name)
     address = serve_page(page, host=host or "127.0.0.1", port=port)
     note(f"The page is at {address} (Ctrl-C ends it)")

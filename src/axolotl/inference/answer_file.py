@@ -2,22 +2,26 @@
 
 Prompts of similar length are answered together, so the answers of a stretch of rows come in another
 order. They are kept in a journal beside the file until the stretch is whole, and then written in
-their order. A last line that was only half written is taken away.
+their order. A last line that was only half written is taken away. A record beside the file, which
+stays, says how they were made.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from axolotl.core.atomic import disk_faults, sync
 from axolotl.errors import DataError
+from axolotl.inference.made import MadeFile
+from axolotl.inference.prompt_rows import PromptRow
 
-_CHUNK_BYTES = 1 << 20
+_PROMPT = "prompt"
+"""Under which the journal has the hash of an answer's prompt."""
 
 
 class AnswerFile:
@@ -29,7 +33,7 @@ class AnswerFile:
 
     Attributes:
         done: How many rows the file holds; they are the first ones.
-        ahead: Answers of later rows that the journal holds, by number.
+        ahead: Answers of later rows that the journal holds, by number, with the hash of the prompt.
 
     Raises:
         DataError: the file holds something else, or answers that were made in another way.
@@ -38,19 +42,35 @@ class AnswerFile:
     def __init__(self, place: Path, made_by: Mapping[str, Any]) -> None:
         self.place = place
         self.journal = place.with_name(f"{place.name}.part")
-        self._made_by = json.loads(json.dumps(dict(made_by)))
+        self._made = MadeFile(place, made_by)
         with disk_faults(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             self.done = _mended(place)
-            self.ahead = self._read_journal()
+            # The file is there before the journal has answers: without it, it was deleted.
+            self.ahead = self._read_journal() if place.exists() else {}
+            if self.done or self.ahead:
+                self._made.go_on(self.done)
+            else:
+                self._made.begin()
+            self._notes = self._new_journal()
             self._out = place.open("ab")
-            self._notes = self.journal.open("wb")
-            self._begin_journal()
 
-    def add(self, number: int, answer: Mapping[str, Any]) -> None:
+    def skip_done(self, rows: Iterator[PromptRow]) -> None:
+        """Take from the rows those that the file holds, which are to be the same as they were.
+
+        Raises:
+            DataError: names the first that is another one.
+        """
+        self._made.check(rows)
+
+    def has(self, row: PromptRow) -> bool:
+        """Whether the journal holds the answer of this very row."""
+        return row.number in self.ahead and self.ahead[row.number][_PROMPT] == row.digest
+
+    def add(self, row: PromptRow, answer: Mapping[str, Any]) -> None:
         """Keep the answer of a row; it survives a kill from `save` on."""
-        self.ahead[number] = dict(answer)
-        self._notes.write(_line(self.ahead[number]))
+        self.ahead[row.number] = {**answer, _PROMPT: row.digest}
+        self._notes.write(_line(self.ahead[row.number]))
 
     def save(self) -> None:
         """Have on the disk what was added."""
@@ -60,11 +80,14 @@ class AnswerFile:
     def write(self, last: int) -> None:
         """Put the rows up to a number, all of which were added, into the file."""
         with disk_faults(self.place):
-            for number in range(self.done + 1, last + 1):
-                self._out.write(_line(self.ahead.pop(number)))
+            answers = [self.ahead.pop(number) for number in range(self.done + 1, last + 1)]
+            self._made.add([answer.pop(_PROMPT) for answer in answers])
+            for answer in answers:
+                self._out.write(_line(answer))
             sync(self._out)
             self.done = max(self.done, last)
-            self._begin_journal()
+            self._notes.close()
+            self._notes = self._new_journal()
 
     def close(self, *, whole: bool) -> None:
         """Close the file; the journal goes with the last row.
@@ -77,40 +100,30 @@ class AnswerFile:
         if whole:
             self.journal.unlink(missing_ok=True)
 
-    def _begin_journal(self) -> None:
-        """Write the journal anew: how answers are made, and those that are not in the file yet."""
+    def _new_journal(self) -> IO[bytes]:
+        """Write the journal anew, with the answers that are not in the file yet, and open it.
+
+        The old one stands until the new one is on the disk whole.
+        """
         fresh = self.journal.with_name(f"{self.journal.name}.new")
         with fresh.open("wb") as out:
-            out.write(_line({"made_by": self._made_by}))
             for answer in self.ahead.values():
                 out.write(_line(answer))
             sync(out)
-        self._notes.close()
         fresh.replace(self.journal)
-        self._notes = self.journal.open("ab")
+        return self.journal.open("ab")
 
     def _read_journal(self) -> dict[int, dict[str, Any]]:
+        ahead: dict[int, dict[str, Any]] = {}
         if not self.journal.exists():
-            return {}
-        lines: list[dict[str, Any]] = []
+            return ahead
         with self.journal.open("rb") as kept:
             for line in kept:
                 with suppress(ValueError):  # the last may be half written
-                    lines.append(json.loads(line))
-        made_by = lines[0].get("made_by") if lines else None
-        if made_by is not None and made_by != self._made_by:
-            now = self._made_by
-            other = [
-                f"{key} was {made_by.get(key)!r} and is {now.get(key)!r}"
-                for key in {**made_by, **now}
-                if made_by.get(key) != now.get(key)
-            ]
-            raise DataError(
-                f"the answers in '{self.place}' were made otherwise: {'; '.join(other)}",
-                where="--out",
-                hint=f"name another file, or delete it and '{self.journal.name}' to begin anew",
-            )
-        return {line["row"]: line for line in lines[1:] if line["row"] > self.done}
+                    answer: dict[str, Any] = json.loads(line)
+                    if _PROMPT in answer and answer["row"] > self.done:
+                        ahead[answer["row"]] = answer
+        return ahead
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ from axolotl.inference.prompt import Prompt, choose_format, segments_of
 from axolotl.inference.sampling import Draw, seed_of
 from axolotl.inference.stop import StopInPieces, StopTexts, before_stop
 from axolotl.inference.stream import TextSoFar, stream_tokens
-from axolotl.inference.which import bits_of, find_answering
+from axolotl.inference.which import bits_of, find_answering, weights_of
 from axolotl.models.load import base_dtype
 from axolotl.models.native.landmark.answers import LandmarkAnswers
 from axolotl.records import Segment
@@ -62,6 +62,7 @@ class Generator:
         bound: Format that questions are asked in; None for plain text.
         options: How an answer is chosen.
         name: What the model is known by.
+        weights: Which weights it has; see `which.weights_of`.
 
     Attributes:
         cut: Whether the last answer ended because it had become too long.
@@ -76,9 +77,11 @@ class Generator:
         bound: BoundFormat | None,
         options: GenerationOptions | None = None,
         name: str = "",
+        weights: str = "",
     ) -> None:
         self.options = options or GenerationOptions()
         self.name = name
+        self.weights = weights
         self.bound = bound
         self.cut = False
         self.tokens = 0
@@ -345,12 +348,14 @@ def open_generator(
     bound = choose_format(
         prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
     )
+    quantized = bits_of(resolved, found, base=base)
+    weights = weights_of(found) + (f", held as {quantized.kind}" if quantized else "")
     model = found.open(
         dtype=base_dtype(resolved),
         tokenizer=tokenizer,
-        quantized=bits_of(resolved, found, base=base),
+        quantized=quantized,
         rope_scaling=resolved.attention.rope_scaling,
     )
     if torch.cuda.is_available():
         model = model.to("cuda")
-    return Generator(model, tokenizer, bound=bound, options=how, name=found.name)
+    return Generator(model, tokenizer, bound=bound, options=how, name=found.name, weights=weights)

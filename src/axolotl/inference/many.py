@@ -60,7 +60,7 @@ def answer_file(
         made_by: What the answers depend on besides prompts and options, such as the model.
 
     Raises:
-        DataError: there is no such file, or `out` holds something else.
+        DataError: there is no such file, or `out` holds something else, or answers to other rows.
     """
     told = Told(count_rows(prompts))
     if prompts.resolve() == out.resolve():
@@ -80,7 +80,8 @@ def answer_file(
             note(f"{told.before:,} of {told.rows:,} rows are answered already in {out}")
         with progress("rows") as bar:
             task = bar.add_task("answers", total=told.rows, completed=told.before, info="")
-            rows = islice(read_rows(prompts), told.before, None)
+            rows = read_rows(prompts)
+            answers.skip_done(rows)
             for stretch in _stretches(rows, batch_prompts * _STRETCH_BATCHES):
                 _answer_stretch(
                     generator, stretch, answers, batch_prompts, told, lambda n: bar.advance(task, n)
@@ -105,7 +106,7 @@ def _answer_stretch(
     told: Told,
     advance: Callable[[int], None],
 ) -> None:
-    missing = [row for row in stretch if row.number not in answers.ahead]
+    missing = [row for row in stretch if not answers.has(row)]
     advance(len(stretch) - len(missing))
     ids: dict[int, list[int]] = {}
     by_number = {row.number: row for row in stretch}
@@ -113,7 +114,7 @@ def _answer_stretch(
         try:
             ids[row.number] = _ids(generator, row)
         except DataError as error:
-            answers.add(row.number, {**_head(row), "error": error.what})
+            answers.add(row, {**_head(row), "error": error.what})
             _tell(row, error.what, told)
             advance(1)
     numbers = list(ids)
@@ -125,7 +126,8 @@ def _answer_stretch(
         for number, answer in zip(which, made, strict=True):
             told.cut += answer.cut
             said = {"answer": answer.text, "tokens": answer.tokens, "cut": answer.cut}
-            answers.add(number, {**_head(by_number[number]), **said})
+            row = by_number[number]
+            answers.add(row, {**_head(row), **said})
         answers.save()
         advance(len(which))
     answers.write(stretch[-1].number)

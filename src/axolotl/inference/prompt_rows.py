@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from axolotl.core.hashing import hash_bytes
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.inference.prompt import segments_of
 from axolotl.records import Segment
 
+_DIGEST = 16
+"""Digits of a row's hash: enough to tell an edited row, and a file of prompts has many."""
 _OWN_KEYS = ("messages", "conversations")
 """Columns of conversations that `type: chat_template` reads without being told of any."""
 
@@ -25,11 +28,13 @@ class PromptRow:
         number: Its number, from 1; lines without anything count for none.
         row: Its content; None where it cannot be read.
         problem: Why not.
+        digest: Hash of its line.
     """
 
     number: int
     row: Mapping[str, Any] | None
     problem: str = ""
+    digest: str = ""
 
 
 def read_rows(file: Path) -> Iterator[PromptRow]:
@@ -44,7 +49,7 @@ def read_rows(file: Path) -> Iterator[PromptRow]:
             if not line.strip():
                 continue
             number += 1
-            yield _row(number, line)
+            yield replace(_row(number, line), digest=hash_bytes(line.strip())[:_DIGEST])
 
 
 def count_rows(file: Path) -> int:
