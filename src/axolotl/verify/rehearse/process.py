@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -154,6 +155,7 @@ def _work(
     """What the new process does."""
     os.setsid()  # Ctrl-C is for the process that watches this one
     os.environ.update(environment)
+    tempfile.tempdir = None  # what was loaded first may have looked for it in an earlier rehearsal's
     with log.open("w", encoding="utf-8") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
