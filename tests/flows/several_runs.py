@@ -8,7 +8,6 @@ says, and what is seen of the model, is left in `<name>.<rank>.json` beside the 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,10 +52,7 @@ def main(file: Path) -> None:
     torch.set_num_threads(1)
     PackedTrainer.training_step = looking
     PackedTrainer._prepare_for_training = unlike  # pyright: ignore[reportPrivateUsage]
-    for number, run in enumerate(json.loads(file.read_text())):
-        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(
-            number
-        )  # messages of one run are not the next's
+    for run in json.loads(file.read_text()):
         seen.clear()
         seen["unlike"] = run.get("unlike", False)
         try:

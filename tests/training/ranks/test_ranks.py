@@ -291,6 +291,15 @@ def test_who_does_not_join_is_named() -> None:
     assert "NCCL_SOCKET_IFNAME" in str(caught.value.hint)
 
 
+def test_messages_of_one_run_are_not_those_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    monkeypatch.setattr(dist, "TCPStore", lambda *_, **__: store)
+    first = Post.open(Place(0, 2, "here", 1))
+    first.put("end", {"done": True})
+    assert first.get("end", 0) == {"done": True}
+    assert Post.open(Place(0, 2, "here", 1)).get("end", 0) is None
+
+
 def test_where_processes_meet_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("axolotl.training.ranks.post.CONNECT_S", 1)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")

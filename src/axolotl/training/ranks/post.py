@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from axolotl.errors import EnvironmentFault
 CONNECT_S = 300
 """How long the store is waited for: machines may start minutes apart."""
 _PREFIX = "axolotl"
+_opened = count(1)
+"""Numbers the runs of this process. The store outlives a run, and its messages are not the next one's;
+all processes of a launcher train the same runs in the same order."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Post:
         Raises:
             EnvironmentFault: it does not answer.
         """
-        environment = os.environ
+        environment, run = os.environ, next(_opened)
         address = environment.get("MASTER_ADDR", "127.0.0.1")
         port = int(environment.get("MASTER_PORT", "29500"))
         # torchrun's own process keeps a store; with other launchers the first process does.
@@ -98,7 +102,7 @@ class Post:
                 f"`nc -zv {address} {port}`); a firewall may be in between, or the port be taken",
             ) from error
         attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return cls(place, dist.PrefixStore(f"{_PREFIX}/{attempt}", store))  # pyright: ignore[reportPrivateImportUsage]
+        return cls(place, dist.PrefixStore(f"{_PREFIX}/{attempt}/{run}", store))  # pyright: ignore[reportPrivateImportUsage]
 
     def again(self) -> Post:
         """The same by another connection, for another thread."""
