@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from axolotl.cli._answering import how_to_answer, which_model
 from axolotl.cli._run import config_command
 
 if TYPE_CHECKING:
@@ -18,25 +19,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @config_command("inference")
-@click.option("--base", is_flag=True, help="The base model, without what was trained.")
-@click.option("--merged", is_flag=True, help="The merged model in output_dir/merged.")
-@click.option(
-    "--prompter",
-    metavar="TYPE",
-    help="Dataset type to ask in, such as alpaca:chat; `none`: plain text. Default: as in training.",
-)
-@click.option("--max_new_tokens", type=int, help="Longest answer, in tokens; default 1024.")
-@click.option("--temperature", type=float, help="0: always the most probable token; default 0.9.")
-@click.option("--top_p", type=float, help="Sample from this share of probability; default 0.95.")
-@click.option("--top_k", type=int, help="Sample from so many tokens at most; default 40.")
-@click.option(
-    "--min_p", type=float, help="Leave out what is less probable than this share of the best."
-)
-@click.option(
-    "--repetition_penalty",
-    type=float,
-    help="Above 1: repeat less; default 1.1, and 1 at temperature 0.",
-)
+@which_model
+@how_to_answer
 @click.option("--stop", multiple=True, metavar="TEXT", help="Ends an answer; may be given again.")
 @click.option(
     "--prompts", type=_FILE, help="Answer every row of this file, one JSON object a line."
