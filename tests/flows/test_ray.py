@@ -71,7 +71,10 @@ def test_a_killed_worker_is_started_anew_and_the_losses_are_those_of_one_process
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     assert log.read_text().count("--- rank 1, process") == 2, "it was not started anew"
-    assert "resuming from" in (out / "logs" / "rank-0.log").read_text()
+    for rank in (0, 1):
+        assert "resuming from" in (out / "logs" / f"rank-{rank}.log").read_text()
+    assert not list(out.glob("logs/*.started"))
+    assert f"axolotl report {out}" in said, "the end of the run is not said"
     assert (out / "model.safetensors").exists()
 
     api.train(options | {"output_dir": str(tmp_path / "one"), "gradient_accumulation_steps": 2})
