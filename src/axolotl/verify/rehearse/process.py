@@ -155,7 +155,8 @@ def _work(
     """What the new process does."""
     os.setsid()  # Ctrl-C is for the process that watches this one
     os.environ.update(environment)
-    tempfile.tempdir = None  # what was loaded first may have looked for it in an earlier rehearsal's
+    # What was loaded first may have looked for it, and found that of an earlier rehearsal.
+    tempfile.tempdir = None
     with log.open("w", encoding="utf-8") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
