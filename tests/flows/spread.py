@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,13 @@ WORKER = Path(__file__).with_name("several_runs.py")
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True}
 FSDP: dict[str, Any] = {"fsdp": ["full_shard", "auto_wrap"]}
 TOLERANCE = 1e-4
+
+
+def free_port() -> str:
+    """A port of this machine that nobody listens on: tests may run beside each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,7 @@ class Several:
             **changes,
         }
 
-    def run(
-        self, runs: Mapping[str, Mapping[str, Any]], *, processes: int = 2, port: int
-    ) -> dict[str, Ran]:
+    def run(self, runs: Mapping[str, Mapping[str, Any]], *, processes: int = 2) -> dict[str, Ran]:
         """Train all; name → options that differ, `resume` among them: the name of another run."""
         made = [
             {
@@ -95,7 +101,7 @@ class Several:
         file.write_text(json.dumps(made))
         launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         done = subprocess.run(
-            [sys.executable, *launch, "--master_port", str(port), str(WORKER), str(file)],
+            [sys.executable, *launch, "--master_port", free_port(), str(WORKER), str(file)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

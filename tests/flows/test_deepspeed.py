@@ -16,7 +16,7 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
 from axolotl.training.callbacks.metrics import read_metrics
-from tests.flows.spread import LORA, Ran, Several, assert_same_bits, assert_same_run
+from tests.flows.spread import LORA, Ran, Several, assert_same_bits, assert_same_run, free_port
 
 pytestmark = pytest.mark.slow
 SHIPPED = Path(__file__).parents[2] / "deepspeed"
@@ -53,7 +53,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Sever
 
 @pytest.fixture(scope="module")
 def ran(several: Several) -> dict[str, Ran]:
-    return several.run(RUNS, port=29531)
+    return several.run(RUNS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +128,7 @@ def test_the_launcher_of_deepspeed_starts_it(several: Several) -> None:
         "--num_gpus",
         "2",
         "--master_port",
-        "29532",
+        free_port(),
         "--module",
         "axolotl.cli.train",
         str(file),

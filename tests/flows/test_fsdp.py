@@ -61,7 +61,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Sever
 
 @pytest.fixture(scope="module")
 def ran(several: Several) -> dict[str, Ran]:
-    return several.run(RUNS, port=29521)
+    return several.run(RUNS)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_another_number_of_processes_goes_on_with_the_same_rows(several: Several
         "micro_batch_size": 1,
         "save_steps": 2,
     }
-    there = several.run({"two": {**FSDP, **rows}, "two-parts": {**SHARDED, **rows}}, port=29522)
+    there = several.run({"two": {**FSDP, **rows}, "two-parts": {**SHARDED, **rows}})
     rows["gradient_accumulation_steps"] = 2
     other = several.run(
         {
@@ -163,7 +163,6 @@ def test_another_number_of_processes_goes_on_with_the_same_rows(several: Several
             "five-rows": {**FSDP, **rows, "gradient_accumulation_steps": 1, "resume": "two"},
         },
         processes=3,
-        port=29523,
     )
     for got, want in (("three", "two"), ("three-parts", "two-parts")):
         assert_same_run(other[got], there[want], since_step=2)

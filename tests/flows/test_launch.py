@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from axolotl.training.callbacks.metrics import read_metrics
+from tests.flows.spread import free_port
 
 pytestmark = pytest.mark.slow
 Options = Callable[..., dict[str, Any]]
@@ -88,11 +89,8 @@ def test_processes_that_are_not_about_to_do_the_same_are_refused(
     tiny_options: Options, tmp_path: Path
 ) -> None:
     file = written(tiny_options(), tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     # As SLURM or a script of one's own starts them: without a launcher that keeps a store.
-    there = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    there = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     both = [
         start(
             file, "--learning_rate", rate, environment={**there, "RANK": rank, "LOCAL_RANK": rank}

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from axolotl import api
 from axolotl.training.callbacks.metrics import MEASURED, read_metrics
+from tests.flows.spread import free_port
 
 pytestmark = pytest.mark.slow
 Options = Callable[..., dict[str, Any]]
@@ -26,13 +27,11 @@ OURS = "axolotl.cli.train"
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True}
 
 
-def start(
-    options: dict[str, Any], folder: Path, *, program: str = OURS, port: int = 29511
-) -> subprocess.Popen[str]:
+def start(options: dict[str, Any], folder: Path, *, program: str = OURS) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     file = folder / "run.yml"
     file.write_text(yaml.safe_dump(options))
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port()]
     run = ["-m", program] if program == OURS else [program]
     return subprocess.Popen(
         [sys.executable, *launch, *run, str(file)],
@@ -146,7 +145,7 @@ def test_options_of_several_processes_reach_them(tiny_options: Options, tmp_path
         ddp_broadcast_buffers=False,
         ddp_find_unused_parameters=True,
     )
-    finish(start(options, tmp_path / "run", program=str(probe), port=29512))
+    finish(start(options, tmp_path / "run", program=str(probe)))
     for rank in (0, 1):
         found = json.loads((tmp_path / "run" / f"run.yml.{rank}").read_text())
         assert found == {
@@ -162,7 +161,7 @@ def test_options_of_several_processes_reach_them(tiny_options: Options, tmp_path
 def test_a_signal_stops_both_at_the_same_step(tiny_options: Options, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = tiny_options(sample_packing=False, micro_batch_size=1, num_epochs=50)
-    process = start(options | {"save_strategy": "no"}, tmp_path / "run", port=29513)
+    process = start(options | {"save_strategy": "no"}, tmp_path / "run")
     deadline = time.monotonic() + 120
     while len(read_metrics(out / "metrics.jsonl")) < 5:
         assert process.poll() is None, process.communicate()[1]
