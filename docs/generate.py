@@ -31,8 +31,7 @@ All keys of the YAML file. They are flat: the headings only group them here. `--
 any of them, also nested ones (`--datasets.0.path other.jsonl`), and `axolotl check FILE` shows what each came to and where
 that comes from; `axolotl explain KEY` says all there is to say of one. A key that is not listed is an error, and the
 message names the nearest one. A key without a value counts as not written. `base: other.yml` takes over another file, and
-`${NAME}` or `${NAME:-default}` in a value an environment variable. What this version does not carry out yet is marked
-**not yet**: `check` says so, and the other commands refuse it.
+`${NAME}` or `${NAME:-default}` in a value an environment variable.
 """
 RULES_PAGE = """\
 # Rules and old names

@@ -107,12 +107,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many options are not carried out yet, what the support table and the pages come to."""
-    text = Path(__file__).with_name("ledger.toml").read_text(encoding="utf-8")
-    waiting = text.partition("[pending]")[2].replace('"', " ")
-    titles = [line for line in text.partition("[pending]")[2].splitlines() if " = " in line]
-    count = sum(len(line.split()) for line in waiting.splitlines() if "=" not in line)
-    terminalreporter.write_line(f"options that wait: {count}, for {len(titles)} pieces of work")
+    """Say what the support table and the pages come to."""
     file = Path(__file__).parents[1] / "docs" / "support.json"
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"].values()
     cells = Counter(cell["state"] for row in rows for cell in row["cells"].values())

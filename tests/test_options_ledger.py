@@ -2,7 +2,6 @@
 
 An option that nothing reads looks like any other in a file, so an option without such a test, a line
 for an option that is gone, and a test that is gone or does not speak of the option, all fail here.
-Options that wait for something are listed by what they wait for; how many is printed, and only falls.
 """
 
 from __future__ import annotations
@@ -22,15 +21,9 @@ else:
 from tests.option_keys import option_keys
 
 ROOT = Path(__file__).resolve().parents[1]
-_TABLES = tomllib.loads((ROOT / "tests" / "ledger.toml").read_text(encoding="utf-8"))
-LEDGER: dict[str, str] = _TABLES["options"]
-PENDING: dict[str, str] = {
-    option: title for title, names in _TABLES["pending"].items() for option in names.split()
-}
-MOST_PENDING = 0
-"""How many options wait at most. It is lowered with every one that is carried out, never raised."""
-
-
+LEDGER: dict[str, str] = tomllib.loads(
+    (ROOT / "tests" / "ledger.toml").read_text(encoding="utf-8")
+)["options"]
 OPTIONS = sorted(option_keys())
 
 
@@ -63,17 +56,10 @@ def test_the_schema_is_read() -> None:
 
 
 def test_no_line_is_for_an_option_that_is_gone() -> None:
-    assert sorted({*LEDGER, *PENDING} - set(OPTIONS)) == []
+    assert sorted(set(LEDGER) - set(OPTIONS)) == []
 
 
-def test_fewer_and_fewer_options_wait() -> None:
-    by_title = {title: len(names.split()) for title, names in _TABLES["pending"].items()}
-    assert len(PENDING) == MOST_PENDING, "lower MOST_PENDING with every option that is carried out"
-    assert sum(by_title.values()) == len(PENDING), "an option waits for two things"
-    assert set(PENDING).isdisjoint(LEDGER), "an option that has its test waits no longer"
-
-
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o not in PENDING])
+@pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_has_a_test_that_shows_its_effect(option: str) -> None:
     assert option in LEDGER, (
         f"`{option}` has no line in tests/ledger.toml: which test shows its effect?"

@@ -49,7 +49,6 @@ def test_what_an_option_takes_needs_and_who_looks_at_it() -> None:
     assert "folder-of-the-adapter" in found["rules"]
     assert "without an adapter" in found["rules"]["no-effect"]
     assert document("gradient-accumulation-steps")["takes"] == "a whole number, at least 1"
-    assert document("deepspeed")["waits"] == document("seed")["waits"] == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from axolotl.config import load_config
 from axolotl.errors import ConfigErrors
 from axolotl.registry import available
 from axolotl.resolve import Purpose, examine, resolve
-from axolotl.resolve.later import LATER_ATTENTION, LATER_SCHEDULES, LATER_TYPES
+from axolotl.resolve.later import LATER_ATTENTION, LATER_TYPES
 from axolotl.resolve.machine import OPTIONAL_PACKAGES, Machine
 from axolotl.resolve.rules import RULES
 
@@ -553,6 +553,6 @@ def test_a_merge_needs_no_package_for_few_bits() -> None:
 
 
 def test_a_plug_in_that_is_there_is_not_called_a_later_one() -> None:
-    folders = {"formats": LATER_TYPES, "schedules": LATER_SCHEDULES, "attention": LATER_ATTENTION}
+    folders = {"formats": LATER_TYPES, "attention": LATER_ATTENTION}
     for folder, names in folders.items():
         assert names.isdisjoint(available(f"axolotl.{folder}"))

@@ -119,8 +119,6 @@ def _page(found: Explanation) -> Iterator[str]:
         rows += [("here", f"{value}  ({found.origin})")]
     if found.needs:
         rows.append(("needs", found.needs.replace("`", "")))
-    if found.waits:
-        rows.append(("not yet", found.waits))
     for label, text in rows:
         yield f"  {paint(f'{label:<8}', fg='cyan')} {text}"
     if found.rules:

@@ -14,17 +14,10 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 
 def what_it_does(info: FieldInfo) -> str:
-    """Description, needs, and what this version does not carry out yet, as sentences."""
-    known = facts(info)
+    """Description and needs, as sentences."""
     text = first_upper(info.description or "")
-    if needs := known.get("needs"):
+    if needs := facts(info).get("needs"):
         text += f" Needs {needs}."
-    pending = known.get("pending")
-    if pending is True:
-        text += " **Not yet.**"
-    elif pending:
-        words = [v if v in ("a list", "a mapping") else f"`{v}`" for v in pending]
-        text += f" **Not yet:** {', '.join(words)}."
     return text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, TypedDict, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -14,17 +14,12 @@ class Facts(TypedDict, total=False):
     Args:
         needs: What it needs: another option, a package, a device; words behind "needs".
         implied: What an unset value comes to, where that depends on other options or the data.
-        pending: What this version does not carry out yet and therefore refuses: `True` for every
-            value but the default, or the values (`a list` and `a mapping` stand for all of these).
-        instead: What to do instead of what is pending.
         choices: Values that it may take where the type does not say, for editors and hints.
     """
 
     needs: str
     implied: str
-    pending: bool | list[Any]
     choices: list[str]
-    instead: str
 
 
 def facts(info: FieldInfo) -> Facts:

@@ -28,7 +28,6 @@ class Explanation:
         default: The default in words.
         description: What it changes.
         needs: What it needs; empty for nothing.
-        waits: What of it this version does not carry out yet; empty for nothing.
         rules: Rule → what it is about, for those that look at the option.
         value: Its value in the configuration.
         origin: Where that comes from; empty without a configuration.
@@ -41,7 +40,6 @@ class Explanation:
     default: str
     description: str
     needs: str
-    waits: str
     rules: Mapping[str, str]
     value: Any = None
     origin: str = ""
@@ -56,13 +54,11 @@ def explain(key: Key, asked: str, resolved: Resolved | None = None) -> Explanati
         asked: Its path as asked for, perhaps with the number of an entry.
         resolved: A configuration to look it up in.
     """
-    info, known = key.info, facts(key.info)
+    info = key.info
     top = key.path.partition(".")[0]
     default = default_words(info)
     if "." not in asked and top in IMPLIED and default == "—":
         default = "follows from other options"
-    pending = known.get("pending")
-    waits = "every value" if pending is True else ", ".join(map(str, pending or []))
     findings: tuple[Finding, ...] = ()
     if resolved is not None:
         findings = tuple(f for f in resolved.findings if _speaks_of(f, asked))
@@ -72,8 +68,7 @@ def explain(key: Key, asked: str, resolved: Resolved | None = None) -> Explanati
         takes=value_words(info).replace("`", "'"),
         default=default.replace("`", "").replace("*", ""),
         description=info.description or "",
-        needs=known.get("needs", ""),
-        waits=waits,
+        needs=facts(info).get("needs", ""),
         rules=_rules(key),
         value=None if resolved is None else _value(resolved.as_dict(), asked),
         origin="" if resolved is None else resolved.origin(asked),

@@ -12,18 +12,12 @@ LATER_TYPES = frozenset(
         "stepwise_supervised",
     ]
 )
-LATER_SCHEDULES = frozenset[str]()
 LATER_ATTENTION = frozenset(
     [
         "paged_attention",
         "sage",
     ]
 )
-
-
-def is_later_type(name: str) -> bool:
-    """Whether a dataset `type` is one for later."""
-    return is_later(name, LATER_TYPES)
 
 
 def is_later(name: str, names: frozenset[str]) -> bool:

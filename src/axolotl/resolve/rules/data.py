@@ -9,7 +9,7 @@ from axolotl.errors import ConfigError, UnknownName
 from axolotl.formats import BoundFormat, bind, shared_settings
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
-from axolotl.resolve.later import is_later_type
+from axolotl.resolve.later import LATER_TYPES, is_later
 
 
 def something_to_train_on(case: Case) -> Iterator[Found]:
@@ -40,7 +40,7 @@ def dataset_types(case: Case) -> Iterator[Found]:
     for key, source in entries:
         if source.type is None:
             yield from _without_a_type(source, key)
-        elif not isinstance(source.type, str) or not is_later_type(source.type):
+        elif not isinstance(source.type, str) or not is_later(source.type, LATER_TYPES):
             try:
                 bound = _bind(case, source, key)
             except (ConfigError, UnknownName) as error:

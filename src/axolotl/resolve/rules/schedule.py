@@ -8,7 +8,6 @@ from typing import cast
 from axolotl.errors import ConfigError, ConfigErrors, UnknownName
 from axolotl.registry import load
 from axolotl.resolve.case import Case, Found, Table
-from axolotl.resolve.later import LATER_SCHEDULES, is_later
 from axolotl.schedules import Schedule, as_following, fill_options, followed_loss
 
 _SCHEDULES = "axolotl.schedules"
@@ -30,8 +29,6 @@ def one_warmup(case: Case) -> Iterator[Found]:
 def schedule_name(case: Case) -> Iterator[Found]:
     """`lr_scheduler` is a schedule, and has the options in `lr_scheduler_kwargs`."""
     schedule = case.config.schedule
-    if is_later(schedule.lr_scheduler, LATER_SCHEDULES):
-        return
     try:
         plug_in = load(_SCHEDULES, schedule.lr_scheduler)
     except UnknownName as error:
