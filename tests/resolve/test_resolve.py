@@ -105,6 +105,66 @@ def test_bf16_auto_asks_the_machine() -> None:
     assert look({"bf16": "auto", "fp16": True}, OLD_GPU).precision.fp16 is True
 
 
+@pytest.mark.parametrize(
+    ("given", "machine", "formats"),
+    [
+        ({}, CPU, (False, False)),
+        ({}, OLD_GPU, (False, True)),
+        ({}, GPU, (True, False)),
+        ({"fp16": None}, OLD_GPU, (False, True)),
+        ({"fp16": False}, OLD_GPU, (False, False)),
+        ({"bfloat16": False, "float16": False}, OLD_GPU, (False, True)),
+        ({"float16": True, "adapter": "lora", "lora_target_linear": True}, OLD_GPU, (False, False)),
+    ],
+)
+def test_bf16_auto_takes_float16_where_a_gpu_has_no_bfloat16(
+    given: dict[str, Any], machine: Machine, formats: tuple[bool, bool]
+) -> None:
+    resolved = look({"bf16": "auto", **given}, machine)
+    assert (resolved.precision.bf16, resolved.precision.fp16) == formats
+    assert [f for f in resolved.findings if f.level != "info"] == []
+    if formats[1]:
+        assert resolved.origin("fp16") == "implied by bf16: auto on this machine"
+
+
+def test_a_kernel_for_half_precision_counts_float16_by_auto() -> None:
+    some = Machine(gpu=True, bf16=False, kernels=frozenset({"flash_attn"}), capability=(8, 0))
+    given = {"attn_implementation": "flash_attention_2", "bf16": "auto"}
+    assert look(given, some).errors == ()
+    refused = look({**given, "fp16": False}, some).errors
+    assert [f.key for f in refused] == ["attn_implementation"]
+
+
+PIN = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "says"),
+    [
+        ({}, "warning", "comes with the model"),
+        ({"model_revision": "main"}, "warning", "comes with the model"),
+        ({"model_revision": PIN[:12]}, "warning", "comes with the model"),
+        ({"model_revision": PIN}, "info", f"as it is in the commit {PIN}"),
+        ({"model_revision": PIN, "tokenizer_config": "m"}, "info", "as it is in the commit"),
+        (
+            {"model_revision": PIN, "tokenizer_config": "o/t"},
+            "warning",
+            "comes with tokenizer_config",
+        ),
+        ({"model_revision": PIN, "base_model_config": "o/t"}, "warning", "with base_model_config"),
+        ({"model_revision": PIN, "base_model": "."}, "warning", "comes with the model"),
+    ],
+)
+def test_code_that_is_pinned_to_a_commit_needs_no_warning(
+    given: dict[str, Any], level: str, says: str
+) -> None:
+    found = look({"trust_remote_code": True, **given}).findings
+    (said,) = [f for f in found if f.rule == "remote-code"]
+    assert said.level == level
+    assert says in said.message
+    assert ("read it first" in said.hint) == (level == "warning")
+
+
 def test_the_configuration_itself_stays_as_it_was() -> None:
     config = load_config({**SMALL, "sample_packing": True})
     resolved = resolve(config, machine=CPU)

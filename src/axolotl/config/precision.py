@@ -16,7 +16,7 @@ class PrecisionSection(Section):
         default=False,
         description="Compute in bfloat16 (autocast) while trained weights stay in float32; a base that "
         "an adapter leaves frozen is held in bfloat16. `auto` turns it on where there is a GPU that "
-        "has it; `full` computes only evaluations in it, with copies of the weights, and leaves the "
+        "has it, and on an older GPU `fp16` unless that is written; `full` computes only evaluations in it, with copies of the weights, and leaves the "
         "training as it is.",
     )
     fp16: bool = Field(

@@ -16,6 +16,7 @@ from axolotl.optimizers import OLD_OPTIMIZERS, facts_of
 from axolotl.resolve.machine import Machine
 from axolotl.resolve.rules.attention import KERNELS, SWITCHES, kernel_of
 from axolotl.resolve.rules.evaluation import divides
+from axolotl.resolve.rules.precision import float16_instead
 
 Implied = tuple[Any, str]
 """A value, and what implies it."""
@@ -110,6 +111,8 @@ def _fp16(config: Config, machine: Machine) -> Implied | None:
     bf16 = config.precision.bf16
     if config.precision.fp16 and (machine.bf16 if bf16 == "auto" else bf16 is True):
         return False, "bf16"
+    if float16_instead(config, machine):
+        return True, "bf16: auto on this machine"
     return None
 
 

@@ -13,6 +13,7 @@ from axolotl.registry import available, load
 from axolotl.resolve.case import Case, Found, Table
 from axolotl.resolve.later import LATER_ATTENTION, is_later
 from axolotl.resolve.machine import Machine
+from axolotl.resolve.rules.precision import float16_instead
 
 _ATTENTION = "axolotl.attention"
 SWITCHES: Mapping[str, str] = {
@@ -79,7 +80,8 @@ def _in_half(config: Config, machine: Machine) -> bool:
     """Whether a run computes in bfloat16 or float16."""
     precision = config.precision
     bf16 = machine.bf16 if precision.bf16 == "auto" else precision.bf16 is True
-    return bf16 or precision.fp16 or precision.bfloat16 or precision.float16
+    fp16 = precision.fp16 or float16_instead(config, machine)
+    return bf16 or fp16 or precision.bfloat16 or precision.float16
 
 
 def one_attention(case: Case) -> Iterator[Found]:

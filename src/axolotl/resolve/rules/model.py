@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from axolotl.resolve.case import Case, Found, Table
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 def remote_code(case: Case) -> Iterator[Found]:
-    """Code from elsewhere is worth a look."""
-    if case.config.model.trust_remote_code:
+    """Code from elsewhere is worth a look, unless it is pinned to a commit that was looked at."""
+    model = case.config.model
+    if not model.trust_remote_code:
+        return
+    on_disk = Path(model.base_model).expanduser().is_dir()  # there are no revisions in a folder
+    other = {
+        "tokenizer_config": model.tokenizer_config,
+        "base_model_config": model.base_model_config,
+    }
+    moving = [key for key, place in other.items() if place not in (None, model.base_model)]
+    if on_disk or not _COMMIT.fullmatch(model.model_revision or ""):
         yield Found(
             "warning",
             "trust_remote_code",
             "trust_remote_code: Python code that comes with the model will be run",
-            "read it first, and pin it with model_revision",
+            "read it first, and pin it: model_revision with the whole hash of a commit (40 digits) is "
+            "code that nobody can change",
+        )
+    elif moving:
+        yield Found(
+            "warning",
+            "trust_remote_code",
+            f"trust_remote_code: Python code that comes with {moving[0]} will be run, and model_revision "
+            "does not pin that",
+            f"read it first; a folder on this machine as {moving[0]} does not change by itself",
+        )
+    else:
+        yield Found(
+            "info",
+            "trust_remote_code",
+            "trust_remote_code: Python code that comes with the model will be run, as it is in the "
+            f"commit {model.model_revision}",
         )
 
 

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from axolotl.config import Config
 from axolotl.records import Edit
 from axolotl.resolve.case import Case, Found, Table
+from axolotl.resolve.machine import Machine
+
+
+def float16_instead(config: Config, machine: Machine) -> bool:
+    """Whether `bf16: auto` comes to `fp16: true`: on a GPU that has no bfloat16.
+
+    Not where the file says what it wants of float16, or holds the weights in half precision, whose
+    gradients cannot be scaled.
+    """
+    precision = config.precision
+    told = "fp16" in config.written or precision.float16 or precision.bfloat16
+    return precision.bf16 == "auto" and machine.gpu and not machine.bf16 and not told
 
 
 def one_half_precision(case: Case) -> Iterator[Found]:
@@ -75,7 +88,8 @@ def machine_computes_it(case: Case) -> Iterator[Found]:
             level,
             "fp16",
             "fp16: there is no GPU here, and CPUs do not train in float16",
-            "write `fp16: false`; on this machine float32 is the fastest",
+            "write `fp16: false`, as float32 is the fastest on this machine; `bf16: auto` without fp16 "
+            "takes what each machine has",
         )
     for key in case.asked("bf16", "bfloat16"):
         if machine.gpu and not machine.bf16 and case.config.written[key] != "auto":
@@ -108,7 +122,7 @@ def pure_float16(case: Case) -> Iterator[Found]:
             "float16",
             "float16: training all weights in float16 soon gives losses that are no numbers, because "
             "small numbers, such as Adam's eps of 1e-8, are 0 in it",
-            "write `bfloat16: true`, or `fp16: true` on a GPU",
+            "write `bfloat16: true`, or `bf16: auto`, which holds them in float32",
         )
 
 
