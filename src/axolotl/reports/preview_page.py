@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from itertools import groupby
-from string import Template
 from typing import Any
 
 from axolotl.data.encoder import Encoder
 from axolotl.packing.plan import plan_packed, plan_sequential
 from axolotl.records import IGNORE_INDEX
 from axolotl.reports.histogram import histogram
-from axolotl.reports.page_parts import json_block, part, security_policy
+from axolotl.reports.page_parts import whole_page
 from axolotl.reports.preview import PreviewRow, summarise
 from axolotl.reports.preview_text import fate_words
 from axolotl.reports.token_text import TokenTexts
@@ -74,19 +73,14 @@ def page(rows: Sequence[PreviewRow], facts: PageFacts, *, tokenizer: Any, encode
         encoder: Knows the special tokens.
     """
     sources = _sources(rows)
-    style = part("base.css") + part("preview.css")
-    tokens, script = part("preview_tokens.js"), part("preview.js")
     data = _data(rows, sources, facts, TokenTexts(tokenizer), encoder)
     data |= {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
-    return Template(part("preview.html")).substitute(
-        title=escape(f"Preview of {facts.config}"),
-        policy=security_policy(scripts=[tokens, script], styles=[style]),
-        style=style,
-        tokens=tokens,
-        script=script,
-        facts=_facts(facts, rows),
-        table=_table(rows, sources, facts),
-        data=json_block(data),
+    return whole_page(
+        "preview",
+        title=f"Preview of {facts.config}",
+        scripts=["preview_tokens.js", "preview.js"],
+        data=data,
+        parts={"facts": _facts(facts, rows), "table": _table(rows, sources, facts)},
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
-from string import Template
 from typing import Any
 
 from axolotl.reports import report_text as say
 from axolotl.reports.line_chart import COLOURS
-from axolotl.reports.page_parts import json_block, part, security_policy
+from axolotl.reports.page_parts import whole_page
 from axolotl.reports.report_charts import charts
 from axolotl.reports.report_run import sections
 from axolotl.reports.run_files import RunFiles
@@ -24,20 +23,20 @@ def report_page(runs: Sequence[RunFiles], *, made: datetime, version: str) -> st
         made: When.
         version: Version of this tool.
     """
-    style, script = part("base.css") + part("report.css"), part("report.js")
     drawn = charts(runs)
     names = " and ".join(run.label for run in runs)
-    return Template(part("report.html")).substitute(
-        title=escape(f"Report of {names}"),
-        policy=security_policy(scripts=[script], styles=[style]),
-        style=style,
-        script=script,
-        summary=_summary(runs),
-        charts="".join(html for html, _ in drawn) or "<p>Nothing was logged.</p>",
-        differences=_differences(runs),
-        sections="".join(_section(run, several=len(runs) > 1) for run in runs),
-        made=f"{made:%Y-%m-%d %H:%M} by axolotl {escape(version)}",
-        data=json_block([data for _, data in drawn]),
+    return whole_page(
+        "report",
+        title=f"Report of {names}",
+        scripts=["report.js"],
+        data=[data for _, data in drawn],
+        parts={
+            "summary": _summary(runs),
+            "charts": "".join(html for html, _ in drawn) or "<p>Nothing was logged.</p>",
+            "differences": _differences(runs),
+            "sections": "".join(_section(run, several=len(runs) > 1) for run in runs),
+            "made": f"{made:%Y-%m-%d %H:%M} by axolotl {escape(version)}",
+        },
     )
 
 
