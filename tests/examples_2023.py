@@ -1,4 +1,4 @@
-"""What each of the configurations of October 2023 comes to: the table behind `test_examples.py`."""
+"""What each of the configurations of October 2023 comes to, and how today's differ: tables for `test_examples.py`."""
 
 from __future__ import annotations
 
@@ -66,3 +66,74 @@ MEANS = {
     "replit-3b/config-lora": Means("replit/replit-code-v1-3b", "lora", "Wqkv,mlp_up,mlp_down", (2048, False), (1, 8), 3, TORCH, 1e-5, (50, None)),
     "xgen-7b/xgen-7b-8k-qlora": Means("Salesforce/xgen-7b-8k-base", "qlora 4bit", LINEAR, (8192, False), (1, 1), 3, PAGED, 2e-5, (50, 50)),
 }  # fmt: skip
+
+
+class Mend(NamedTuple):
+    """A line of a configuration of 2023 that today's does not take over as it is.
+
+    Args:
+        was: The line as `axolotl migrate` writes it, without a comment behind it; or a whole comment.
+        now: What stands there today, several lines perhaps; nothing where the line is left out.
+        options: What has another value because of it.
+        why: The reason.
+    """
+
+    was: str
+    now: str
+    options: tuple[str, ...]
+    why: str
+
+
+def _no_code(why: str) -> Mend:
+    return Mend("trust_remote_code: true", "", ("trust_remote_code",), why)
+
+
+def _pinned(commit: str) -> Mend:
+    line = "trust_remote_code: true"
+    why = "no class here does it, and code that is pinned is the code that was read"
+    return Mend(line, f"{line}\nmodel_revision: {commit}", ("model_revision",), why)
+
+
+def _gone(comment: str) -> Mend:
+    return Mend(comment, "", (), "a comment on what is mended")
+
+
+IN_TRANSFORMERS = _no_code("transformers has classes for it now")
+FALCON = [IN_TRANSFORMERS, _gone("# the code lies beside the weights")]
+AUTO = Mend("bf16: false", "bf16: auto", ("bf16",), "right on each kind of machine")
+SCALED = Mend("fp16: true", "fp16:", ("fp16",), "`bf16: auto` turns it on where it is needed")
+MENDS: dict[str, list[Mend]] = {
+    "cerebras/btlm-ft": [
+        _no_code("axolotl has classes for it"),
+        _gone("# BTLM brings its own modelling code; look at it before you let it run."),
+    ],
+    "falcon/config-7b": FALCON,
+    "falcon/config-7b-lora": FALCON,
+    "falcon/config-7b-qlora": FALCON,
+    "mpt-7b/config": [IN_TRANSFORMERS, _gone("# MPT's classes come with its weights")],
+    "phi/phi-ft": [IN_TRANSFORMERS, _gone("# The class is one that understands packed rows.")],
+    "phi/phi-qlora": [IN_TRANSFORMERS],
+    "replit-3b/config-lora": [
+        _pinned("cc0a4f17a8d72b71d62ea53cb0e23e4dac352067"),
+        _gone("# LoRA on a model for code; its modelling code comes from the hub."),
+    ],
+    "xgen-7b/xgen-7b-8k-qlora": [
+        _pinned("3987e094377fae577bba039af1b300ee8086f9e1"),
+        _gone("# the tokenizer is its own"),
+    ],
+    "openllama-3b/config": [
+        Mend("float16: true", "", ("float16",), "Adam's eps is 0 in float16: losses become no numbers"),
+        AUTO,
+        Mend("fp16: false", "fp16:", (), "left to `bf16: auto`"),
+    ],
+    "openllama-3b/lora": [AUTO, SCALED, _gone("# For GPUs without bfloat16.")],
+    "openllama-3b/qlora": [
+        AUTO,
+        SCALED,
+        _gone("# For GPUs without bfloat16, and with little memory."),
+    ],
+    "pythia-12b/config": [
+        Mend("float16: true", "bfloat16: true", ("float16", "bfloat16"), "as small, and it trains"),
+    ],
+}  # fmt: skip
+"""Example → what is mended in it; all else is as `migrate` writes it, but for comments that were added."""
