@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,14 @@ from axolotl.errors import AxolotlError
 from axolotl.training.trainer import PackedTrainer
 from axolotl.verify import Proof, accumulation
 from tests.flows.conftest import write_rows
+from tests.verify.conftest import Options
 
-Options = Callable[..., dict[str, Any]]
 LORA = {"adapter": "lora", "lora_r": 4, "lora_target_linear": True, "lora_dropout": 0.1}
 
 
 @pytest.fixture
-def options(tmp_path: Path, tiny_model: Path) -> Options:
-    def made(**changes: Any) -> dict[str, Any]:
-        return {
-            "base_model": str(tiny_model),
-            "datasets": [{"path": str(write_rows(tmp_path / "rows.jsonl")), "type": "alpaca"}],
-            "dataset_prepared_path": str(tmp_path / "store"),
-            "val_set_size": 0,
-            "sequence_len": 256,
-            "sample_packing": True,
-            "gradient_accumulation_steps": 2,
-            "output_dir": str(tmp_path / "out"),
-        } | changes
-
-    return made
+def options(options: Options) -> Options:
+    return partial(options, gradient_accumulation_steps=2)
 
 
 def prove(options: dict[str, Any], *, ranks: int | None = 1) -> Proof:

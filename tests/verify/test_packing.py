@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,7 @@ from axolotl.verify import Proof, packing
 from axolotl.verify._packed_row import RowComparison, samples_of
 from axolotl.verify.packing import SHARED_ROWS, prove, tolerance, without_chance
 from tests.conftest import build_llama, build_tokenizer
-from tests.flows.conftest import write_rows
-
-Options = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def options(tmp_path: Path, tiny_model: Path) -> Options:
-    def made(**changes: Any) -> dict[str, Any]:
-        return {
-            "base_model": str(tiny_model),
-            "datasets": [{"path": str(write_rows(tmp_path / "rows.jsonl")), "type": "alpaca"}],
-            "dataset_prepared_path": str(tmp_path / "store"),
-            "val_set_size": 0,
-            "sequence_len": 256,
-            "sample_packing": True,
-            "output_dir": str(tmp_path / "out"),
-        } | changes
-
-    return made
+from tests.verify.conftest import Options
 
 
 def proof_of(options: dict[str, Any], *, rows: int | None = None) -> Proof:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -22,14 +23,15 @@ def main() -> None:
     """
 
 
-@config_command("packing")
-@click.option(
-    "--rows",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Rows to compare; by default 2, or one where that takes a minute.",
+_count = partial(click.option, type=click.IntRange(min=1), metavar="N")
+_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
+@config_command("packing")
+@_count("--rows", help="Rows to compare; by default 2, or one where that takes a minute.")
+@_as_json
 def packing(resolved: Resolved, rows: int | None, as_json: bool) -> None:
     """Show that samples that share a row do not see each other.
 
@@ -42,13 +44,8 @@ def packing(resolved: Resolved, rows: int | None, as_json: bool) -> None:
 
 
 @config_command("accumulation")
-@click.option(
-    "--ranks",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes to deal the batch out to; 2 by default, and 1 leaves that out.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@_count("--ranks", help="Processes to deal the batch out to; 2 by default, and 1 leaves that out.")
+@_as_json
 def accumulation(resolved: Resolved, ranks: int | None, as_json: bool) -> None:
     """Show that a batch trains the same however it is cut up.
 
