@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.browser import MISSING, Page, chromium, find_chromium
 
 # The same examples every time; `--hypothesis-profile default` searches anew.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -103,6 +106,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "llama"
     build_llama().save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One tab of a real browser for all tests that look at pages; without a browser they are skipped."""
+    program = find_chromium()
+    if program is None and os.environ.get("CI"):
+        pytest.fail(MISSING)
+    if program is None:
+        pytest.skip(MISSING)
+    with chromium(program, tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="session")
+def shots() -> Path:
+    """Where the pictures of pages are put, to be looked at: `build/screenshots`, or another folder."""
+    chosen = os.environ.get("AXOLOTL_SCREENSHOTS")
+    folder = Path(chosen) if chosen else Path(__file__).parents[1] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reports.browser import MISSING, chromium, find_chromium
+from tests.browser import Page, scanlines
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
@@ -118,36 +118,44 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
     assert "nowhere.md" in done.stderr
 
 
-def _program() -> str:
-    program = find_chromium()
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    return program
+def test_a_browser_asks_for_nothing_but_the_site(site: Path, browser: Page) -> None:
+    browser.forget()
+    for name in ("index.html", "options.html", "support.html"):
+        browser.open(site / name)
+        assert browser.text("h1")
+    assert browser.requests
+    assert [r for r in browser.requests if not r.startswith(("file:", "data:", "blob:"))] == []
+    assert browser.complaints == []
 
 
-def test_a_browser_asks_for_nothing_but_the_site(site: Path, tmp_path: Path) -> None:
-    with chromium(_program(), tmp_path) as page:
-        for name in ("index.html", "options.html", "support.html"):
-            page.open(site / name)
-            assert page.text("h1")
-        assert page.requests
-        assert [r for r in page.requests if not r.startswith(("file:", "data:", "blob:"))] == []
-        assert page.complaints == []
-
-
-def test_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
+def test_search_works_from_the_disk(site: Path, browser: Page) -> None:
     box = "document.querySelector('[data-md-component=search-query]')"
     found = "document.querySelector('.md-search-result__list').textContent"
-    with chromium(_program(), tmp_path) as page:
-        page.open(site / "index.html")
-        page.js(f"{box}.focus()")
-        page.keys("accumulation")
-        for _ in range(60):  # the index is read meanwhile
-            page.js(f"{box}.dispatchEvent(new Event('keyup'))")
-            page.settle()
-            if page.js(found):
-                break
-        assert "Batch size and gradient accumulation" in page.js(found)
-        assert page.complaints == []
+    browser.forget()
+    browser.open(site / "index.html")
+    browser.js(f"{box}.focus()")
+    browser.keys("accumulation")
+    for _ in range(60):  # the index is read meanwhile
+        browser.js(f"{box}.dispatchEvent(new Event('keyup'))")
+        browser.settle()
+        if browser.js(found):
+            break
+    assert "Batch size and gradient accumulation" in browser.js(found)
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (375, False)])
+def test_the_site_is_drawn(site: Path, browser: Page, shots: Path, width: int, dark: bool) -> None:
+    browser.forget()
+    for name in ("index", "support"):
+        browser.open(site / f"{name}.html", width=width, dark=dark)
+        browser.js("localStorage.clear()")  # the choice of the visit before
+        browser.open(site / f"{name}.html", width=width, dark=dark)
+        picture = browser.screenshot()
+        (shots / f"site-{name}-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
+        lines, _ = scanlines(picture)
+        assert len(set(lines)) > 100, "it is not blank"
+        shade = browser.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+        assert (sum(map(int, shade[:3])) < 200) == dark
+        assert browser.js("document.documentElement.scrollWidth") == width, "nothing sticks out"
+    assert browser.complaints == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -27,9 +26,8 @@ from axolotl.inference.generate import Generator, open_generator
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.page import Answerer, Session, options_of
 from tests.artifacts.made import random_adapter
+from tests.browser import Page, scanlines
 from tests.conftest import build_llama, build_tokenizer
-from tests.reports.browser import MISSING, Page, chromium, find_chromium
-from tests.reports.test_preview_page import scanlines
 
 GREEDY = GenerationOptions(temperature=0, max_new_tokens=12)
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> **x**'
@@ -169,26 +167,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             child.kill()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None and os.environ.get("CI"):
-        pytest.fail(MISSING)
-    if program is None:
-        pytest.skip(MISSING)
-    with chromium(program, tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures of the page are put, to be looked at."""
-    chosen = os.environ.get("AXOLOTL_SCREENSHOTS")
-    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def wait_for(tab: Page, code: str, seconds: float = 60) -> Any:
     """The value of an expression once it is true."""
     end = time.monotonic() + seconds
@@ -199,12 +177,8 @@ def wait_for(tab: Page, code: str, seconds: float = 60) -> Any:
 
 
 def visit(tab: Page, address: str, *, width: int = 1400, dark: bool = False) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    tab.send("Emulation.setDeviceMetricsOverride", **size)
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    tab.send("Emulation.setEmulatedMedia", features=[scheme])
-    tab.complaints.clear()
-    tab.requests.clear()
+    tab.look(width=width, dark=dark)
+    tab.forget()
     tab.send("Page.navigate", url="about:blank")
     tab.send("Page.navigate", url=address)
     wait_for(tab, "!!(document.querySelector('#text textarea') && document.querySelector('#send'))")

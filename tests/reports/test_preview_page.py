@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +17,8 @@ from axolotl.data.tokenize import Limits
 from axolotl.reports.preview import PreviewRow, summarise
 from axolotl.reports.preview_page import MOST_CHARACTERS, MOST_TOKENS, PageFacts, packs, page
 from axolotl.reports.preview_rows import preview_rows
+from tests.browser import Page, scanlines
 from tests.conftest import build_tokenizer
-from tests.reports.browser import MISSING, Page, chromium, find_chromium, picture_folder
 
 HOSTILE = '</script><script>alert(1);document.title="taken"</script><img src=x onerror=alert(2)>'
 ROWS = [
@@ -81,21 +79,9 @@ def file(rows: list[PreviewRow], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return found
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None and os.environ.get("CI"):
-        pytest.fail(MISSING)
-    if program is None:
-        pytest.skip(MISSING)
-    with chromium(program, tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
-
-
 @pytest.fixture
 def tab(browser: Page, file: Path) -> Iterator[Page]:
-    browser.complaints.clear()
-    browser.requests.clear()
+    browser.forget()
     browser.open(file)
     yield browser
     assert browser.complaints == []
@@ -347,35 +333,14 @@ def test_the_line_of_the_filters_counts_as_the_table_does(
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (375, False)])
-def test_it_is_drawn(
-    browser: Page,
-    file: Path,
-    width: int,
-    dark: bool,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_it_is_drawn(browser: Page, file: Path, shots: Path, width: int, dark: bool) -> None:
     browser.open(file, width=width, dark=dark)
     picture = browser.screenshot()
-    folder = picture_folder(tmp_path_factory)
-    (folder / f"preview-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
+    (shots / f"preview-{width}-{'dark' if dark else 'light'}.png").write_bytes(picture)
     lines, corner = scanlines(picture)
     assert len(set(lines)) > 100, "it is not blank"
     assert (sum(corner) < 200) == dark
     assert browser.js("document.documentElement.scrollWidth") == width, "nothing sticks out"
-
-
-def scanlines(png: bytes) -> tuple[list[bytes], tuple[int, ...]]:
-    """The lines of a picture, as they are coded, and its first pixel."""
-    at, packed, width, channels = 8, b"", 0, 3
-    while at < len(png):
-        size, kind = int.from_bytes(png[at : at + 4], "big"), png[at + 4 : at + 8]
-        body = png[at + 8 : at + 8 + size]
-        if kind == b"IHDR":
-            width, channels = int.from_bytes(body[:4], "big"), {2: 3, 6: 4}[body[9]]
-        packed += body if kind == b"IDAT" else b""
-        at += size + 12
-    raw, step = zlib.decompress(packed), width * channels + 1
-    return [raw[i : i + step] for i in range(0, len(raw), step)], tuple(raw[1:4])
 
 
 def test_some_thousand_rows(browser: Page, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from axolotl.errors import ModelError
 from axolotl.reports.report_page import report_page, state_of
 from axolotl.reports.run_files import RunFiles, labels, read_run_files
-from tests.reports.browser import MISSING, Page, chromium, find_chromium, picture_folder
+from tests.browser import Page
 from tests.reports.runs import HOSTILE, START, finished_run, metric_lines, write_lines
 
 NOW = datetime(2026, 1, 2, 12, 30, tzinfo=timezone.utc)
@@ -153,29 +153,11 @@ def test_a_run_given_twice_is_called_the_same() -> None:
     assert labels([Path("a/out"), Path("a/out")]) == ["out", "out"]
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None and os.environ.get("CI"):
-        pytest.fail(MISSING)
-    if program is None:
-        pytest.skip(MISSING)
-    with chromium(program, tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures of the page are put, to be looked at."""
-    return picture_folder(tmp_path_factory)
-
-
 @pytest.fixture
 def tab(browser: Page, finished: Path, tmp_path: Path) -> Iterator[Page]:
     file = tmp_path / "page.html"
     file.write_text(page_of(finished), "utf-8")
-    browser.complaints.clear()
-    browser.requests.clear()
+    browser.forget()
     browser.open(file)
     assert browser.requests == [file.resolve().as_uri()], "it asks for nothing"
     yield browser
@@ -229,7 +211,9 @@ def test_it_is_drawn_at_every_width_and_in_the_dark(
         "e => e.getBoundingClientRect().right <= c.getBoundingClientRect().right + 1))"
     )
     assert inside
-    (shots / f"report-{width}-{'dark' if dark else 'light'}.png").write_bytes(tab.screenshot())
+    (shots / f"report-{width}-{'dark' if dark else 'light'}.png").write_bytes(
+        tab.screenshot(whole=True)
+    )
 
 
 def read(folder: Path) -> RunFiles:

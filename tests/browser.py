@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,20 +114,24 @@ class Page:
 
     def open(self, file: Path, *, width: int = 1400, height: int = 900, dark: bool = False) -> None:
         """Load a file and wait until it is drawn."""
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self.look(width=width, height=height, dark=dark)
         self._events.clear()
         self.send("Page.navigate", url=file.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._take(self._next())
         self.settle()
+
+    def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Have a window of that size, and colours for the day or the night."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def forget(self) -> None:
+        """Begin a new account of complaints and requests."""
+        self.complaints.clear()
+        self.requests.clear()
 
     def settle(self) -> None:
         """Wait for the search box's short delay and two frames."""
@@ -174,9 +179,14 @@ class Page:
                 self.send("Input.insertText", text=name)
         self.settle()
 
-    def screenshot(self) -> bytes:
-        """What is to be seen now, as PNG."""
-        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+    def screenshot(self, *, whole: bool = False) -> bytes:
+        """What is to be seen now, as PNG.
+
+        Args:
+            whole: Down to the end of the page, not to the end of the window.
+        """
+        found = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        return base64.b64decode(found["data"])
 
 
 def _pipe() -> tuple[int, int]:
@@ -187,16 +197,18 @@ def _pipe() -> tuple[int, int]:
     return high[0], high[1]
 
 
-def picture_folder(temporary: Any) -> Path:
-    """Where tests put pictures of pages: what `AXOLOTL_SCREENSHOTS` names, else a temporary folder.
-
-    Args:
-        temporary: The fixture `tmp_path_factory`.
-    """
-    chosen = os.environ.get("AXOLOTL_SCREENSHOTS")
-    folder = Path(chosen) if chosen else temporary.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def scanlines(png: bytes) -> tuple[list[bytes], tuple[int, ...]]:
+    """The lines of a picture, as they are coded, and its first pixel."""
+    at, packed, width, channels = 8, b"", 0, 3
+    while at < len(png):
+        size, kind = int.from_bytes(png[at : at + 4], "big"), png[at + 4 : at + 8]
+        body = png[at + 8 : at + 8 + size]
+        if kind == b"IHDR":
+            width, channels = int.from_bytes(body[:4], "big"), {2: 3, 6: 4}[body[9]]
+        packed += body if kind == b"IDAT" else b""
+        at += size + 12
+    raw, step = zlib.decompress(packed), width * channels + 1
+    return [raw[i : i + step] for i in range(0, len(raw), step)], tuple(raw[1:4])
 
 
 @contextmanager
