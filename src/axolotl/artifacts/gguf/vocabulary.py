@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from axolotl.core.console import note
 from axolotl.errors import ModelError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -49,7 +50,7 @@ def write_vocabulary(writer: Any, tokenizer: Any, *, size: int) -> list[str]:
         writer.add_tokenizer_pre("default")
         writer.add_token_list(words)
         writer.add_token_scores(_scores(words, merges))
-        writer.add_add_space_prefix(tokenizer.tokenize("a")[:1] == ["▁a"])
+        writer.add_add_space_prefix(_puts_space_first(tokenizer))
     else:
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre(_cut(core))
@@ -106,6 +107,30 @@ def _scores(words: Sequence[str], merges: Sequence[str]) -> list[float]:
     for number, merge in enumerate(merges):
         rank.setdefault(merge.replace(" ", ""), number)
     return [-float(rank.get(word, len(merges))) for word in words]
+
+
+def _puts_space_first(tokenizer: Any) -> bool:
+    """Whether a text gets a space in front. llama.cpp then does so after each special token as well.
+
+    A tokenizer that does not is exact for conversations without that space, and for texts with it.
+    """
+    end = tokenizer.eos_token or ""
+
+    def puts(before: str, text: str) -> bool:
+        pieces = "".join(tokenizer.tokenize(before + text)).removeprefix(before)
+        return pieces == "▁" + text.replace(" ", "▁")
+
+    if not puts("", "a"):
+        return False
+    if puts("", " a") and puts(end, "a"):
+        return True
+    talks = isinstance(tokenizer.chat_template, str) and not puts(end, "a")
+    where = "before any text" if talks else "before every text and after special tokens"
+    note(
+        "llama.cpp cannot put a space just where this tokenizer does: in the file, there is "
+        f"{'none' if talks else 'one'} {where}, so that some texts have other tokens"
+    )
+    return not talks
 
 
 def _cut(core: Mapping[str, Any]) -> str:
