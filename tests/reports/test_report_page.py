@@ -216,6 +216,17 @@ def test_it_is_drawn_at_every_width_and_in_the_dark(
     )
 
 
+def test_types_and_numbers_are_not_broken_in_two(tab: Page) -> None:
+    tab.open(Path(tab.js("location.pathname")), width=1000)
+    cells = "table.data tbody tr:first-child td:not(:first-child, :nth-child(5), :last-child)"
+    lines = tab.js(
+        f"[...document.querySelectorAll('{cells}')].map(cell => {{"
+        "  const text = document.createRange(); text.selectNodeContents(cell);"
+        "  return new Set([...text.getClientRects()].map(box => box.top)).size; })"
+    )
+    assert lines == [1] * 7
+
+
 def read(folder: Path) -> RunFiles:
     return read_run_files(folder)
 
