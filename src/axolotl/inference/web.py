@@ -157,7 +157,7 @@ def _controls(gradio: Any, usual: GenerationOptions) -> list[Any]:
     penalty = usual.repetition_penalty or (1.0 if usual.greedy else SAMPLING_PENALTY)
     with gradio.Row():
         found = [
-            gradio.Slider(0, 2, usual.temperature, step=0.05, label="Temperature; 0: no chance"),
+            gradio.Slider(0, 2, usual.temperature, step=0.05, label="Temperature; 0: always the likeliest"),
             gradio.Number(usual.max_new_tokens, label="Longest answer, tokens", precision=0),
             gradio.Slider(0.01, 1, usual.top_p, step=0.01, label="Top-p; 1: all tokens"),
             gradio.Slider(0, 200, usual.top_k, step=1, label="Top-k; 0: all tokens"),
