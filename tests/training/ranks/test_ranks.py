@@ -133,8 +133,7 @@ def test_who_ends_because_another_has_gone_tells_the_other_machines(
     ending.beat()
     watching.look()
     assert watching.lost is None
-    ending.lost = "rank 2 (process 7 on there) is gone"
-    ending._leave()  # pyright: ignore[reportPrivateUsage]
+    ending._lose("rank 2 (process 7 on there) is gone", machine=False)  # pyright: ignore[reportPrivateUsage]
     watching.look()
     assert watching.lost is not None
     assert watching.lost.startswith("rank 0 (process 1 on there) ended: ")
@@ -143,8 +142,7 @@ def test_who_ends_because_another_has_gone_tells_the_other_machines(
     silent = Pulse(survivor, say=lambda _: None)
     monkeypatch.setattr(pulses, "LAST_WORD_S", 0.01)
     monkeypatch.setattr(survivor, "put", lambda *_: threading.Event().wait())
-    silent.lost = "rank 0 on there is gone"
-    silent._leave()  # pyright: ignore[reportPrivateUsage]
+    silent._lose("rank 0 on there is gone", machine=False)  # pyright: ignore[reportPrivateUsage]
     assert codes == [pulses.LOST, pulses.LOST], "it ends, also where the store does not answer"
 
 

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from axolotl.core.console import note
 from axolotl.errors import EnvironmentFault, ProcessLost
 from axolotl.training.ranks.facts import compare, facts_of
+from axolotl.training.ranks.lines import Lines
 from axolotl.training.ranks.post import Place, Post
 from axolotl.training.ranks.pulse import Pulse
 from axolotl.training.ranks.steps import StepsSeen
@@ -55,7 +56,7 @@ class Muster:
         if place is None:
             return cls(None, None)
         post = Post.open(place)
-        pulse = Pulse(post.again())
+        pulse = Pulse(post.again(), lines=Lines(post.again()))
         pulse.start()
         return cls(post, pulse)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch.distributed as dist
 
@@ -58,6 +58,20 @@ class Place:
         namespace = Path("/proc/self/ns/pid")
         inside = str(namespace.readlink()) if namespace.is_symlink() else ""
         return {"host": self.host, "pid": self.pid, "namespace": f"{self.host} {inside}"}
+
+
+class Letters(Protocol):
+    """What a pulse needs of a post."""
+
+    place: Place
+
+    def put(self, name: str, message: Mapping[str, Any]) -> None:
+        """Leave a message."""
+        ...
+
+    def get_all(self, name: str, ranks: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Messages of some processes."""
+        ...
 
 
 class Post:

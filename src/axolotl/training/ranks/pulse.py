@@ -2,8 +2,8 @@
 
 A thread of its own leaves a count and where the process stands every second, and reads those of
 others. A process that is gone is found within seconds: on this machine by its number, on another by
-its silence. One that is alive and stands still while others wait for it is named, and left alone:
-it may be writing a large checkpoint, or be looked at in a debugger.
+the end of its connection. One that is alive and stands still, or is silent, while others wait for it
+is named, and left alone: it may be writing a large checkpoint, or be looked at in a debugger.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from axolotl.core.console import note
 from axolotl.errors import ProcessLost
-from axolotl.training.ranks.post import Place
+from axolotl.training.ranks.lines import Lines
+from axolotl.training.ranks.post import Letters
 
 BEAT_S = 1.0
 STILL_S = 60.0
@@ -27,29 +28,17 @@ STILL_S = 60.0
 SILENT_S = 20.0
 """After so long without a sign of life a process is named."""
 GONE_S = 120.0
-"""After so long without one, a process of another machine counts as gone."""
+"""After so long without one, a process of another machine counts as gone where no line to it is up."""
 ENDS_S = 8.0
 """How long the run has to end in its own words after a process has gone."""
+ENDS_WITHOUT_MACHINE_S = 3.0
+"""The same after a machine was lost: nothing tells the run, and finding it out has taken a while."""
 LAST_WORD_S = 2.0
-"""How long it then has to tell the others why it ends."""
+"""How long a process that ends has to tell the others why."""
 LOST = 3
 """Exit code of a process that ends because another has gone."""
 _WATCHED = 16
 """The first process watches all others; where there are more, each watches so many."""
-
-
-class Letters(Protocol):
-    """What a pulse needs of a post."""
-
-    place: Place
-
-    def put(self, name: str, message: Mapping[str, Any]) -> None:
-        """Leave a message."""
-        ...
-
-    def get_all(self, name: str, ranks: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Messages of some processes."""
-        ...
 
 
 @dataclass
@@ -74,20 +63,24 @@ class Pulse:
 
     Args:
         letters: The post, on a connection of its own.
+        lines: The connections by which an end is known at once; without them, others of this machine
+            are known by their numbers, and those elsewhere by their silence.
         say: Prints a line; by default as a note.
     """
 
-    def __init__(self, letters: Letters, *, say: Any = note) -> None:
+    def __init__(self, letters: Letters, *, lines: Lines | None = None, say: Any = note) -> None:
         self.place = letters.place
         self.lost: str | None = None
         """What is known of a process that has gone; None while all are there."""
         self._letters = letters
+        self._lines = lines
         self._say = say
         self._stands: tuple[int, str] = 0, "starting"
         self._since = time.monotonic()
         self._count = 0
         self._seen: dict[int, _Seen] = {}
         self._ended = threading.Event()
+        self._losing, self._leaving = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -95,6 +88,8 @@ class Pulse:
         self._letters.put("hello", self.place.words())
         self.beat()
         self._thread.start()
+        if self._lines is not None:
+            self._lines.start(self._hung_up)
 
     def at(self, what: str, *, level: int | None = None) -> None:
         """Say where this process stands now.
@@ -115,13 +110,22 @@ class Pulse:
         else:
             first = (str(error).strip().splitlines() or [""])[0]
             self._put_end({"error": f"{type(error).__name__}: {first}"[:500]})
+        if self._lines is not None:
+            self._lines.end()
 
     def _put_end(self, message: Mapping[str, Any]) -> None:
-        try:
-            self._letters.put("end", message)
-        except RuntimeError:
-            # The store has gone with the process that kept it, and nobody reads it any more.
-            self._say("the launcher's store has gone")
+        """Tell the others how this process ended; a store that has gone with its keeper may never answer."""
+
+        def put() -> None:
+            try:
+                self._letters.put("end", message)
+            except RuntimeError:
+                # The store has gone with the process that kept it, and nobody reads it any more.
+                self._say("the launcher's store has gone")
+
+        last = threading.Thread(target=put, daemon=True)
+        last.start()
+        last.join(LAST_WORD_S)
 
     def wait_lost(self, timeout_s: float) -> str | None:
         """What has become of a process that seems to be gone, when that is found out."""
@@ -172,7 +176,7 @@ class Pulse:
                 self.lost
                 or f"{self._name(rank)} is gone; last heard of at: {seen.beat['stands'][1]}"
             )
-        elif not here and silent > GONE_S:
+        elif not here and silent > GONE_S and not (self._lines and self._lines.watch(rank)):
             self.lost = self.lost or (
                 f"{self._name(rank)} has not answered for {silent:.0f} s; last heard of at: "
                 f"{seen.beat['stands'][1]}"
@@ -206,30 +210,48 @@ class Pulse:
         stands = self._seen[rank].beat["stands"] if rank in self._seen else self._stands
         return f"{self._name(rank)} stands at: {stands[1]}"
 
+    def _hung_up(self, found: Mapping[str, Any]) -> None:
+        """The connection of another has ended, or it tells whose has; on a thread of its own."""
+        if "told" in found:
+            self._lose(str(found["told"]), machine=found["machine"])
+            return
+        rank, words = found["rank"], found["words"]
+        at = self._seen[rank].beat["stands"][1] if rank in self._seen else "starting"
+        how = "does not answer: its machine is lost" if found["machine"] else "is gone"
+        name = f"rank {rank} (process {words['pid']} on {words['host']})"
+        self._lose(f"{name} {how}; last heard of at: {at}", machine=found["machine"])
+
     def _run(self) -> None:
         while not self._ended.wait(BEAT_S):
             try:
                 self.beat()
                 self.look()
             except RuntimeError as error:  # also what torch raises of a store that has gone
-                self.lost = self.lost or _store_gone(error)
+                # Whose process kept it is known better from the end of its line.
+                self.lost = self.wait_lost(BEAT_S) or _store_gone(error)
             if self.lost is not None:
-                self._leave()
+                self._lose(self.lost, machine=False)
                 return
 
-    def _leave(self) -> None:
-        """Give the run time to end in its own words; where it waits for a process that has gone, end it.
+    def _lose(self, what: str, *, machine: bool) -> None:
+        """Tell the others, and give the run time to end in its own words; then end it.
 
-        Other machines are told whom it was about: by themselves they would find it out by silence only.
+        It may wait for the process that has gone, and nothing else would end that.
+
+        Args:
+            what: Who has gone.
+            machine: Whether that is a whole machine, of which the run may hear nothing.
         """
-        assert self.lost is not None
-        if self._ended.wait(ENDS_S):
+        with self._losing:
+            if self._leaving:
+                return
+            self._leaving = True
+            self.lost = self.lost or what
+        if self._lines is not None:
+            self._lines.tell(self.lost, machine=machine)
+        if self._ended.wait(ENDS_WITHOUT_MACHINE_S if machine else ENDS_S):
             return
-        # A store that has gone with its keeper may not answer at all.
-        message = {"error": f"{ProcessLost.__name__}: {self.lost}"[:500]}
-        last = threading.Thread(target=self._put_end, args=(message,), daemon=True)
-        last.start()
-        last.join(LAST_WORD_S)
+        self._put_end({"error": f"{ProcessLost.__name__}: {self.lost}"[:500]})
         sys.stderr.write(f"{self.lost}; rank {self.place.rank} ends, too\n")
         sys.stderr.flush()
         os._exit(LOST)

@@ -1,0 +1,181 @@
+"""The connections by which the end of a process is known: here processes and threads of one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import torch.distributed as dist
+
+from axolotl.training.ranks import lines as module
+from axolotl.training.ranks.lines import KEEPALIVE, Lines
+from axolotl.training.ranks.post import Place, Post
+from axolotl.training.ranks.pulse import Pulse
+
+OTHER = """
+import os, sys, time
+import torch.distributed as dist
+from axolotl.training.ranks.lines import Lines
+from axolotl.training.ranks.post import Place, Post
+store = dist.TCPStore("127.0.0.1", int(sys.argv[1]), is_master=False)
+lines = Lines(Post(Place(int(sys.argv[2]), 3, "far", os.getpid()), store))
+lines.start(lambda found: print(found, flush=True))
+if sys.argv[3] == "forks":
+    while not lines.watch(0):
+        time.sleep(0.05)
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+sys.stdin.readline()
+lines.end()
+"""
+
+
+def until(reached: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := reached()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # pyright: ignore[reportPrivateImportUsage]
+
+
+@pytest.fixture
+def first(store: Any) -> Iterator[tuple[Lines, list[dict[str, Any]]]]:
+    lines = Lines(Post(Place(0, 3, "near", os.getpid()), store))
+    lost: list[dict[str, Any]] = []
+    lines.start(lost.append)
+    yield lines, lost
+    lines.end()
+
+
+@contextmanager
+def other(store: Any, rank: int, how: str = "waits") -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-c", OTHER, str(store.port), str(rank), how]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    # A group of its own, so that a child that it leaves is ended with it.
+    with subprocess.Popen(words, start_new_session=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["waits", "forks"])
+def test_a_killed_process_is_known_at_once_and_the_others_are_told(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]], how: str
+) -> None:
+    """Also where a child of it, such as a worker that reads data, lives on."""
+    lines, lost = first
+    with other(store, 1, how) as killed, other(store, 2) as left:
+        until(lambda: lines.watch(1) and lines.watch(2))
+        time.sleep(1.0 if how == "forks" else 0.0)
+        os.kill(killed.pid, signal.SIGKILL)
+        (found,) = until(lambda: lost)
+        assert (found["rank"], found["machine"]) == (1, False)
+        assert (found["words"]["host"], found["words"]["pid"]) == ("far", killed.pid)
+        lines.tell("rank 1 is gone", machine=False)
+        assert left.stdout is not None
+        assert "rank 1 is gone" in left.stdout.readline()
+        assert not lines.watch(1)
+        assert lines.watch(2)
+
+
+@pytest.mark.slow
+def test_who_leaves_or_is_stopped_is_not_lost(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, lost = first
+    for name in KEEPALIVE:
+        monkeypatch.setitem(module.KEEPALIVE, name, 1)
+    with other(store, 1) as process:
+        until(lambda: lines.watch(1))
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(5)
+        assert lines.watch(1)
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.communicate("\n", timeout=60)[0] == ""
+        until(lambda: not lines.watch(1))
+        time.sleep(1)
+    assert lost == []
+
+
+def test_the_system_asks_often_enough_that_all_have_ended_in_time(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]]
+) -> None:
+    lines, _ = first
+    second = Lines(Post(Place(1, 3, "far", 1), store))
+    second.start(lambda _: None)
+    until(lambda: lines.watch(1) and second.watch(0))
+    for one in (lines, second):
+        (line,) = one._lines  # pyright: ignore[reportPrivateUsage]
+        assert line.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
+                asked = line.socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                assert asked == KEEPALIVE[name]
+    second.end()
+    until(lambda: not lines.watch(1))
+
+
+def test_who_does_not_know_the_token_is_sent_away(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]]
+) -> None:
+    lines, lost = first
+    there = Post(Place(1, 3, "far", 1), store).get("line", 0)
+    assert there is not None
+    for greeting in (b'{"token": "x", "rank": 1}\n', b"GET / HTTP/1.1\r\n", b"[1]\n", b"x" * 9000):
+        with socket.create_connection(("127.0.0.1", there["port"]), timeout=60) as stranger:
+            stranger.sendall(greeting)
+            with suppress(ConnectionResetError):  # what it said was not read to its end
+                assert stranger.recv(1) == b""
+    assert not lines.watch(1)
+    assert lost == []
+
+
+def test_where_the_first_is_not_reached_it_is_said(store: Any) -> None:
+    said: list[str] = []
+    nobody = socket.create_server(("127.0.0.1", 0))
+    there = {"addresses": ["127.0.0.1"], "port": nobody.getsockname()[1], "token": "t"}
+    nobody.close()
+    Post(Place(0, 2, "near", 1), store).put("line", there)
+    lines = Lines(Post(Place(1, 2, "far", 1), store), say=said.append)
+    lines.start(lambda _: None)
+    until(lambda: said)
+    assert "rank 1 does not reach port" in said[0]
+    assert not lines.watch(0)
+
+
+def test_who_is_silent_but_connected_is_not_gone(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, _ = first
+    far = Post(Place(1, 3, "far", 1), store)
+    far.put("hello", {**far.place.words(), "namespace": "far"})
+    pulse = Pulse(Post(Place(0, 3, "near", 2), store), lines=lines, say=lambda _: None)
+    monkeypatch.setattr("axolotl.training.ranks.pulse.GONE_S", 0.0)
+    second = Lines(far)
+    second.start(lambda _: None)
+    until(lambda: lines.watch(1))
+    pulse.look()
+    assert pulse.lost is None
+    second.end()
+    until(lambda: not lines.watch(1))
+    pulse.look()
+    assert pulse.lost is not None
+    assert "rank 1" in pulse.lost
