@@ -15,6 +15,9 @@ from axolotl.core.console import note
 from axolotl.errors import EnvironmentFault
 from axolotl.training.arguments import DDP
 
+BOTH = "cuda:nccl,cpu:gloo"
+"""What carries tensors of GPUs and those of CPUs."""
+
 
 def each_process() -> str:
     """What to say behind a count that is one process's: nothing where there is one."""
@@ -51,4 +54,4 @@ def _exchange_by_both(patience: dict[str, Any]) -> None:
     """
     if not dist.is_initialized():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("cuda:nccl,cpu:gloo", **patience)
+        dist.init_process_group(BOTH, **patience)

@@ -317,7 +317,7 @@ def test_the_end_of_a_run_on_ray_is_said(
         ray.v2.api.exceptions.WorkerGroupError = RuntimeError
         monkeypatch.setattr(ray_cluster, "need", lambda *_, **__: ray)
         resolved: Any = SimpleNamespace(
-            distributed=SimpleNamespace(ddp_timeout=None),
+            distributed=SimpleNamespace(ddp_timeout=None, fsdp=None),
             saving=SimpleNamespace(output_dir="out"),
             adapter=SimpleNamespace(adapter=None),
             as_dict=lambda: {"output_dir": "out", "dataset_prepared_path": None},
@@ -333,6 +333,38 @@ def test_the_end_of_a_run_on_ray_is_said(
     again = train(writes=False)
     assert "2.5000" not in again, "that is the result of an earlier run"
     assert str(output) in again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "joined"),
+    [
+        ({"fsdp": True, "use_gpu": True}, "cuda:nccl,cpu:gloo"),
+        ({"fsdp": True, "use_gpu": False}, "gloo"),
+        ({"fsdp": False, "use_gpu": True}, "nccl"),
+    ],
+)
+def test_ray_joins_what_torchrun_joins(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, bool], joined: str
+) -> None:
+    """Ray's own code, as far as it goes without GPUs: what it would join is asked for, not joined."""
+    config: Any = pytest.importorskip("ray.train.torch.config")
+    seen: list[str] = []
+    monkeypatch.setattr(
+        config.dist, "init_process_group", lambda **given: seen.append(given["backend"])
+    )
+    monkeypatch.setattr(config.ray, "get", lambda futures, **_: futures)
+
+    class Workers(list[Any]):
+        get_resources_per_worker = staticmethod(lambda: {"GPU": float(asked["use_gpu"])})
+        execute_single = staticmethod(lambda _, __: ("127.0.0.1", 1))
+        execute = staticmethod(lambda *_, **__: None)
+        execute_single_async = staticmethod(lambda _, work, **given: work(**given))
+
+    wanted = config.TorchConfig(backend=ray_cluster._backend(**asked))  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
+    wanted.backend_cls().on_start(Workers([0, 1]), wanted)
+    assert seen == [joined, joined]
 
 
 def test_whether_ray_has_started_the_workers_anew_is_decided_once(

@@ -63,7 +63,10 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
         trainer = torch_part.TorchTrainer(
             run_worker,
             train_loop_config=job,
-            torch_config=torch_part.TorchConfig(timeout_s=resolved.distributed.ddp_timeout or 1800),
+            torch_config=torch_part.TorchConfig(
+                backend=_backend(fsdp=bool(resolved.distributed.fsdp), use_gpu=use_gpu),
+                timeout_s=resolved.distributed.ddp_timeout or 1800,
+            ),
             scaling_config=train.ScalingConfig(
                 num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources
             ),
@@ -216,6 +219,17 @@ def _workers(
                 hint="ask for fewer workers, or for less for each with --ray_resources_per_worker",
             )
     return workers, use_gpu
+
+
+def _backend(*, fsdp: bool, use_gpu: bool) -> str | None:
+    """What the workers exchange by; None leaves it to Ray: NCCL with GPUs, gloo without.
+
+    Ray joins the process group before the training does, which otherwise asks for both by itself:
+    FSDP has tensors on CPUs too, where weights are offloaded, gathered or dealt out.
+    """
+    from axolotl.training.processes import BOTH
+
+    return BOTH if fsdp and use_gpu else None
 
 
 def _resources(text: str | None) -> dict[str, float] | None:
