@@ -51,6 +51,7 @@ SCHEMA: dict[str, Any] = {
                         },
                     },
                     "image": {"type": "string"},
+                    "working_dir": {"type": "string"},
                     "volumes": TEXTS,
                     "ports": {**TEXTS, "items": {"pattern": r"^127\.0\.0\.1:\d+:\d+$"}},
                     "environment": {
@@ -180,9 +181,10 @@ def test_what_is_copied_and_mounted_goes_together() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {project["readme"], *project["license-files"]} <= {*copied}, "pip reads them"
     place = next(line.split()[1] for line in lines() if line.startswith("WORKDIR "))
-    assert (
-        f".:{place}" in yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]["axolotl"]["volumes"]
-    )
+    service = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]["axolotl"]
+    assert f".:{place}" in service["volumes"]
+    assert service["working_dir"] == place
+    assert not place.startswith("/workspace"), "a disk that a cloud mounts there would hide it"
     extras = {e for line in pip_lines() for e in re.findall(r"\[(.*)\]", line)[0].split(",")}
     assert extras <= {*project["optional-dependencies"]}
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from axolotl.cli.launch.options import OPTIONS
 from axolotl.config import options
@@ -49,8 +55,22 @@ def test_skypilot() -> None:
     assert re.fullmatch(r"[A-Z0-9-]+:\d+", task["resources"]["accelerators"])
     check_command(shlex.split(task["run"].replace("\\\n", " ")))
     assert set(re.findall(r"\$(SKYPILOT_\w+)", task["run"])) == SKY_VARIABLES
-    (mount,) = task["file_mounts"]
+    ((mount, storage),) = task["file_mounts"].items()
     assert f"--output_dir {mount}/" in task["run"]
+    assert storage["mode"] == "MOUNT_CACHED", "metrics.jsonl and logs are appended to"
+
+
+def test_what_skypilot_installs_is_the_checkout_that_it_sends() -> None:
+    task: dict[str, Any] = yaml.safe_load((CLOUD / "skypilot.yaml").read_text())
+    assert task["workdir"] == "."
+    pip, install, *words = shlex.split(task["setup"])
+    assert (pip, install) == ("pip", "install")
+    constraints, (what,) = words[:2], words[2:]
+    assert constraints == ["-c", "constraints.txt"]
+    folder, _, extras = what.removesuffix("]").partition("[")
+    assert folder == ".", "a name would be looked up on PyPI"
+    project = tomllib.loads((CLOUD.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*extras.split(",")} <= {*project["optional-dependencies"]}
 
 
 def test_kubernetes() -> None:
