@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ from click.testing import CliRunner
 
 from axolotl import api
 from axolotl.cli import train
-from axolotl.cli.launch import ray_cluster
+from axolotl.cli.launch import agent, ray_cluster
 from axolotl.cli.launch.agent import no_meeting, run_agent, tell_failure
+from axolotl.core.last_word import LastWord, leave_word
 from axolotl.core.rank_log import Twofold, keep_output, plain
 from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
 from axolotl.records import RunResult
@@ -218,6 +220,42 @@ def test_a_launcher_of_another_machine_that_has_gone_is_told_from_one_that_never
     os.utime(logs / "rank-0.log", (time.time() + 9, time.time() + 9))
     assert run_agent(arguments) == 3
     assert "the launcher of another machine has gone" in capsys.readouterr().err
+
+
+def test_a_launcher_says_whom_its_processes_have_found_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where torchrun waits for a store that is on the machine that is lost."""
+    import torch.distributed.run as torchrun
+
+    said, ended = threading.Event(), list[int]()
+    lost = "rank 0 (process 7 on a) does not answer: its machine is lost"
+
+    def leave(code: int) -> None:
+        ended.append(code)
+        said.set()
+
+    def waits(_: Any) -> None:
+        leave_word(lost, machine=True)
+        assert said.wait(60)
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(torchrun, "run", waits)
+    monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    monkeypatch.setattr(agent, "_ENDS_AFTER_MACHINE_S", 0.01)
+    monkeypatch.setattr(os, "_exit", leave)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    run_agent([str(logs), "--nnodes=2"])
+    assert ended == [3]
+    assert f"{lost}; the processes of this machine were stopped" in capsys.readouterr().err
+
+    failure = SimpleNamespace(exitcode=3, pid=9, timestamp=1.0)
+    word = LastWord("rank 0 (process 7 on a) is gone", machine=False)
+    assert tell_failure({1: failure}, logs, word) == 3
+    assert "rank 0 (process 7 on a) is gone; the processes" in capsys.readouterr().err
+    leave_word("nobody asks for it", machine=False)
 
 
 def test_machines_that_do_not_meet() -> None:

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from axolotl.cli._exit import BUG, LOST, MENDABLE
 from axolotl.cli._say import say_error
+from axolotl.core.last_word import VARIABLE, LastWord, read_word
 from axolotl.errors import EnvironmentFault
 
 _LAST_LINES = 12
+_LOOK_S = 0.5
+_ENDS_AFTER_MACHINE_S = 7.0
+_ENDS_AFTER_PROCESS_S = 25.0
+"""How long torchrun has to end after a process has left word of one that is gone. Its processes end by
+themselves meanwhile, in 5 and 10 seconds."""
 _SIGNAL_OF_LAUNCHER = -signal.SIGTERM
 
 
@@ -45,25 +55,60 @@ def run_agent(arguments: Sequence[str]) -> int:
 
     if own is None:  # torch has read it by now; it is not for the processes
         del os.environ["TORCH_CPP_LOG_LEVEL"]
-    try:
-        run(parse_args(words))
-    except ChildFailedError as error:
-        return tell_failure(error.failures, Path(logs))
-    except SignalException as error:
-        return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
-    except (RendezvousError, ConnectionError, TimeoutError) as error:
-        began = any(file.stat().st_mtime >= begun for file in Path(logs).glob("rank-*.log"))
-        say_error(other_gone(Path(logs).parent) if began else no_meeting(words, error))
-        return LOST if began else MENDABLE
+    with _heeding_last_word(Path(logs)) as word:
+        try:
+            run(parse_args(words))
+        except ChildFailedError as error:
+            return tell_failure(error.failures, Path(logs), read_word(word))
+        except SignalException as error:
+            return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
+        except (RendezvousError, ConnectionError, TimeoutError) as error:
+            began = any(file.stat().st_mtime >= begun for file in Path(logs).glob("rank-*.log"))
+            gone = other_gone(Path(logs).parent, read_word(word))
+            say_error(gone if began else no_meeting(words, error))
+            return LOST if began else MENDABLE
     return 0
 
 
-def tell_failure(failures: Mapping[int, Any], logs: Path) -> int:
+@contextmanager
+def _heeding_last_word(logs: Path) -> Iterator[Path]:
+    """End, some time after a process has found that another machine is lost.
+
+    torchrun asks the store before it ends, which may be on that machine: then it waits for minutes.
+
+    Yields:
+        The file in which processes leave that word.
+    """
+    folder, ended = Path(tempfile.mkdtemp(prefix="axolotl-")), threading.Event()
+    word = folder / "last-word"
+    os.environ[VARIABLE] = str(word)
+
+    def heed() -> None:
+        while (found := read_word(word)) is None:
+            if ended.wait(_LOOK_S):
+                return
+        if ended.wait(_ENDS_AFTER_MACHINE_S if found.machine else _ENDS_AFTER_PROCESS_S):
+            return
+        say_error(other_gone(logs.parent, found))
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(LOST)
+
+    threading.Thread(target=heed, name="last word", daemon=True).start()
+    try:
+        yield word
+    finally:
+        ended.set()
+        del os.environ[VARIABLE]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def tell_failure(failures: Mapping[int, Any], logs: Path, word: LastWord | None = None) -> int:
     """Name the process that failed first, with its last lines; its exit code.
 
     Args:
         failures: Number of the process → what torchrun knows of its end.
         logs: Folder with the output of each.
+        word: Whom the processes of this machine have found to be gone.
     """
     rank = _first(failures)
     failure = failures[rank]
@@ -77,6 +122,9 @@ def tell_failure(failures: Mapping[int, Any], logs: Path) -> int:
         how = f"ended with exit code {code}"
     if rank == 0 and code in (MENDABLE, LOST):
         return code  # it has said so on the screen
+    if code == LOST and word is not None:
+        say_error(other_gone(logs.parent, word))
+        return code
     said = _last_lines(file) if rank != 0 and code > 0 and code != LOST else ""
     say_error(
         EnvironmentFault(
@@ -119,15 +167,17 @@ def _last_lines(file: Path) -> str:
     return "".join(f"\n    | {line}" for line in lines[-_LAST_LINES:])
 
 
-def other_gone(output: Path) -> EnvironmentFault:
-    """The run has begun, and the launcher of another machine does not answer any more.
+def other_gone(output: Path, word: LastWord | None) -> EnvironmentFault:
+    """The run has begun, and a process of another machine has gone, or its launcher.
 
     Args:
         output: Folder of the run.
+        word: Whom the processes of this machine have found to be gone.
     """
+    what = word.what if word else "the launcher of another machine has gone"
     return EnvironmentFault(
-        "the launcher of another machine has gone; the processes of this one were stopped",
-        hint=f"what it printed says why; {_way_on(output)}",
+        f"{what}; the processes of this machine were stopped",
+        hint=f"what the other machine printed says why; {_way_on(output)}",
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.core.console import note
+from axolotl.core.last_word import leave_word
 from axolotl.errors import ProcessLost
 from axolotl.training.ranks.lines import Lines
 from axolotl.training.ranks.post import Letters
@@ -249,6 +250,7 @@ class Pulse:
             self.lost = self.lost or what
         if self._lines is not None:
             self._lines.tell(self.lost, machine=machine)
+        leave_word(self.lost, machine=machine)
         if self._ended.wait(ENDS_WITHOUT_MACHINE_S if machine else ENDS_S):
             return
         self._put_end({"error": f"{ProcessLost.__name__}: {self.lost}"[:500]})
