@@ -29,6 +29,7 @@ from axolotl.models.native import btlm
 from axolotl.models.native.settle import settle_native
 from axolotl.models.quantized import Quantized
 from axolotl.models.quiet import no_library_bars
+from axolotl.models.remote_code import say_if_elsewhere
 from axolotl.models.rope import fit_length, settle_positions, stretch
 from axolotl.models.rope_saved import set_saved, settled
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
@@ -274,6 +275,9 @@ def model_config(model: ModelSection) -> PreTrainedConfig:
     try:
         with asked_briefly(place):
             btlm.choose(place, trust_remote_code=trusted, **where)
+            if trusted:
+                settings, _ = PreTrainedConfig.get_config_dict(place, **where)
+                say_if_elsewhere(place, settings.get("auto_map"))
             config = AutoConfig.from_pretrained(place, trust_remote_code=trusted, **where)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from axolotl.config.model import ModelSection
 from axolotl.core.atomic import disk_faults
 from axolotl.core.console import note_once
 from axolotl.errors import ModelError
 from axolotl.models.native import btlm
+from axolotl.models.remote_code import say_if_elsewhere
 from axolotl.models.reserved_tokens import rename_tokens
 from axolotl.models.sources import asked_briefly, base_source, first_line, hub_token, local_source
 
@@ -93,14 +95,16 @@ def _load(model: ModelSection) -> PreTrainedTokenizerBase:
     legacy = {} if model.tokenizer_legacy is None else {"legacy": model.tokenizer_legacy}
     try:
         with asked_briefly(source):
-            btlm.choose(source, trust_remote_code=model.trust_remote_code, **hub_token(model))
+            where: dict[str, Any] = {"revision": revision or "main", **hub_token(model)}
+            btlm.choose(source, trust_remote_code=model.trust_remote_code, **where)
+            if model.trust_remote_code:
+                say_if_elsewhere(source, get_tokenizer_config(source, **where).get("auto_map"))
             tokenizer = _loader(model).from_pretrained(
                 source,
-                revision=revision or "main",
                 trust_remote_code=model.trust_remote_code,
                 use_fast=model.tokenizer_use_fast,
                 **legacy,
-                **hub_token(model),
+                **where,
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
