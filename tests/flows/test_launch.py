@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -23,8 +25,10 @@ pytestmark = pytest.mark.slow
 Options = Callable[..., dict[str, Any]]
 
 
-def start(file: Path, *words: str, environment: dict[str, str] | None = None) -> Any:
-    command = [sys.executable, "-m", "axolotl.cli.main", "train", str(file), *words]
+def start(
+    file: Path, *words: str, environment: dict[str, str] | None = None, on: Sequence[str] = ()
+) -> Any:
+    command = [*on, sys.executable, "-m", "axolotl.cli.main", "train", str(file), *words]
     variables = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
@@ -83,6 +87,73 @@ def test_a_killed_process_ends_all_and_a_restart_goes_on(
     assert f"resuming from {out / f'checkpoint-{last}'}" in said
     assert steps(out) == list(range(1, last + 3))
     assert (out / "model.safetensors").exists()
+
+
+def answers(place: tuple[str, int]) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(place) == 0
+
+
+OTHER_MACHINE = [
+    *(
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--uts",
+        "--kill-child",
+    ),
+    *(
+        "--mount-proc",
+        "sh",
+        "-c",
+        'hostname machine-b && mount --bind "$0" /etc/hosts && exec "$@"',
+    ),
+]
+"""Another name, and numbers of processes that mean nothing outside; Linux allows it where containers run."""
+
+
+@pytest.mark.parametrize("what", ["process", "machine"])
+def test_who_is_lost_on_another_machine_ends_all_and_is_named(
+    tiny_options: Options, tmp_path: Path, what: str
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost machine-b " + socket.gethostname() + "\n")
+    tried = shutil.which("unshare") and subprocess.run(
+        [*OTHER_MACHINE, str(hosts), "true"], capture_output=True, text=True, check=False
+    )
+    if not tried or tried.returncode:
+        pytest.skip(f"no second machine can be made here: {tried and tried.stderr.strip()}")
+    file = written(tiny_options(num_epochs=5000, save_strategy="no", val_set_size=0), tmp_path)
+    place = ("127.0.0.1", int(free_port()))
+    words = ["--nproc", "1", "--nnodes", "2", "--rdzv_endpoint", f"{place[0]}:{place[1]}"]
+    near = start(file, *words)
+    wait_for(lambda: answers(place), near)
+    far = start(
+        file, *words, "--output_dir", str(tmp_path / "far"), on=[*OTHER_MACHINE, str(hosts)]
+    )
+    with far:
+        logs = [tmp_path / name / "logs" for name in ("out", "far")]
+        wait_for(
+            lambda: (
+                all("step 3/" in log.read_text() for each in logs for log in each.glob("*"))
+                and all(list(each.glob("*")) for each in logs)
+            ),
+            near,
+        )
+        (log,) = logs[1].glob("rank-*.log")
+        ((rank, number),) = re.findall(
+            r"--- rank (\d), process (\d+) on machine-b", log.read_text()
+        )
+        inside = psutil.Process(far.pid).children(recursive=True)
+        trains = [one for one in inside if "axolotl.cli.train" in one.cmdline()][-1]
+        (trains if what == "process" else psutil.Process(far.pid)).kill()
+        _, said = near.communicate(timeout=60)
+    assert near.returncode != 0
+    assert f"rank {rank} (process {number} on machine-b) is gone" in " ".join(said.split())
+    assert "last heard of at: " in said
 
 
 def test_processes_that_are_not_about_to_do_the_same_are_refused(
