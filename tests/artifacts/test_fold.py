@@ -13,7 +13,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from axolotl.artifacts.fold import blocks, computing_in_fp32, in_fp32, plain_weights, tied_after
+from axolotl.artifacts.computing import computing_in_fp32
+from axolotl.artifacts.fold import blocks, in_fp32, plain_weights, tied_after
 from axolotl.artifacts.logits import compare, logits_of
 from axolotl.artifacts.merged_weights import MergedWeights
 from axolotl.artifacts.shards import ShardFiles
@@ -50,8 +51,8 @@ def test_held_in_bf16_it_is_merged_as_in_fp32(kind: str, tmp_path: Path) -> None
     with no_library_bars():
         weights.write_settings(tmp_path / "merged")
         files = ShardFiles(tmp_path / "merged", weights.entries, max_bytes=50_000)
-        for name, tensor in weights:
-            files.put(name, tensor)
+        for name, first, rows in weights:
+            files.put(name, rows, first)
         files.finish()
         again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
     assert compare(reference, logits_of(again.eval(), ROWS)).relative < 1e-5
@@ -99,7 +100,7 @@ def test_an_adapter_on_one_of_two_tied_matrices_parts_them(tmp_path: Path) -> No
     torch.nn.init.ones_(layer.lora_embedding_B["default"])
     assert tied_after(base) == {}
     weights = MergedWeights(base, torch.float32)
-    written = {name: value.clone() for name, value in weights}
+    written = {name: value.clone() for name, _, value in weights}
     assert base.config.tie_word_embeddings is False
     apart = written["model.embed_tokens.weight"] - written["lm_head.weight"]
     assert apart.abs().min() > 0

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from axolotl.artifacts.logits import KeptLogits, compare, fixed_rows, logits_of, probe_rows
+from axolotl.artifacts.logits import (
+    KeptLogits,
+    compare,
+    fixed_rows,
+    logits_of,
+    positions_at_a_time,
+    probe_rows,
+)
 from tests.conftest import build_llama
 
 
@@ -46,3 +53,35 @@ def test_kept_on_the_disk_they_are_the_same(tmp_path: Path) -> None:
     kept = KeptLogits(tmp_path, iter(rows))
     for _ in range(2):
         assert all(torch.equal(a, b) for a, b in zip(kept, rows, strict=True))
+
+
+def test_in_parts_they_are_the_same_and_the_layers_are_computed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_llama()
+    rows = [list(range(5, 25)), [8, 9]]
+    whole = list(logits_of(model, rows))
+    runs: list[int] = []
+    model.model.layers[0].register_forward_hook(lambda *_: runs.append(1))
+    parts = list(logits_of(model, rows, at_a_time=7))
+    assert [len(part) for part in parts] == [7, 7, 6, 2]
+    torch.testing.assert_close(torch.cat(parts), torch.cat(whole))
+    assert len(runs) == 2
+    assert "forward" not in vars(model.model)
+
+    def no_choice(self: object, input_ids: torch.Tensor, use_cache: bool) -> object:
+        return forward(self, input_ids=input_ids, use_cache=use_cache)
+
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", no_choice)
+    assert [len(part) for part in logits_of(model, rows, at_a_time=7)] == [7, 7, 6, 2]
+
+
+def test_a_large_vocabulary_has_fewer_positions_at_a_time() -> None:
+    assert positions_at_a_time(build_llama()) == 128
+    head = torch.nn.Linear(64, 256_000, bias=False, device="meta")
+    model = build_llama()
+    model.set_output_embeddings(head)
+    assert 1 <= positions_at_a_time(model) < 10
+    model.set_output_embeddings(torch.nn.Linear(8192, 128_256, device="meta"))
+    assert positions_at_a_time(model) == 128, "logits are little beside such a head"

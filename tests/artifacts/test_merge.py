@@ -14,10 +14,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl import api
-from axolotl.artifacts import merge as merging
-from axolotl.artifacts import shards
+from axolotl.artifacts import merge_check, shards
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
-from axolotl.inference import generate as generating
+from axolotl.inference import opening
 from axolotl.models.tiny import tiny_model as tiny_model_of
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama, build_tokenizer
@@ -208,7 +207,7 @@ def test_a_token_that_rounding_sends_to_another_expert_is_no_fault(
     random_adapter(model, tmp_path / "out", target_modules=["q_proj", "v_proj"])
     given = options(base_model=str(tmp_path / "mixtral"))
     apart = api.merge(given, dtype="bfloat16").difference
-    assert apart.relative > merging.LIMITS[torch.bfloat16] > 4 * apart.typical
+    assert apart.relative > merge_check.LIMITS[torch.bfloat16] > 4 * apart.typical
     assert api.merge(given, dtype="float32").difference.relative < 1e-5
 
     spoilt(monkeypatch, "model.layers.0.self_attn.o_proj.weight", -1)
@@ -220,8 +219,8 @@ def spoilt(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
     """Have one weight written as another."""
     put = shards.ShardFiles.put
 
-    def wrong(self: Any, written: str, tensor: torch.Tensor) -> None:
-        put(self, written, tensor * factor if written == name else tensor)
+    def wrong(self: Any, written: str, tensor: torch.Tensor, first: int = 0) -> None:
+        put(self, written, tensor * factor if written == name else tensor, first)
 
     monkeypatch.setattr(shards.ShardFiles, "put", wrong)
 
@@ -376,12 +375,12 @@ def test_generation_options_that_the_library_refuses_to_save_are_mended(
 
 def test_a_merge_of_an_older_adapter_does_not_answer(options: Options, adapter: Path) -> None:
     api.merge(options())
-    opened = generating.open_generator(api.resolved(options()), merged=True)
+    opened = opening.open_generator(api.resolved(options()), merged=True)
     assert opened.answer("Name a colour.") is not None
     file = adapter / "adapter_model.safetensors"
     weights = {name: value + 0.01 for name, value in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ModelError, match="older than the adapter beside it"):
-        generating.open_generator(api.resolved(options()), merged=True)
+        opening.open_generator(api.resolved(options()), merged=True)
     api.merge(options())
-    generating.open_generator(api.resolved(options()), merged=True)
+    opening.open_generator(api.resolved(options()), merged=True)

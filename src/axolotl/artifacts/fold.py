@@ -8,9 +8,8 @@ adapter in them where that is asked for. So a merge needs little more memory tha
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper, ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import Tensor, nn
 
+from axolotl.artifacts.row_fold import RowFold, merge_into, slices
 from axolotl.core.console import note
 from axolotl.errors import ModelError
-
-_ROWS = 2048
-"""Rows of the output head that are there in fp32 at a time."""
 
 
 def check_kind(folder: Path) -> None:
@@ -68,75 +65,36 @@ def blocks(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]
 
 
 @contextmanager
-def in_fp32(block: nn.Module, *, merged: bool) -> Iterator[None]:
+def in_fp32(block: nn.Module, *, merged: bool, apart: Container[nn.Module] = ()) -> Iterator[None]:
     """Hold the weights of a block in fp32 while the body runs.
 
     Args:
         block: One of `blocks`.
         merged: Whether the adapter is added into them for that time.
+        apart: Modules in it that are left as they are, with all their parts.
 
     Raises:
         ModelError: the adapter holds numbers that are none.
     """
-    held = [*block.parameters(), *block.buffers()]
-    before = [(tensor, tensor.data) for tensor in held if tensor.is_floating_point()]
-    layers: list[Any] = [m for m in block.modules() if isinstance(m, BaseTunerLayer)]
+    modules = list(_modules(block, apart))
+    held = {
+        id(tensor): tensor
+        for module in modules
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    }
+    before = [(tensor, tensor.data) for tensor in held.values() if tensor.is_floating_point()]
+    layers: list[Any] = [m for m in modules if isinstance(m, BaseTunerLayer)]
     try:
         for tensor, data in before:
             tensor.data = data.float()
         for layer in layers if merged else ():
-            _merge(layer)
+            merge_into(layer)
         yield
     finally:
         for layer in layers:
             layer.merged_adapters.clear()
         for tensor, data in before:
             tensor.data = data
-
-
-@contextmanager
-def computing_in_fp32(model: Any, *, merged: bool) -> Iterator[None]:
-    """Let a model compute every block as `in_fp32` holds it, whatever its weights are held in.
-
-    Embeddings and output head, which may be half of a small model, are not turned as a whole: of the
-    ones only the rows of the tokens that are there, the other a few rows at a time.
-
-    Args:
-        model: The model below peft's outermost wrapper.
-        merged: See `in_fp32`.
-    """
-    open_blocks: list[ExitStack] = []
-
-    def enter(block: nn.Module, *_: Any) -> None:
-        open_blocks.append(ExitStack())
-        open_blocks[-1].enter_context(in_fp32(block, merged=merged))
-
-    def leave(*_: Any) -> None:
-        open_blocks.pop().close()
-
-    with ExitStack() as hooks:
-        for _, block in blocks(model):
-            if forward := _by_rows(model, block):
-                block.forward = forward
-                hooks.callback(delattr, block, "forward")
-                continue
-            hooks.callback(block.register_forward_pre_hook(enter).remove)
-            hooks.callback(block.register_forward_hook(leave, always_call=True).remove)
-        yield
-
-
-@contextmanager
-def head_by_rows(model: Any) -> Iterator[None]:
-    """Let a model compute its output head a few rows at a time: libraries copy half precision ones."""
-    head: Any = model.get_output_embeddings()
-    if head.__class__ is not nn.Linear:
-        yield
-        return
-    head.forward = lambda hidden: _project(head, hidden, head.weight.dtype)
-    try:
-        yield
-    finally:
-        del head.forward
 
 
 def plain_weights(module: nn.Module, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -153,6 +111,32 @@ def plain_weights(module: nn.Module, path: str = "") -> Iterator[tuple[str, Tens
         yield _join(path, name), buffer
     for name, child in module.named_children():
         yield from plain_weights(child, _join(path, name))
+
+
+@torch.no_grad()
+def merged_pieces(module: nn.Module, path: str) -> Iterator[tuple[str, int, Tensor]]:
+    """What the weights of a module are with the adapter in them: names, first rows, and rows in fp32.
+
+    Large matrices come in slices; what has no adapter comes as it is held. A piece must be used before
+    the next is asked for.
+
+    Args:
+        module: One of `blocks`.
+        path: Its name in the model.
+
+    Raises:
+        ModelError: the adapter holds numbers that are none.
+    """
+    fold = RowFold.of(module)
+    adapted = any(isinstance(part, BaseTunerLayer) for part in module.modules())
+    with in_fp32(module, merged=True) if adapted and fold is None else nullcontext():
+        for name, weight in plain_weights(module, path):
+            if fold is not None and weight is fold.weight:
+                for first, rows in fold:
+                    yield name, first, rows
+            else:
+                for part in slices(weight.shape):
+                    yield name, part.start, weight.detach()[part] if weight.dim() else weight
 
 
 def tied_after(base: Any) -> dict[str, str]:
@@ -175,9 +159,12 @@ def tied_after(base: Any) -> dict[str, str]:
     }
 
     def digest(name: str) -> str:
-        with torch.no_grad(), in_fp32(of_block[name], merged=True):
-            weight = every[name].detach().contiguous()
-            return hashlib.sha256(weight.cpu().numpy().data).hexdigest()
+        weights = merged_pieces(of_block[name], name.rpartition(".")[0])
+        found = hashlib.sha256()
+        for its, _, piece in weights:
+            if its == name:
+                found.update(piece.contiguous().cpu().numpy().data)
+        return found.hexdigest()
 
     def adapted(name: str) -> bool:
         return any(isinstance(m, BaseTunerLayer) for m in of_block[name].modules())
@@ -196,49 +183,12 @@ def untie(base: Any) -> None:
     note("embeddings and output head were trained apart; the merged model keeps both")
 
 
-def _by_rows(model: Any, block: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    """How embeddings or head are computed in fp32 by parts; None for all else, and with an adapter."""
-    kind: Any = type(block)
-    if block is model.get_input_embeddings() and isinstance(block, nn.Embedding):
-
-        def embed(ids: Tensor) -> Tensor:
-            used, places = ids.unique(return_inverse=True)
-            weight, padding = block.weight.data, block.padding_idx
-            try:
-                block.padding_idx = None  # matters to gradients alone
-                block.weight.data = weight[used].float()
-                return kind.forward(block, places)
-            finally:
-                block.weight.data, block.padding_idx = weight, padding
-
-        return embed
-    if block is model.get_output_embeddings() and kind is nn.Linear:
-        return lambda hidden: _project(block, hidden, torch.float32)
-    return None
-
-
-def _project(head: Any, hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    """The output head, a few of its rows at a time."""
-    logits = torch.empty(*hidden.shape[:-1], head.weight.shape[0], dtype=dtype)
-    for start in range(0, logits.shape[-1], _ROWS):
-        part = slice(start, start + _ROWS)
-        bias = None if head.bias is None else head.bias[part].to(dtype)
-        logits[..., part] = nn.functional.linear(hidden, head.weight[part].to(dtype), bias)
-    return logits
-
-
-def _merge(layer: Any) -> None:
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            layer.merge(safe_merge=True)
-        except ValueError as error:
-            raise ModelError(
-                f"the adapter cannot be merged: {str(error).splitlines()[0]}",
-                hint="if it holds numbers that are none, the training diverged: lower learning_rate",
-            ) from error
-    for warning in said:
-        note(f"while merging: {warning.message}")
+def _modules(module: nn.Module, apart: Container[nn.Module]) -> Iterator[nn.Module]:
+    """A module and its parts, without those that stay as they are."""
+    if module not in apart:
+        yield module
+        for child in module.children():
+            yield from _modules(child, apart)
 
 
 def _below(module: nn.Module) -> nn.Module:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from axolotl.artifacts.memory import give_back
 MAX_ROWS = 4
 MAX_TOKENS = 128
 """The reference logits are kept on the disk: 4 rows of 128 tokens are 100 MB with 49,152 words."""
+_ROOM_BYTES = 6 << 20
+"""What the logits of some positions may always take."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,74 @@ def fixed_rows(vocabulary: int) -> list[list[int]]:
     return torch.randint(0, vocabulary, shape, generator=generator).tolist()
 
 
-@torch.no_grad()
-def logits_of(model: Any, rows: Iterable[Sequence[int]]) -> Iterator[Tensor]:
-    """Logits of every row by itself, fp32 on the CPU, each (P, V); one at a time."""
-    device = next(model.parameters()).device
+def positions_at_a_time(model: Any) -> int:
+    """Positions whose logits are there at a time: they take as much as a sixteenth of the output head.
+
+    Args:
+        model: Below peft's outermost wrapper.
+    """
+    head = model.get_output_embeddings()
+    weight = getattr(head, "weight", None)
+    if weight is None:
+        return MAX_TOKENS
+    room = max(_ROOM_BYTES, weight.nbytes // 16)
+    return min(MAX_TOKENS, max(1, room // (4 * weight.shape[0])))
+
+
+def logits_of(
+    model: Any, rows: Iterable[Sequence[int]], *, at_a_time: int = MAX_TOKENS
+) -> Iterator[Tensor]:
+    """Logits of every row by itself, fp32 on the CPU, each (P, V), in order.
+
+    Args:
+        model: The model, with or without an adapter of peft.
+        rows: Token ids.
+        at_a_time: Positions at most; the layers below the output head are computed once a row.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
     for row in rows:
-        ids = torch.tensor([list(row)], device=device)
-        found = model(input_ids=ids, use_cache=False).logits[0].float().cpu()
-        give_back()
-        yield found
+        with _layers_once(base, len(row) > at_a_time) as by_parts:
+            ids = torch.tensor([list(row)], device=next(model.parameters()).device)
+            for part in torch.arange(len(row), device=ids.device).split(at_a_time):
+                kept = {"logits_to_keep": part} if by_parts else {}
+                with torch.no_grad():
+                    found = model(input_ids=ids, use_cache=False, **kept).logits[0].float().cpu()
+                give_back()
+                if not by_parts:
+                    yield from found.split(at_a_time)
+                    break
+                yield found
+                del found
+
+
+@contextmanager
+def _layers_once(base: Any, wanted: bool) -> Iterator[bool]:
+    """Let the layers below the head answer with what they gave first; whether the model can do that."""
+    body = getattr(base, base.base_model_prefix, None)
+    can = body not in (None, base) and "logits_to_keep" in signature(base.forward).parameters
+    if not (wanted and can):
+        yield False
+        return
+    given: list[Any] = []
+    own, forward = "forward" in vars(body), body.forward
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        if not given:
+            given.append(forward(*args, **kwargs))
+        return given[0]
+
+    body.forward = once
+    try:
+        yield True
+    finally:
+        if own:
+            body.forward = forward
+        else:
+            del body.forward
 
 
 class KeptLogits:
-    """Logits of a few rows in a folder: of a large vocabulary they take as much as a small model.
+    """Logits in a folder: of a large vocabulary those of a few rows take as much as a small model.
 
     Args:
         folder: Theirs alone.
@@ -88,7 +147,7 @@ class KeptLogits:
 
 
 def compare(reference: Iterable[Tensor], other: Iterable[Tensor]) -> Difference:
-    """Compare logits of the same rows, a row at a time.
+    """Compare logits of the same positions, piece by piece.
 
     Args:
         reference: As `logits_of` gives them.

@@ -13,22 +13,30 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from axolotl.artifacts.fold import check_kind, computing_in_fp32, head_by_rows
+from axolotl.artifacts.computing import computing_in_fp32
+from axolotl.artifacts.fold import check_kind
 from axolotl.artifacts.logits import (
     Difference,
     KeptLogits,
     compare,
-    fixed_rows,
     logits_of,
-    probe_rows,
+    positions_at_a_time,
+)
+from axolotl.artifacts.merge_check import (
+    Probe,
+    data_probe,
+    dtype_name,
+    refuse_difference,
+    reloaded_logits,
+    routes_tokens,
 )
 from axolotl.artifacts.merge_target import check_target, room_for
 from axolotl.artifacts.merged_weights import MergedWeights
@@ -39,25 +47,17 @@ from axolotl.artifacts.trained import ADAPTER_WEIGHTS, MERGE_FILE, MERGED, Train
 from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
-from axolotl.errors import AxolotlError, ConfigError, ModelError
+from axolotl.errors import ConfigError, ModelError
 from axolotl.models.load import base_dtype, model_config
-from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized, gptq_base
 from axolotl.models.quiet import no_library_bars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
     from axolotl.config.attention import RopeScaling
     from axolotl.config.model import ModelSection
     from axolotl.resolve import Resolved
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LIMITS = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
-"""Largest relative difference that rounding explains, with much room; on a model of 30 layers fp32
-comes to 1e-6, float16 to 2e-3, bfloat16 to 2e-2."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +103,6 @@ class MergeReport:
             "seconds": round(self.seconds, 3),
             "versions": versions(),
         }
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Rows of token ids to compare two models on.
-
-    Args:
-        rows: The token ids.
-        name: What they are.
-    """
-
-    rows: Sequence[Sequence[int]]
-    name: str
 
 
 def merge_run(
@@ -206,27 +193,35 @@ def merge(
         exact_adapter=True,
     )
     base = model.get_base_model()
-    routes = _routes(base.config)
+    routes = routes_tokens(base.config)
     with tempfile.TemporaryDirectory(prefix="axolotl_logits_") as kept:
+        at_a_time = positions_at_a_time(base)
         with computing_in_fp32(base, merged=False):
-            reference = KeptLogits(Path(kept), logits_of(model, probe.rows))
+            known = logits_of(model, probe.rows, at_a_time=at_a_time)
+            reference = KeptLogits(Path(kept), known)
         with computing_in_fp32(base, merged=True):
-            in_memory = compare(reference, logits_of(model, probe.rows))
-        _refuse(in_memory, torch.float32, "in memory", routes=routes)
+            in_memory = compare(reference, logits_of(model, probe.rows, at_a_time=at_a_time))
+        refuse_difference(in_memory, torch.float32, "in memory", routes=routes)
         weights = MergedWeights(base, dtype)
         room_for(weights.size_bytes, out)
         with atomic_folder(out) as work:
             _save(weights, tokenizer, max_shard_bytes, work)
             del model, base, weights
             gc.collect()
-            again = _reloaded_logits(work, dtype, probe.rows, found.model.trust_remote_code)
+            again = reloaded_logits(
+                work,
+                probe.rows,
+                dtype=dtype,
+                trust_remote_code=found.model.trust_remote_code,
+                at_a_time=at_a_time,
+            )
             difference = compare(reference, again)
-            _refuse(difference, dtype, "loaded again", routes=routes)
+            refuse_difference(difference, dtype, "loaded again", routes=routes)
             report = MergeReport(
                 folder=out,
                 base=found.model.base_model,
                 adapter=found.adapter,
-                dtype=_name(dtype),
+                dtype=dtype_name(dtype),
                 size_bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()),
                 difference=difference,
                 merge_difference=in_memory,
@@ -238,24 +233,6 @@ def merge(
             usual_permissions(work)
             write_json(work / MERGE_FILE, report.as_dict())
     return report
-
-
-def data_probe(resolved: Resolved, tokenizer: PreTrainedTokenizerBase) -> Probe:
-    """A few held-out rows, or training rows; fixed token ids where the data is not to be had."""
-    from axolotl.data.prepare import prepare
-
-    try:
-        prepared = prepare(resolved, tokenizer=tokenizer)
-    except AxolotlError as error:
-        note(f"compared on fixed token ids, because the data cannot be read: {error.what}")
-        return Probe(fixed_rows(len(tokenizer)), "fixed token ids")
-    store, name = (
-        (prepared.train, "training rows")
-        if prepared.eval is None
-        else (prepared.eval, "held-out rows")
-    )
-    rows = probe_rows([store[i].input_ids.tolist() for i in range(min(len(store), 4))])
-    return Probe(rows, f"{len(rows)} {name}")
 
 
 def _held_dtype(model: ModelSection, target: torch.dtype) -> torch.dtype:
@@ -280,8 +257,8 @@ def _save(
     tokenizer.save_pretrained(folder)
     files = ShardFiles(folder, weights.entries, max_bytes=max_shard_bytes)
     try:
-        for name, tensor in weights:
-            files.put(name, tensor)
+        for name, first, rows in weights:
+            files.put(name, rows, first)
         files.finish()
     finally:
         files.close()
@@ -305,53 +282,9 @@ def _make_ready(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
         settings.do_sample = True
 
 
-def _reloaded_logits(
-    folder: Path, dtype: torch.dtype, rows: Sequence[Sequence[int]], trust_remote_code: bool
-) -> Iterator[Tensor]:
-    with no_library_bars():
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-    read_as_trained(model)
-    with head_by_rows(model):
-        yield from logits_of(model.eval(), rows)
-
-
-def _refuse(difference: Difference, dtype: torch.dtype, what: str, *, routes: bool) -> None:
-    """Refuse what differs by more than rounding.
-
-    Where tokens are routed to experts, rounding sends some of them elsewhere, and their logits jump:
-    in half precision such a model is judged by what is typical.
-    """
-    lenient = routes and dtype != torch.float32
-    apart = difference.typical if lenient else difference.relative
-    if apart <= LIMITS[dtype]:
-        return
-    hint = "this is more than rounding; do base_model and the adapter belong together?"
-    if dtype == torch.float16:
-        hint = "some models overflow in float16: use --dtype bfloat16 or float32"
-    raise ModelError(
-        f"the merged model ({_name(dtype)}, {what}) differs from base + adapter by "
-        f"{difference.largest:.2g} ({difference.relative:.1%} of the largest logit); nothing was "
-        "written",
-        hint=hint,
-    )
-
-
-def _routes(config: Any) -> bool:
-    """Whether a model sends its tokens to experts."""
-    own = config.get_text_config()
-    counts = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    return any((getattr(own, name, None) or 0) > 1 for name in counts)
-
-
 def _known(dtype: str) -> str:
     if dtype not in DTYPES:
         raise ConfigError(
             "dtype", f"no dtype '{dtype}'", where="--dtype", hint=f"one of: {', '.join(DTYPES)}"
         )
     return dtype
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -112,27 +112,38 @@ class ShardFiles:
             for number in range(1, len(files) + 1)
         ]
         self._places: dict[str, tuple[str, int, Entry]] = {}
-        self._left = {entry.name for entry in entries}
+        self._left = {entry.name: entry.size_bytes for entry in entries}
         self._open: tuple[str, IO[bytes]] | None = None
         for name, held in zip(self.names, files, strict=True):
             self._begin(name, held)
 
-    def put(self, name: str, tensor: Tensor) -> None:
-        """Write one tensor; it has the shape and dtype that were told of it."""
+    def put(self, name: str, tensor: Tensor, first: int = 0) -> None:
+        """Write a tensor, or some of its rows; they have the shape and dtype that were told of them.
+
+        Args:
+            name: Its name.
+            tensor: It or the rows.
+            first: Which row is the first of them; each must come once.
+        """
         file, offset, entry = self._places[name]
         found = Entry(name, tuple(tensor.shape), tensor.dtype)
-        assert found == entry, f"{found} was announced as {entry}"
+        rows = (*tensor.shape[:1], *entry.shape[1:])
+        fits = found == Entry(name, rows, entry.dtype) and first + sum(rows[:1]) <= sum(
+            entry.shape[:1]
+        )
+        assert fits, f"{found} was announced as {entry}"
         out = self._file(file)
-        out.seek(offset)
-        if entry.size_bytes:
+        out.seek(offset + first * (entry.size_bytes // max(1, sum(entry.shape[:1]))))
+        if found.size_bytes:
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             out.write(flat.view(torch.uint8).numpy().data)
-        self._left.discard(name)
+        self._left[name] -= found.size_bytes
 
     def finish(self) -> None:
         """See that all is there, and write the index where there are several files."""
         self.close()
-        assert not self._left, f"never written: {sorted(self._left)[:3]}"
+        left = [name for name, size_bytes in self._left.items() if size_bytes]
+        assert not left, f"never written as a whole: {left[:3]}"
         if len(self.names) > 1:
             total = sum(entry.size_bytes for _, _, entry in self._places.values())
             where = {name: file for name, (file, _, _) in self._places.items()}
