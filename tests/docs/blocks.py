@@ -10,6 +10,8 @@
 A comment right above a block says what is particular about it:
 
     <!-- not run: needs a GPU -->     it cannot be run here; its commands and options are looked up
+    <!-- until Ctrl-C -->             it serves something: it is started, what follows is run beside it, and a
+                                      Ctrl-C ends it before the next such block or at the end of the page
     <!-- ends with 2 -->              the exit code of the commands in it
     <!-- wrong on purpose -->         a configuration that is refused
     <!-- stands for NAME.yml -->      a file, as `title`, in a block that shall not show its name
@@ -66,6 +68,11 @@ class Block:
         """What its commands end with."""
         found = (re.fullmatch(r"ends with (\d+)", remark) for remark in self.remarks)
         return next((int(match[1]) for match in found if match), 0)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its last command goes on until Ctrl-C."""
+        return "until Ctrl-C" in self.remarks
 
     @property
     def wrong(self) -> bool:

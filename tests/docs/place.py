@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +55,7 @@ _PIP = f"""\
 # What is to be installed is looked up, and not installed.
 exec {sys.executable} {Path(__file__).with_name("pip_words.py")} {ROOT}/pyproject.toml "$@"
 """
-_SECONDS = 180
+_SECONDS = 400
 """How long a block may take at most."""
 
 
@@ -115,6 +117,45 @@ class Place:
             timeout=_SECONDS,
             check=False,
         )
+
+    @contextmanager
+    def running(self, script: str, folder: Path) -> Iterator[None]:
+        """Have a script run that serves something until Ctrl-C; the body begins when it answers."""
+        log = folder / "running.log"
+        with log.open("wb") as out:
+            child = subprocess.Popen(
+                ["/bin/bash", "-euo", "pipefail", "-c", script],
+                cwd=folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            _wait_for_address(child, log)
+            yield
+            os.killpg(child.pid, signal.SIGINT)
+            assert child.wait(_SECONDS) in (0, 130), log.read_text("utf-8")
+            assert "this is a bug in axolotl" not in log.read_text("utf-8")
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+
+def _wait_for_address(child: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until what a program says it listens on can be reached."""
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        told = log.read_text("utf-8")
+        assert child.poll() is None, told
+        if found := re.search(r"http://[\d.]+:(\d+)", told):
+            with socket.socket() as attempt:
+                if attempt.connect_ex(("127.0.0.1", int(found[1]))) == 0:
+                    return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing is served: {log.read_text('utf-8')}")
 
 
 @contextmanager

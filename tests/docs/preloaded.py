@@ -27,6 +27,9 @@ CLIENT = """\
 #!{python} -IS
 import json, os, socket, sys
 name = os.path.basename(sys.argv[0])
+if name == "axolotl" and {{"serve", "--web", "--nproc"}} & set(sys.argv):
+    # It becomes another program, or is to get signals: that needs a process of its own.
+    os.execv({python!r}, [{python!r}, "-m", "axolotl.cli.main", *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as to:
     to.connect({socket!r})
     asked = {{"argv": [name, *sys.argv[1:]], "cwd": os.getcwd(), "env": dict(os.environ)}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,13 @@ def test_what_a_page_says_is_so(
         place = place.with_copy(tmp_path)
     if TRAINED in text:
         copy_result(request.getfixturevalue("made"), tmp_path)
-    for index, block in enumerate(BLOCKS[page]):
-        if block.why_not is None:
-            _RUN[block.language](block, _name(block, BLOCKS[page][index:]), place, tmp_path)
+    with ExitStack() as lasting:
+        for block in BLOCKS[page]:
+            if block.lasts:
+                lasting.close()
+                lasting.enter_context(place.running(block.text, tmp_path))
+            elif block.why_not is None:
+                _RUN[block.language](block, block.title, place, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +141,3 @@ _RUN: dict[str, Callable[[Block, str | None, Place, Path], None]] = {
     "json": _rows,
     "jsonl": _rows,
 }
-
-
-def _name(block: Block, following: list[Block]) -> str | None:
-    """Name of the file that a block is: its title, or for the README's what the next commands read."""
-    if block.title or block.page.name != "README.md" or block.language != "yaml":
-        return block.title
-    words = next((b.text.split() for b in following if b.language == "bash"), [])
-    return next((word for word in words if word.endswith(".yml")), None)
