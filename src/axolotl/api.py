@@ -206,7 +206,7 @@ def generate(
         base: Ask the base model instead of the trained one.
         options: Generation options, such as `max_new_tokens` and `temperature`.
     """
-    from axolotl.inference.generate import open_generator
+    from axolotl.inference.opening import open_generator
 
     return open_generator(resolved(config), base=base, **options).answers(list(prompts))
 

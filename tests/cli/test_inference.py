@@ -19,7 +19,7 @@ from axolotl import api
 from axolotl.cli import inference
 from axolotl.config.load import load_arguments
 from axolotl.inference import chat as chatting
-from axolotl.inference.generate import open_generator
+from axolotl.inference.opening import open_generator
 from tests.artifacts.made import random_adapter
 
 GREEDY = ["--temperature", "0", "--max_new_tokens", "8"]
@@ -214,9 +214,9 @@ def test_what_does_not_go_together_is_said_before_anything_is_loaded(
     arguments: list[str],
     problem: str,
 ) -> None:
-    from axolotl.inference import generate
+    from axolotl.inference import opening
 
-    monkeypatch.setattr(generate, "open_generator", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(opening, "open_generator", lambda *_, **__: pytest.fail("loaded"))
     result = run(*arguments)
     assert result.exit_code == 2
     assert problem in result.stderr
@@ -225,10 +225,10 @@ def test_what_does_not_go_together_is_said_before_anything_is_loaded(
 def test_without_gradio_the_extra_is_named_before_anything_is_loaded(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from axolotl.inference import generate
+    from axolotl.inference import opening
 
     monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.setattr(generate, "open_generator", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(opening, "open_generator", lambda *_, **__: pytest.fail("loaded"))
     result = run("--web")
     assert result.exit_code == 2
     assert "--web needs the package 'gradio'" in result.stderr

@@ -43,7 +43,7 @@ LOADED = (
     "axolotl.artifacts.merge",
     "axolotl.data.prepare",
     "axolotl.inference.chat",
-    "axolotl.inference.generate",
+    "axolotl.inference.opening",
     "axolotl.reports.preview",
     "axolotl.training.run",
     "axolotl.verify.packing",

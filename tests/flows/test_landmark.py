@@ -15,7 +15,7 @@ from axolotl import api
 from axolotl.attention.landmark import TOKEN
 from axolotl.cli.preview import main as preview
 from axolotl.errors import AxolotlError, ConfigError, ModelError
-from axolotl.inference.generate import open_generator
+from axolotl.inference.opening import open_generator
 from axolotl.models.native.landmark import landmarks_of
 from axolotl.models.native.xpos import scale_base_of
 from axolotl.models.rope_saved import POSITIONS_FILE

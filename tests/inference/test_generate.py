@@ -14,7 +14,8 @@ from axolotl import api
 from axolotl.core import console
 from axolotl.errors import ConfigError, DataError, ModelError
 from axolotl.formats import bind
-from axolotl.inference.generate import Generator, open_generator
+from axolotl.inference.generate import Generator
+from axolotl.inference.opening import open_generator
 from axolotl.inference.options import GenerationOptions
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama

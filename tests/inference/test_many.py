@@ -19,7 +19,8 @@ from axolotl.errors import DataError, EnvironmentFault
 from axolotl.formats import bind
 from axolotl.inference import many, prompt_rows
 from axolotl.inference.answer_file import AnswerFile
-from axolotl.inference.generate import Answer, Generator
+from axolotl.inference.generate import Generator
+from axolotl.inference.making import Answer
 from axolotl.inference.many import Told, answer_file
 from axolotl.inference.options import GenerationOptions
 from tests.conftest import build_llama

@@ -74,6 +74,9 @@ class Deaf(torch.nn.Module):
         plain = self.inner.forward
         self.inner.forward = lambda *a, attention_mask=None, position_ids=None, **k: plain(*a, **k)
 
+    def forward(self, **given: Any) -> Any:
+        return self.inner.forward(**given)
+
     def __getattr__(self, name: str) -> Any:
         return super().__getattr__(name) if name == "inner" else getattr(self.inner, name)
 

@@ -22,7 +22,8 @@ from transformers import AutoModelForCausalLM
 from axolotl import api
 from axolotl.errors import ConfigError
 from axolotl.formats import bind
-from axolotl.inference.generate import Generator, open_generator
+from axolotl.inference.generate import Generator
+from axolotl.inference.opening import open_generator
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.page import Answerer, Session, options_of
 from tests.artifacts.made import random_adapter

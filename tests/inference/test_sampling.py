@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from axolotl.inference.options import GenerationOptions
-from axolotl.inference.sampling import Draw, seed_of
+from axolotl.inference.sampling import Draw, Penalty, seed_of
 
 SCORES = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -4.0])
 
@@ -58,3 +59,17 @@ def test_what_has_no_chance_is_never_chosen() -> None:
     draw = Draw(GenerationOptions.of(temperature=1.0), [1])
     for _ in range(50):
         assert draw(torch.zeros(1, 0, dtype=torch.long), scores).argmax() == 4
+
+
+@pytest.mark.parametrize("penalty", [1.3, 0.7])
+def test_the_penalty_is_the_librarys_and_padding_is_no_token(penalty: float) -> None:
+    said = torch.tensor([[0, 0, 2, 3, 3], [1, 4, 0, 2, 1]])
+    mask = torch.tensor([[0, 0, 1], [1, 1, 1]])
+    scores = torch.stack([SCORES, -SCORES])
+    found = Penalty(penalty, mask)(said, scores)
+    library = RepetitionPenaltyLogitsProcessor(penalty)
+    for row, real in enumerate([said[0, 2:], said[1]]):
+        alone = library(real[None], scores[row : row + 1])  # pyright: ignore[reportArgumentType]
+        assert torch.equal(found[row], alone[0])
+        assert torch.equal(Penalty(penalty)(real[None], scores[row : row + 1]), alone)
+    assert found[0, 0] == scores[0, 0], "padding was counted as said"

@@ -71,7 +71,7 @@ def main(
     text = _piped() if prompts is None and not _is_terminal() else None
     if prompts is not None:
         _check_file(prompts)
-    from axolotl.inference.generate import open_generator
+    from axolotl.inference.opening import open_generator
 
     generator = open_generator(resolved, base=base, merged=merged, **options)
     if prompts is not None and out is not None:
@@ -161,7 +161,7 @@ def _page(
     from axolotl.core.optional import need
 
     need("gradio", extra="web", why="--web")  # before the model is loaded
-    from axolotl.inference.generate import open_generator
+    from axolotl.inference.opening import open_generator
     from axolotl.inference.page import Answerer
     from axolotl.inference.web import build_page, serve_page
     from axolotl.inference.which import names_whole

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "AXOLOTL_API_KEY"
 
 
+    from axolotl.inference.generate import Generator
 @config_command("serve")
 @which_model
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -40,7 +41,14 @@ KEY_VARIABLE = "AXOLOTL_API_KEY"
     type=click.IntRange(min=0),
     default=64,
     show_default=True,
-    help="Requests that may wait while one is answered; more are turned away.",
+    help="Requests that may wait while others are answered; more are turned away.",
+)
+@click.option(
+    "--max_batch",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Prompts that are answered together, each as alone; the bound of the memory for them.",
 )
 @how_to_answer
 def main(
@@ -54,9 +62,11 @@ def main(
     **options: Any,
 ) -> None:
     """Serve the trained model to clients of OpenAI's HTTP interface.
+    max_batch: int,
 
     /v1/chat/completions, /v1/completions and /v1/models, streaming and not. A chat is asked in the
-    format of the training. What a request leaves out is as said here. Ctrl-C ends the server.
+    format of the training. What a request leaves out is as said here. Requests are answered
+    together: one that comes joins those that are being answered. Ctrl-C ends the server.
     """
     if options["base"] and options["merged"]:
         raise click.UsageError("--base and --merged exclude each other")
@@ -75,12 +85,12 @@ def main(
             f"{KEY_VARIABLE}, or say --without_key if everybody who reaches it may ask"
         )
     with listen(host, port) as listening:
-        from axolotl.inference.generate import open_generator
+        from axolotl.inference.opening import open_generator
         from axolotl.inference.server.app import Service
         from axolotl.inference.server.worker import Worker
 
         generator = open_generator(resolved, **options)
-        worker = Worker(generator, most_waiting=max_waiting)
+        worker = Worker(generator, most_waiting=max_waiting, max_batch=max_batch)
         service = Service(
             worker,
             name=name or _name(resolved, base=options["base"]),
@@ -90,8 +100,17 @@ def main(
             hosts=names_of(host) if local and key is None else None,
         )
         asked = f"in the format {generator.bound.type}" if generator.bound else "as plain text"
+        note(_how_many(generator, max_batch))
         note(f"'{service.name}' answers at {url_of(listening)}, asked {asked}. Ctrl-C ends it.")
         serve(service.app(), worker, listening)
+
+def _how_many(generator: Generator, max_batch: int) -> str:
+    if generator.apart:
+        return f"Requests are answered one after another, because of this model: {generator.apart}."
+    if max_batch == 1:
+        return "Requests are answered one after another (--max_batch 1)."
+    return f"Up to {max_batch} prompts are answered together."
+
 
 
 def _name(resolved: Resolved, *, base: bool) -> str:

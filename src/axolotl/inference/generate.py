@@ -1,56 +1,36 @@
-"""Answers: streamed one by one, or many at a time.
-
-B prompts of a batch, T tokens of the longest.
-"""
+"""Answers: streamed one by one, or many at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Generator as Stream
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import SegmentBatch, tokenize
 from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
+from axolotl.inference.by_library import ByLibrary, OneByOne
+from axolotl.inference.joining import turned_by_length, why_not_join
+from axolotl.inference.making import Answer, Making, Row
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.padding import answers_alike_with_padding, batches_of
-from axolotl.inference.prompt import Prompt, choose_format, segments_of
-from axolotl.inference.sampling import Draw, seed_of
-from axolotl.inference.stop import StopInPieces, StopTexts, before_stop
-from axolotl.inference.stream import TextSoFar, stream_tokens
-from axolotl.inference.which import bits_of, find_answering, weights_of
-from axolotl.models.load import base_dtype
+from axolotl.inference.prompt import Prompt, segments_of
+from axolotl.inference.sampling import seed_of
+from axolotl.inference.stop import before_stop
+from axolotl.inference.together import Engine, Together, answer_all
 from axolotl.models.native.landmark.answers import LandmarkAnswers
 from axolotl.records import Segment
-from axolotl.training.generation import end_tokens, position_limit
-
-if TYPE_CHECKING:
-    from axolotl.resolve import Resolved
+from axolotl.training.generation import decode, end_tokens, position_limit
 
 BATCH_PROMPTS = 8
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer that was made with others.
-
-    Args:
-        text: What it says, without special tokens.
-        tokens: Its length, without the token that ends it.
-        cut: Whether it ended because it had become too long.
-    """
-
-    text: str
-    tokens: int
-    cut: bool
 
 
 class Generator:
@@ -92,7 +72,9 @@ class Generator:
         self._pad = next((i for i in (tokenizer.pad_token_id, *self._eos) if isinstance(i, int)), 0)
         self._answers = 0
         self._landmarks = LandmarkAnswers(model)
-        self._padded: bool | None = None
+        self._library = ByLibrary(
+            model, tokenizer, ends=self._eos, pad=self._pad, landmarks=self._landmarks
+        )
         # What the model's folder suggests must not mix with what was asked for.
         model.generation_config = GenerationConfig(eos_token_id=self._eos or None)
 
@@ -138,12 +120,12 @@ class Generator:
         """
         how = options or self.options
         own = replace(how, seed=seed_of(how.seed, self._number(1)))
-        return _said(self.stream_ids(self.prompt_ids(prompt), own, base=base))
+        return self.stream_ids(self.prompt_ids(prompt), own, base=base)
 
     def stream_ids(
         self, ids: list[int], options: GenerationOptions, *, base: bool = False
     ) -> Stream[str]:
-        """The answer to a prompt of tokens: for each of its tokens the text that it makes certain.
+        """The answer to a prompt of tokens, in pieces as they come.
 
         Args:
             ids: The prompt.
@@ -153,14 +135,44 @@ class Generator:
         Raises:
             DataError: the prompt is empty, or longer than the model allows.
         """
-        how, inputs = self._library_options([ids], options), self._inputs([ids])
-        chosen = self._processors(inputs, options, [options.seed])
+        making = self.row(ids, options).making
+        tokens = self._library.tokens(ids, options, most=making.most_made, base=base)
+        return self._pieces(making, tokens)
 
-        def generate(**extra: Any) -> None:
-            with self._model.disable_adapter() if base else nullcontext():
-                self._model.generate(**inputs, generation_config=how, **chosen, **extra)
+    def row(self, ids: list[int], options: GenerationOptions) -> Row:
+        """An answer to a prompt of tokens, of which none is made yet.
 
-        return self._pieces(stream_tokens(generate), how, options.stop)
+        Args:
+            ids: The prompt.
+            options: How it is chosen; its seed is that of this answer alone.
+
+        Raises:
+            DataError: as `stream_ids`.
+        """
+        making = Making(
+            self._decode,
+            ends=self._eos,
+            stops=options.stop,
+            most_tokens=options.max_new_tokens,
+            most_made=self._room([ids], options),
+            landmarks=self._landmarks,
+        )
+        return Row(ids, options, making)
+
+    def engine(self, places: int) -> Engine:
+        """What makes the tokens of many answers: together, where that disturbs none of them.
+
+        Args:
+            places: How many are made at a time, if so.
+        """
+        if self.apart is None:
+            return Together(self._model, self._pad, places=places)
+        return OneByOne(self._library)
+
+    @cached_property
+    def apart(self) -> str | None:
+        """Why answers that come and go cannot be made together; None where they can."""
+        return why_not_join(self._model, self._pad)
 
     def answer(self, prompt: Prompt) -> str:
         """The whole answer to one question.
@@ -192,13 +204,23 @@ class Generator:
             lengths: Tokens of each prompt.
             most: How many may be answered at a time.
         """
+        if len(lengths) < 2 or self.apart is None:
+            return batches_of(lengths, most=most, room_tokens=None)
         limit = position_limit(self._model)
         room = None if limit is None else limit - self.options.max_new_tokens
-        if self._padded is None and len(lengths) > 1:
-            self._padded = answers_alike_with_padding(self._model, self._pad)
-            if not self._padded:
-                note_once("padding disturbs this model: prompts are answered one at a time")
-        return batches_of(lengths, most=1 if self._padded is False else most, room_tokens=room)
+        return batches_of(lengths, most=most if self._padded else 1, room_tokens=room)
+
+    @cached_property
+    def _padded(self) -> bool:
+        """Whether prompts that begin together can be answered together."""
+        if turned_by_length(self._model.config):
+            why = "the longest of several prompts turns the positions of all"
+        elif answers_alike_with_padding(self._model, self._pad):
+            return True
+        else:
+            why = "padding disturbs this model"
+        note_once(f"{why}: prompts are answered one at a time")
+        return False
 
     def batch_ids(
         self, prompts: Sequence[list[int]], options: GenerationOptions, *, numbers: Sequence[int]
@@ -213,14 +235,17 @@ class Generator:
         Raises:
             DataError: as `stream_ids`.
         """
-        how, inputs = self._library_options(prompts, options), self._inputs(prompts)
-        width = inputs["input_ids"].shape[1]
         seeds = [seed_of(options.seed, number) for number in numbers]
-        chosen = self._processors(inputs, options, seeds)
-        if options.stop:
-            chosen["stopping_criteria"] = [StopTexts(options.stop, self._decode, width)]
-        output = self._model.generate(**inputs, generation_config=how, **chosen)
-        return [self._made(row, options) for row in output[:, width:].tolist()]
+        if len(prompts) > 1 and self.apart is None:
+            rows = [
+                self.row(ids, replace(options, seed=seed))
+                for ids, seed in zip(prompts, seeds, strict=True)
+            ]
+            answer_all(self.engine(len(rows)), rows)
+            return [row.answer() for row in rows]
+        most = self._room(prompts, options)
+        made = self._library.batch(prompts, options, seeds, most=most)
+        return [self._made(row, options) for row in made]
 
     def _made(self, ids: list[int], options: GenerationOptions) -> Answer:
         end = next((place for place, token in enumerate(ids) if token in self._eos), None)
@@ -228,65 +253,28 @@ class Generator:
         text, stopped = before_stop(self._decode(kept), options.stop)
         return Answer(text, len(kept), cut=end is None and not stopped)
 
-    def _pieces(
-        self, tokens: Stream[int], how: GenerationConfig, stops: Sequence[str]
-    ) -> Stream[str]:
-        text, stop = TextSoFar(self._decode), StopInPieces(stops)
+    def _pieces(self, making: Making, tokens: Stream[int]) -> Stream[str]:
         self.cut, self.tokens = False, 0
         with closing(tokens):
-            for count, token in enumerate(tokens, start=1):
-                # An end token is no text, also where the tokenizer does not know it for one.
-                if token in self._eos:
-                    break
-                self.cut = count == how.max_new_tokens
-                if self._landmarks.is_landmark(token):
-                    continue
-                self.tokens += 1
-                yield stop.add(text.add(token))
-                if stop.found:
-                    self.cut = False
+            for token in tokens:
+                piece = making.add(token)
+                self.cut, self.tokens = making.cut, making.tokens
+                if piece:
+                    yield piece
+                if making.ended:
                     return
-        rest = stop.add(text.rest())
-        if piece := rest + stop.rest():
-            yield piece
-        self.cut = self.cut and not stop.found
 
-    def _processors(
-        self, inputs: dict[str, torch.Tensor], options: GenerationOptions, seeds: Sequence[int]
-    ) -> dict[str, Any]:
-        """What `generate` is given besides: landmarks at their places, and the draw of tokens."""
-        more = self._landmarks.library_options(inputs["attention_mask"])
-        if options.greedy:
-            return more
-        known = more.get("logits_processor", [])
-        return {"logits_processor": LogitsProcessorList([*known, Draw(options, seeds)])}
-
-    def _inputs(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask`, int64, (B, T), padded on the left.
-
-        The answer must begin right behind the prompt, so the padding stands before it.
-        """
-        width = max(map(len, ids))
-        tokens = torch.full((len(ids), width), self._pad)
-        mask = torch.zeros_like(tokens)
-        for row, prompt in enumerate(ids):
-            tokens[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        device = next(self._model.parameters()).device
-        return {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
-
-    def _library_options(
-        self, ids: Sequence[list[int]], options: GenerationOptions
-    ) -> GenerationConfig:
+    def _room(self, ids: Sequence[list[int]], options: GenerationOptions) -> int:
+        """How many tokens are made for each of some prompts, landmarks among them."""
         for prompt in ids:
             self.check_room(prompt)
         longest = max(map(len, ids))
         tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
         limit = position_limit(self._model)
-        if limit is not None and longest + tokens > limit:
-            note_once(f"answers end where prompt and answer fill the model's {limit} positions")
-            tokens = limit - longest
-        return options.for_library(eos=self._eos, pad=self._pad, max_new_tokens=tokens)
+        if limit is None or longest + tokens <= limit:
+            return tokens
+        note_once(f"answers end where prompt and answer fill the model's {limit} positions")
+        return limit - longest
 
     def check_room(self, ids: list[int]) -> None:
         """Refuse a prompt of tokens that cannot be answered.
@@ -309,53 +297,4 @@ class Generator:
         return self._answers - count
 
     def _decode(self, ids: list[int]) -> str:
-        text: Any = self._tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-
-def _said(pieces: Stream[str]) -> Stream[str]:
-    """The pieces that are not empty."""
-    with closing(pieces):
-        yield from filter(None, pieces)
-
-
-def open_generator(
-    resolved: Resolved,
-    *,
-    base: bool = False,
-    merged: bool = False,
-    prompter: str | None = None,
-    **options: Any,
-) -> Generator:
-    """Load what a configuration trained, ready to answer.
-
-    Args:
-        resolved: The configuration.
-        base: Take the base model without what was trained.
-        merged: Take the merged model in `output_dir/merged`.
-        prompter: Format of the questions; default that of the training. `none` for plain text.
-        options: As `GenerationOptions`; the seed is that of the file unless given.
-
-    Raises:
-        ModelError: nothing trained is there, or it does not load.
-        ConfigError: a generation option that is none.
-    """
-    how = GenerationOptions.of(**{"seed": resolved.training.seed} | options)
-    found = find_answering(resolved, base=base, merged=merged)
-    tokenizer = found.tokenizer()
-    bound = choose_format(
-        prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
-    )
-    quantized = bits_of(resolved, found, base=base)
-    weights = weights_of(found) + (f", held as {quantized.kind}" if quantized else "")
-    model = found.open(
-        dtype=base_dtype(resolved),
-        tokenizer=tokenizer,
-        quantized=quantized,
-        rope_scaling=resolved.attention.rope_scaling,
-    )
-    if torch.cuda.is_available():
-        model = model.to("cuda")
-    return Generator(model, tokenizer, bound=bound, options=how, name=found.name, weights=weights)
+        return decode(self._tokenizer, ids)

@@ -83,18 +83,21 @@ class GenerationOptions:
         """Whether nothing is left to chance."""
         return self.temperature == 0
 
+    @property
+    def penalty(self) -> float:
+        """What tokens of prompt and answer lose by; 1 for nothing."""
+        return float(self.repetition_penalty or (1.0 if self.greedy else SAMPLING_PENALTY))
+
     def for_library(self, *, eos: list[int], pad: int, max_new_tokens: int) -> GenerationConfig:
-        """The same for transformers; where tokens are drawn, `sampling.Draw` does it.
+        """The same for transformers; which token is taken, `sampling.choice` says.
 
         Args:
             eos: Tokens that end an answer.
             pad: Token to pad with.
             max_new_tokens: Longest answer; at most `self.max_new_tokens`.
         """
-        penalty = self.repetition_penalty or (1.0 if self.greedy else SAMPLING_PENALTY)
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
-            repetition_penalty=float(penalty),
             eos_token_id=eos or None,
             pad_token_id=pad,
             use_cache=True,

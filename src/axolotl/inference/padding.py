@@ -34,18 +34,30 @@ def answers_alike_with_padding(model: Any, pad: int) -> bool:
     padded = torch.cat([torch.cat([front, probe], dim=1), other])
     mask = torch.ones_like(padded)
     mask[0, :_PADDING] = 0
-    alone = _first_logits(model, probe, torch.ones_like(probe))[:, 0]
-    together = _first_logits(model, padded, mask)[:, 0]
-    return bool((alone - together).abs().max() <= _NOISE * alone.std())
+    alone = first_logits(model, probe, torch.ones_like(probe), _NEW)[:, 0]
+    together = first_logits(model, padded, mask, _NEW)[:, 0]
+    return is_rounding(alone, together)
 
 
-def _first_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits of the first new tokens, fp32, (new tokens, B, V)."""
+def is_rounding(logits: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether logits differ by no more than rounding."""
+    return bool((logits - other).abs().max() <= _NOISE * logits.std())
+
+
+def first_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, new: int) -> torch.Tensor:
+    """Logits of the first new tokens by the library's `generate`, fp32, (new tokens, B, V).
+
+    Args:
+        model: A model of transformers, with or without adapter.
+        ids: The prompts, (B, T).
+        mask: 0 at their padding, (B, T).
+        new: How many tokens are made.
+    """
     from transformers import GenerationConfig
 
     how = GenerationConfig(
-        max_new_tokens=_NEW,
-        min_new_tokens=_NEW,
+        max_new_tokens=new,
+        min_new_tokens=new,
         do_sample=False,
         use_cache=True,
         return_dict_in_generate=True,

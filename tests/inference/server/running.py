@@ -56,13 +56,14 @@ def running(
     *,
     bound: BoundFormat | None,
     most_waiting: int = 64,
+    max_batch: int = 8,
     key: str | None = None,
     **usual: Any,
 ) -> Iterator[Running]:
     """Start it, and end it as Ctrl-C does."""
     options = GenerationOptions.of(**({"temperature": 0.0, "max_new_tokens": 12} | usual))
     generator = Generator(model, tokenizer, bound=bound, options=options)
-    worker = Worker(generator, most_waiting=most_waiting)
+    worker = Worker(generator, most_waiting=most_waiting, max_batch=max_batch)
     service = Service(
         worker,
         name="tiny",

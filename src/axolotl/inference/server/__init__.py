@@ -6,6 +6,7 @@ prompts     messages → segments of a prompt, in the format of the training
 stops       texts that end an answer
 worker      one thread that owns the model, and the queue before it
 replies     answers in the shape that clients expect
+jobs        requests on their way, and what those who wait for them are told
 app         paths, the check of the key, limits
 run         the socket: where it listens, and how it ends
 """

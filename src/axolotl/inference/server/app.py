@@ -21,10 +21,11 @@ from axolotl.formats import BoundFormat
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.server.bodies import Body, ChatBody, CompletionBody, read_body
 from axolotl.inference.server.errors import ApiError
+from axolotl.inference.server.jobs import Ended, Job, Piece, Started
 from axolotl.inference.server.limits import check_host, check_key, read_content
 from axolotl.inference.server.prompts import chat_segments, text_segments
 from axolotl.inference.server.replies import Reply, error_event
-from axolotl.inference.server.worker import Ended, Job, Piece, Started, Worker
+from axolotl.inference.server.worker import Worker
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axolotl.inference.server.errors import ApiError
-from axolotl.inference.server.worker import Ended, Piece
+from axolotl.inference.server.jobs import Ended, Piece
 
 DONE = "data: [DONE]\n\n"
 

@@ -1,118 +1,67 @@
 """One thread that owns the model, and the queue of requests before it.
 
-Only this thread touches model and tokenizer. It answers one request after the other, so that a
-machine without much memory never holds more than one cache of keys and values.
+Only this thread touches model and tokenizer. Before each token it looks who has come and who has gone
+away: prompts that wait take the free places, and answers that are whole, or that nobody waits for any
+more, leave theirs. How many places there are bounds the memory for keys and values.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from axolotl.errors import AxolotlError
 from axolotl.inference.server.errors import ApiError
+from axolotl.inference.server.jobs import Ended, Event, Job, Piece, Started
 from axolotl.inference.server.prompts import told
+from axolotl.inference.together import Made, prefill_groups
 
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
-    from axolotl.inference.options import GenerationOptions
-    from axolotl.records import Segment
+    from axolotl.inference.making import Row
 
+MAX_BATCH = 8
 _RETRY_S = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The model has begun with a request: its prompts can be used."""
-
-    prompt_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some more text of an answer.
-
-    Args:
-        index: Which of the request's prompts it answers.
-        text: The text.
-    """
-
-    index: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An answer is whole.
-
-    Args:
-        index: Which of the request's prompts it answers.
-        reason: `stop`, or `length` where it was cut.
-        tokens: How many tokens it has.
-    """
-
-    index: int
-    reason: str
-    tokens: int
-
-
-Event = Started | Piece | Ended | ApiError | None
-"""None: the request is done."""
-
-
 @dataclass(frozen=True, eq=False)
-class Job:
-    """A request on its way.
+class _Part:
+    """One of the prompts of a request.
 
     Args:
-        prompts: Makes the segments of each prompt.
-        options: How answers are chosen.
-        loop: The loop of whoever waits for it.
+        job: The request.
+        index: Which of its prompts.
+        row: Its answer.
     """
 
-    prompts: Callable[[], Sequence[Sequence[Segment]]]
-    options: GenerationOptions
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    given_up: threading.Event = field(default_factory=threading.Event)
-    _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-
-    def tell(self, event: Event) -> None:
-        """Hand an event to whoever waits; from any thread."""
-        try:
-            self.loop.call_soon_threadsafe(self._events.put_nowait, event)
-        except RuntimeError:  # the loop has ended, and with it all who wait
-            self.given_up.set()
-
-    async def events(self) -> AsyncIterator[Started | Piece | Ended]:
-        """What happens, as it happens.
-
-        Raises:
-            ApiError: it cannot be answered.
-        """
-        while (event := await self._events.get()) is not None:
-            if isinstance(event, ApiError):
-                raise event
-            yield event
+    job: Job
+    index: int
+    row: Row
 
 
 class Worker:
-    """Answers requests in the order in which they come.
+    """Answers requests, several at a time where the model allows it.
 
     Args:
         generator: The model.
         most_waiting: How many may wait; one more is turned away.
+        max_batch: How many prompts are answered at a time.
     """
 
-    def __init__(self, generator: Generator, *, most_waiting: int) -> None:
+    def __init__(
+        self, generator: Generator, *, most_waiting: int, max_batch: int = MAX_BATCH
+    ) -> None:
         self._generator = generator
+        self._engine = generator.engine(max_batch)
+        self._most_waiting = most_waiting
         self._jobs: queue.Queue[Job | None] = queue.Queue()
-        self._most = most_waiting
+        self._waiting: list[_Part] = []
+        self._running: dict[Row, _Part] = {}
         self._open: set[Job] = set()
         self._lock = threading.Lock()
         self._ending = False
@@ -136,10 +85,10 @@ class Worker:
         with self._lock:
             if self._ending:
                 raise ApiError(503, "the server is ending", retry_s=_RETRY_S)
-            if len(self._open) > self._most:
+            if len(self._open) >= self._most_waiting + self._engine.places:
                 raise ApiError(
                     503,
-                    f"{self._most} requests wait already; ask again later",
+                    f"{self._most_waiting} requests wait already; ask again later",
                     code="overloaded",
                     retry_s=_RETRY_S,
                 )
@@ -161,36 +110,133 @@ class Worker:
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while self._take():
+            gone = {part.job for part in self._parts() if part.job.given_up.is_set()}
+            self._close(gone, None)
+            self._give_out(self._made())
+        self._close({part.job for part in self._parts()}, None)
+
+    def _parts(self) -> list[_Part]:
+        return [*self._running.values(), *self._waiting]
+
+    def _take(self) -> bool:
+        """Take in the requests that have come, and wait for one where there is nothing to do.
+
+        Returns:
+            Whether the server goes on.
+        """
+        idle = not (self._running or self._waiting)
+        while True:
             try:
-                if not job.given_up.is_set():
-                    self._answer(job)
-                job.tell(None)
-            except ApiError as error:
-                job.tell(error)
-            except AxolotlError as error:
-                job.tell(ApiError(400, told(error), code=_code(error)))
-            except Exception as error:  # the next request may do better
-                logging.getLogger(__name__).exception("a request failed")
-                job.tell(ApiError(500, f"the model failed: {type(error).__name__}"))
-            finally:
-                with self._lock:
-                    self._open.discard(job)
+                job = self._jobs.get(block=idle)
+            except queue.Empty:
+                return True
+            if job is None:
+                return False
+            self._begin(job)
+            idle = False
 
-    def _answer(self, job: Job) -> None:
-        ids = [self._generator.segment_ids(segments) for segments in job.prompts()]
-        streams = [self._generator.stream_ids(prompt, job.options) for prompt in ids]
-        job.tell(Started(sum(map(len, ids))))
-        for index, stream in enumerate(streams):
-            with closing(stream) as pieces:
-                for piece in pieces:
-                    if job.given_up.is_set():
-                        return
-                    if piece:
-                        job.tell(Piece(index, piece))
-            reason = "length" if self._generator.cut else "stop"
-            job.tell(Ended(index, reason, self._generator.tokens))
+    def _begin(self, job: Job) -> None:
+        """Read the prompts of a request, of which a broken one is told at once."""
+        if job.given_up.is_set():
+            self._close([job], None)
+            return
+        try:
+            ids = [self._generator.segment_ids(segments) for segments in job.prompts()]
+            rows = [self._generator.row(prompt, job.options) for prompt in ids]
+        except Exception as error:  # noqa: BLE001  the others are not concerned
+            self._close([job], _as_told(error))
+            return
+        job.prompt_tokens = sum(map(len, ids))
+        job.left = len(rows)
+        self._waiting += [_Part(job, index, row) for index, row in enumerate(rows)]
+
+    def _made(self) -> Made:
+        """The next token of every answer, and the first of those that have found a place."""
+        made: Made = []
+        if self._running:
+            try:
+                made += self._engine.step()
+            except Exception as error:  # noqa: BLE001  the next requests may do better
+                self._close({part.job for part in self._running.values()}, _as_told(error))
+                made = []
+        new = {part.row: part for part in self._next(self._engine.places - len(self._running))}
+        self._running |= new
+        for group in prefill_groups(list(new)):
+            made += self._join(group)
+        return made
+
+    def _next(self, free: int) -> list[_Part]:
+        """The parts that take the free places: first those of requests that have the fewest."""
+        held = Counter(part.job for part in self._running.values())
+        chosen: list[_Part] = []
+        while self._waiting and len(chosen) < free:
+            part = min(self._waiting, key=lambda part: held[part.job])
+            self._waiting.remove(part)
+            held[part.job] += 1
+            chosen.append(part)
+        return chosen
+
+    def _join(self, rows: Sequence[Row]) -> Made:
+        """Begin with some rows; where they fail together, with each alone."""
+        try:
+            return self._engine.join(rows)
+        except Exception as error:  # noqa: BLE001  the others are not concerned
+            if len(rows) > 1:
+                return [made for row in rows for made in self._join([row])]
+            part = self._running.pop(rows[0], None)
+            if part is not None:
+                self._close([part.job], _as_told(error))
+            return []
+
+    def _give_out(self, made: Made) -> None:
+        whole: list[Row] = []
+        for row, token in made:
+            part = self._running.get(row)
+            if part is None:  # of a request that has failed meanwhile
+                continue
+            try:
+                self._tell(part, row.add(token))
+            except Exception as error:  # noqa: BLE001  the others are not concerned
+                self._close([part.job], _as_told(error))
+                continue
+            if row.making.ended:
+                whole.append(row)
+                del self._running[row]
+                if not part.job.left:
+                    self._close([part.job], None)
+        self._engine.leave(whole)
+
+    def _tell(self, part: _Part, piece: str) -> None:
+        job, making = part.job, part.row.making
+        if not job.begun:
+            job.begun = True
+            job.tell(Started(job.prompt_tokens))
+        if piece:
+            job.tell(Piece(part.index, piece))
+        if making.ended:
+            job.left -= 1
+            job.tell(Ended(part.index, "length" if making.cut else "stop", making.tokens))
+
+    def _close(self, jobs: Collection[Job], event: Event) -> None:
+        """Tell the end of requests, or why they cannot be answered, and free their places."""
+        if not jobs:
+            return
+        self._engine.leave([row for row, part in self._running.items() if part.job in jobs])
+        self._running = {row: part for row, part in self._running.items() if part.job not in jobs}
+        self._waiting = [part for part in self._waiting if part.job not in jobs]
+        for job in jobs:
+            job.tell(event)
+        with self._lock:
+            self._open -= set(jobs)
 
 
-def _code(error: AxolotlError) -> str | None:
-    return "context_length_exceeded" if "positions" in error.what else None
+def _as_told(error: Exception) -> ApiError:
+    """What a client is told of an error; one of the program's own goes to the log as well."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, AxolotlError):
+        code = "context_length_exceeded" if "positions" in error.what else None
+        return ApiError(400, told(error), code=code)
+    logging.getLogger(__name__).error("a request failed", exc_info=error)
+    return ApiError(500, f"the model failed: {type(error).__name__}")

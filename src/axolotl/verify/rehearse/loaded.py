@@ -12,7 +12,7 @@ import transformers.models.auto.modeling_auto  # noqa: F401
 
 import axolotl.artifacts.merge
 import axolotl.artifacts.run_folder
-import axolotl.inference.generate
+import axolotl.inference.opening
 import axolotl.training.evaluate
 import axolotl.training.run
 import axolotl.verify.rehearse.jobs  # noqa: F401

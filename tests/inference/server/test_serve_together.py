@@ -1,0 +1,264 @@
+"""Requests that come at the same time are answered together, each as it would be alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+
+from axolotl.inference.generate import Generator
+from axolotl.inference.options import GenerationOptions
+from axolotl.models.tiny import tiny_model
+from tests.conftest import build_llama, build_tokenizer
+from tests.inference.server.running import Running, running
+from tests.inference.server.test_serve import endless_model
+
+TEXTS = [f"{'Name some colours. ' * (number % 4)}And number {number}." for number in range(10)]
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"max_tokens": 3},
+    {"temperature": 1.5, "seed": 5},
+    {"extra_body": {"repetition_penalty": 2.0}},
+    {"temperature": 0.8, "top_p": 0.7, "seed": 11, "max_tokens": 30},
+]
+"""Of one request after the other; the tokens are counted at the end."""
+
+
+class Passes:
+    """The passes of a model: how many rows each had; they wait until they may go on.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.rows: list[int] = []
+        self.widths: list[int] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.fail = lambda ids: False
+        model.register_forward_pre_hook(self._seen, with_kwargs=True)
+
+    def _seen(self, _: Any, __: Any, given: dict[str, Any]) -> None:
+        ids = given["input_ids"]
+        self.rows.append(len(ids))
+        self.widths.append(ids.shape[1])
+        assert self.may_go_on.wait(60)
+        if self.fail(ids):
+            raise MemoryError("no room")
+
+    @contextmanager
+    def held_back_until_asked(self, server: Running, requests: int) -> Iterator[None]:
+        """Hold the model back while the body asks, and until so many requests have come."""
+        self.may_go_on.clear()
+        try:
+            yield
+            end = time.monotonic() + 60
+            while server.worker.unanswered < requests:
+                assert time.monotonic() < end, "they did not come"
+                time.sleep(0.01)
+        finally:
+            self.may_go_on.set()
+
+
+@pytest.fixture
+def model() -> Any:
+    return build_llama(eos_token_id=500, initializer_range=0.3)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as found:
+        yield found
+
+
+def alone(text: str, model: Any = None, **options: Any) -> str:
+    given = dict(options)
+    extra = given.pop("extra_body", {})
+    if "max_tokens" in given:
+        given["max_new_tokens"] = given.pop("max_tokens")
+    how = GenerationOptions.of(**({"temperature": 0.0, "max_new_tokens": 12} | given | extra))
+    model = model or build_llama(eos_token_id=500, initializer_range=0.3)
+    return Generator(model, build_tokenizer(), bound=None, options=how).answer(text)
+
+
+def ask(client: OpenAI, text: str, *, stream: bool = False, **options: Any) -> str:
+    reply: Any = client.completions.create(model="tiny", prompt=text, stream=stream, **options)
+    if not stream:
+        return reply.choices[0].text
+    return "".join(chunk.choices[0].text for chunk in reply)
+
+
+def test_ten_at_once_are_answered_together_and_each_as_alone(
+    model: Any, pool: ThreadPoolExecutor
+) -> None:
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        how = [OPTIONS[number % len(OPTIONS)] for number in range(10)]
+        with passes.held_back_until_asked(server, 10):
+            coming = [
+                pool.submit(ask, client, text, stream=bool(number % 2), **how[number])
+                for number, text in enumerate(TEXTS)
+            ]
+        answers = [one.result(60) for one in coming]
+        assert server.wait_until_idle()
+    assert answers == [
+        alone(text, **options | {"seed": options.get("seed", 42)})
+        for text, options in zip(TEXTS, how, strict=True)
+    ]
+    tokens = 4 * 12 + 2 * 3 + 2 * 12 + 2 * 30 - 2 * 3
+    assert len(passes.rows) < tokens / 2, "tokens of several answers came from one pass"
+    assert max(passes.rows) == 8, "eight places, as --max_batch says"
+
+
+def test_one_that_comes_later_joins_one_that_is_being_answered() -> None:
+    model = endless_model()
+    with (
+        running(model, build_tokenizer(), bound=None, max_new_tokens=90_000) as server,
+        server.client() as client,
+    ):
+        passes = Passes(model)
+        first = client.completions.create(model="tiny", prompt="x", stream=True)
+        pieces = iter(first)
+        said = next(pieces).choices[0].text
+        second = ask(client, "Name three colours, please.", max_tokens=30)
+        assert 2 in passes.rows, "both had a token from one pass"
+        said += "".join(next(pieces).choices[0].text for _ in range(60))
+        first.close()
+        assert server.wait_until_idle()
+    assert second == alone("Name three colours, please.", endless_model(), max_tokens=30)
+    assert alone("x", endless_model(), max_tokens=100).startswith(said)
+
+
+def test_whoever_leaves_midway_leaves_the_others_alone(pool: ThreadPoolExecutor) -> None:
+    model = endless_model()
+    with (
+        running(model, build_tokenizer(), bound=None, max_new_tokens=90_000) as server,
+        server.client() as client,
+    ):
+        passes = Passes(model)
+        leaving = client.completions.create(
+            model="tiny", prompt="A long text that leaves. " * 4, stream=True
+        )
+        next(iter(leaving))
+        with passes.held_back_until_asked(server, 4):
+            staying = [pool.submit(ask, client, text, max_tokens=200) for text in TEXTS[:3]]
+        while 4 not in passes.rows:
+            time.sleep(0.01)
+        leaving.close()
+        answers = [one.result(60) for one in staying]
+        assert server.wait_until_idle(), "and nobody is left"
+        after = passes.rows[passes.rows.index(4) :]
+    assert answers == [alone(text, endless_model(), max_tokens=200) for text in TEXTS[:3]]
+    assert 3 in after, "its place was free before the others were through"
+
+
+def test_a_stop_ends_one_answer_and_not_the_others(model: Any, pool: ThreadPoolExecutor) -> None:
+    whole = alone(TEXTS[0], max_tokens=40)
+    stop = whole[9:12]
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        how: list[dict[str, Any]] = [{"stop": ["never said", stop]}, {}, {"stop": "nowhere"}]
+        with passes.held_back_until_asked(server, 3):
+            coming = [
+                pool.submit(
+                    client.completions.create, model="tiny", prompt=TEXTS[0], max_tokens=40, **given
+                )
+                for given in how
+            ]
+        choices = [one.result(60).choices[0] for one in coming]
+    assert [choice.text for choice in choices] == [whole[: whole.find(stop)], whole, whole]
+    assert [choice.finish_reason for choice in choices] == ["stop", "length", "length"]
+    assert 3 in passes.rows
+
+
+def failure(coming: Future[Any]) -> str:
+    with pytest.raises(openai.InternalServerError) as caught:
+        coming.result(60)
+    assert caught.value.status_code == 500
+    return str(caught.value)
+
+
+def test_one_that_fails_does_not_disturb_the_others(model: Any, pool: ThreadPoolExecutor) -> None:
+    tokenizer = build_tokenizer()
+    with running(model, tokenizer, bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        bad = "quick brown fox " * 9
+        length = len(server.generator.prompt_ids(bad))
+        passes.fail = lambda ids: ids.shape[1] == length
+        with passes.held_back_until_asked(server, 4):
+            coming = [pool.submit(ask, client, text) for text in (*TEXTS[:2], bad, TEXTS[2])]
+        assert "the model failed: MemoryError" in failure(coming.pop(2))
+        assert [one.result(60) for one in coming] == [alone(text) for text in TEXTS[:3]]
+        long = "0 1 2 3 4 " * 200
+        with pytest.raises(openai.BadRequestError, match="512 positions"):
+            ask(client, long)
+
+
+def test_an_error_while_answering_reaches_all_and_the_server_lives_on(
+    model: Any, pool: ThreadPoolExecutor
+) -> None:
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        passes.fail = lambda ids: ids.shape == (3, 1)
+        with passes.held_back_until_asked(server, 3):
+            coming = [pool.submit(ask, client, text) for text in TEXTS[:3]]
+        for one in coming:
+            assert "the model failed: MemoryError" in failure(one)
+        assert server.wait_until_idle()
+        assert ask(client, TEXTS[0]) == alone(TEXTS[0])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_prompts_of_one_request_are_answered_together(model: Any, stream: bool) -> None:
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        reply: Any = client.completions.create(model="tiny", prompt=TEXTS, stream=stream)
+        said = [""] * len(TEXTS)
+        for chunk in reply if stream else [reply]:
+            for choice in chunk.choices:
+                said[choice.index] += choice.text
+        assert said == [alone(text) for text in TEXTS]
+        assert len(passes.rows) < 12 * len(TEXTS) / 2
+
+
+def test_a_request_of_many_prompts_does_not_keep_the_others_waiting(
+    model: Any, pool: ThreadPoolExecutor
+) -> None:
+    with (
+        running(model, build_tokenizer(), bound=None, max_batch=2) as server,
+        server.client() as client,
+    ):
+        passes = Passes(model)
+        order: list[str] = []
+        with passes.held_back_until_asked(server, 2):
+            many: Future[Any] = pool.submit(client.completions.create, model="tiny", prompt=TEXTS)
+            many.add_done_callback(lambda _: order.append("many"))
+            while not passes.rows:
+                time.sleep(0.01)
+            one = pool.submit(ask, client, "x")
+            one.add_done_callback(lambda _: order.append("one"))
+        assert one.result(60) == alone("x")
+        assert [choice.text for choice in many.result(60).choices] == [alone(t) for t in TEXTS]
+        assert order == ["one", "many"]
+        assert max(passes.rows) == 2
+
+
+def test_a_model_with_a_state_is_asked_one_request_at_a_time(pool: ThreadPoolExecutor) -> None:
+    model = tiny_model("mamba")
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        assert server.generator.apart == "it remembers by a state"
+        passes = Passes(model)
+        with passes.held_back_until_asked(server, 4):
+            coming = [pool.submit(ask, client, text) for text in TEXTS[:4]]
+        assert [one.result(60) for one in coming] == [
+            alone(text, tiny_model("mamba")) for text in TEXTS[:4]
+        ]
+        assert set(passes.rows) == {1}
