@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -36,6 +38,25 @@ def _one_thread() -> None:
 
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+_MANY_MODULES = 100
+"""So many newly loaded ones are a library."""
+_modules_left_out = 0
+
+
+@pytest.fixture(autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """Libraries that were loaded since are left out of collections of garbage.
+
+    Each training ends with one. Through all the objects of torch and transformers it takes about as
+    long as the rest of a tiny training.
+    """
+    global _modules_left_out
+    if len(sys.modules) >= _modules_left_out + _MANY_MODULES or not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+        _modules_left_out = len(sys.modules)
 
 
 def build_tokenizer(*, bos: bool = False) -> Any:

@@ -236,8 +236,9 @@ def test_what_interrupted_runs_of_other_settings_left_is_said(
 ) -> None:
     work = interrupted(make, monkeypatch)
     make(sequence_len=250)
-    assert f"an interrupted preparation of other settings takes 0.0 MB in {work}" in re.sub(
-        r"\s+", " ", capsys.readouterr().err
+    said = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert re.search(
+        rf"an interrupted preparation of other settings takes \d[\d.]* (bytes|kB) in {work}", said
     )
     assert work.exists()
     with FileLock(STORES / work.name.replace("partial", "lock")):  # a run that goes on
@@ -313,6 +314,15 @@ def test_the_garbage_collector_is_as_before_when_a_store_is_made(
         return original(batch, encoder)
 
     monkeypatch.setattr(text_batches, "tokenize", tokenize)
+    gc.unfreeze()
     make()
     assert min(frozen) > 0
     assert gc.get_freeze_count() == 0
+
+
+def test_what_the_caller_keeps_from_the_garbage_collector_stays_so(
+    make: Callable[..., Prepared],
+) -> None:
+    gc.freeze()
+    make()
+    assert gc.get_freeze_count() > 0

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from axolotl.core.atomic import disk_faults, ensure_folder, put_folder, sync_folder, write_json
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_values
+from axolotl.core.units import bytes_in_words
 from axolotl.data import batch
 from axolotl.data.batches import Part
 from axolotl.data.build import fill
@@ -165,7 +166,7 @@ def _say_what_others_left(mine: Path) -> None:
         size = sum(file.stat().st_size for file in left.rglob("*.*"))
         lock.release()
         note(
-            f"an interrupted preparation of other settings takes {size / 1e6:,.1f} MB in {left}; "
+            f"an interrupted preparation of other settings takes {bytes_in_words(size)} in {left}; "
             "remove it if they will not come back"
         )
 
@@ -199,8 +200,12 @@ def _loaded_left_alone() -> Iterator[None]:
     """Have the garbage collector pass over all that is there already, libraries above all.
 
     Millions of small objects come and go while rows are read, and each time it would look through
-    everything else too: about a twentieth of the time.
+    everything else too: about a twentieth of the time. Where the caller has seen to it already, it
+    stays as it is.
     """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
