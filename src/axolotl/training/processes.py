@@ -14,6 +14,7 @@ from axolotl.config.distributed import DistributedSection
 from axolotl.core.console import note
 from axolotl.errors import EnvironmentFault
 from axolotl.training.arguments import DDP
+from axolotl.training.distributed.launched import file_alone_holds
 
 BOTH = "cuda:nccl,cpu:gloo"
 """What carries tensors of GPUs and those of CPUs."""
@@ -27,6 +28,7 @@ def each_process() -> str:
 
 def join_processes(options: DistributedSection) -> PartialState:
     """Join the process group, where there are several processes, and say what has no use for it."""
+    file_alone_holds(options, os.environ)
     patience: dict[str, Any] = {}
     if options.ddp_timeout is not None:
         patience["timeout"] = timedelta(seconds=options.ddp_timeout)
