@@ -16,7 +16,8 @@ from openai import OpenAI
 
 from axolotl.cli import serve
 from axolotl.errors import EnvironmentFault
-from axolotl.inference.server.run import is_loopback, listen
+from axolotl.inference.hosts import is_loopback
+from axolotl.inference.server.run import listen
 from tests.conftest import build_llama
 
 

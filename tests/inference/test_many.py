@@ -150,6 +150,37 @@ def test_rows_that_cannot_be_answered_are_named(
     assert found[5]["id"] == "long"
     assert "tokens, and the model only" in found[5]["error"]
     assert "half a character" in found[4]["error"]
+    again = answer_file(generator(tokenizer), file, out)
+    assert (again.before, again.failed_before, again.failed) == (7, 5, 0)
+    assert again.which == told.which == "rows 2, 3, 4, 5, 6"
+    assert said[-1].endswith("and 5 ended with an error (rows 2, 3, 4, 5, 6)")
+
+
+def test_rows_without_an_answer_are_known_after_a_kill(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(many, "note", said.append)
+    file, out = tmp_path / "p.jsonl", tmp_path / "a.jsonl"
+    rows = ['{"instruction": 5}', *(json.dumps(row) for row in ROWS[:6])]
+    file.write_text("\n".join(rows), "utf-8")
+    ours = generator(tokenizer)
+    killing(ours, 1)
+    with pytest.raises(Killed):
+        answer_file(ours, file, out, batch_prompts=3)
+    said.clear()
+    told = answer_file(generator(tokenizer), file, out, batch_prompts=3)
+    assert (told.failed, told.failed_before, told.which) == (1, 0, "row 1")
+    assert said[0].startswith("row 1: ")
+
+
+def test_the_first_of_many_rows_without_an_answer_are_named(tmp_path: Path) -> None:
+    file, out = tmp_path / "p.jsonl", tmp_path / "a.jsonl"
+    file.write_text("{\n" * 12, "utf-8")
+    for _ in range(2):
+        told = quick(file, out)
+        assert told.unanswered == 12
+        assert told.which == "rows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …"
 
 
 def test_answers_of_another_kind_are_not_mixed(

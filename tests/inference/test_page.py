@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -9,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from transformers import AutoModelForCausalLM
@@ -125,11 +128,8 @@ class Served:
     ours: Generator
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`axolotl inference a.yml --web`, on a finished LoRA run."""
-    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
-    folder = tmp_path_factory.mktemp("run")
+def finished_run(folder: Path) -> dict[str, Any]:
+    """A finished LoRA run, and its file `a.yml` in the folder; what the file says."""
     base = folder / "base"
     build_llama(eos_token_id=500, initializer_range=0.3).save_pretrained(base)
     build_tokenizer().save_pretrained(base)
@@ -142,12 +142,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "output_dir": str(folder / "<out>"),
     }
     (folder / "a.yml").write_text(yaml.safe_dump(settings))
+    return settings
+
+
+@contextmanager
+def serving(folder: Path, *, key: str = "") -> Iterator[str]:
+    """The address of `axolotl inference a.yml --web`, in a process of its own."""
     command = [sys.executable, "-m", "axolotl.cli.inference", "a.yml", "--web"]
-    greedy = ["--temperature", "0", "--max_new_tokens", "12"]
-    ours = open_generator(api.resolved(settings), temperature=0, max_new_tokens=12)
     with subprocess.Popen(
-        [*command, *greedy],
+        [*command, "--temperature", "0", "--max_new_tokens", "12"],
         cwd=folder,
+        env={**os.environ, "AXOLOTL_API_KEY": key},
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
@@ -160,12 +165,46 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             line = child.stderr.readline()
             assert line, "".join(told)
             told.append(line)
-        yield Served(found[1], ours)
-        child.send_signal(signal.SIGINT)
         try:
+            yield found[1]
+            child.send_signal(signal.SIGINT)
             assert child.wait(60) in (0, 130)
         finally:
             child.kill()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page that everybody may open who reaches it."""
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    folder = tmp_path_factory.mktemp("run")
+    settings = finished_run(folder)
+    ours = open_generator(api.resolved(settings), temperature=0, max_new_tokens=12)
+    with serving(folder) as address:
+        yield Served(address, ours)
+
+
+@pytest.mark.slow
+def test_a_page_with_a_password_gives_nothing_out_without_it(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    finished_run(tmp_path)
+    with (
+        serving(tmp_path, key="söcret") as address,
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
+        asked = {"data": [], "fn_index": 0, "session_hash": "x"}
+        for given in (None, ("axolotl", "wrong"), ("axolotl", " "), ("other", "söcret")):
+            if given:
+                form = {"username": given[0], "password": given[1]}
+                assert client.post("login", data=form).is_client_error
+            assert client.get("config").status_code == 401
+            assert client.get("gradio_api/info").status_code == 401
+            assert client.post("gradio_api/queue/join", json=asked).status_code == 401
+            assert "in the format sharegpt" not in client.get("").text
+        form = {"username": "axolotl", "password": "söcret"}
+        assert client.post("login", data=form).is_success
+        assert client.get("config").status_code == 200
+        assert "in the format sharegpt" in client.get("").text
 
 
 def wait_for(tab: Page, code: str, seconds: float = 60) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+KEY_VARIABLE = "AXOLOTL_API_KEY"
 
 _WHICH = (
     click.option("--base", is_flag=True, help="The base model, without what was trained."),
@@ -46,6 +49,32 @@ def which_model(command: Command) -> Command:
 def how_to_answer(command: Command) -> Command:
     """Give a command the flags of sampling; their defaults are those of `GenerationOptions`."""
     return _with(command, _HOW)
+
+
+def key_of_environment() -> str | None:
+    """What those who ask must know, as the environment says it."""
+    return os.environ.get(KEY_VARIABLE) or None
+
+
+def refuse_open_door(host: str, *, key: str | None, without_key: bool) -> None:
+    """Let a model listen for other machines only where they need a key, or the user wants none.
+
+    Args:
+        host: Address to listen on.
+        key: What those who ask must know; None for nothing.
+        without_key: Whether everybody may ask.
+
+    Raises:
+        click.UsageError: everybody could ask, and nobody said so.
+        EnvironmentFault: there is no such address.
+    """
+    from axolotl.inference.hosts import is_loopback
+
+    if not (key or without_key or is_loopback(host)):
+        raise click.UsageError(
+            f"--host {host} lets others than this machine in, and there is no key. Set "
+            f"{KEY_VARIABLE}, or say --without_key if everybody who reaches it may ask"
+        )
 
 
 def _with(command: Command, flags: Sequence[Callable[[Command], Command]]) -> Command:

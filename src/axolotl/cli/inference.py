@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from axolotl.cli._answering import how_to_answer, which_model
+from axolotl.cli._answering import (
+    KEY_VARIABLE,
+    how_to_answer,
+    key_of_environment,
+    refuse_open_door,
+    which_model,
+)
 from axolotl.cli._run import config_command
 
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
     from axolotl.resolve import Resolved
 
+_HERE = "127.0.0.1"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -32,6 +39,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Its port; default: free, from 7860 on."
 )
+@click.option("--without_key", is_flag=True, help="Let --web listen for others without a password.")
 def main(
     resolved: Resolved,
     base: bool,
@@ -39,6 +47,7 @@ def main(
     web: bool,
     host: str | None,
     port: int | None,
+    without_key: bool,
     stop: tuple[str, ...],
     prompts: Path | None,
     out: Path | None,
@@ -59,8 +68,10 @@ def main(
         raise click.UsageError("--batch_prompts goes with --prompts")
     if web and prompts is not None:
         raise click.UsageError("--web and --prompts exclude each other")
-    if not web and (host or port):
-        raise click.UsageError("--host and --port go with --web")
+    if not web and (host or port or without_key):
+        raise click.UsageError("--host, --port and --without_key go with --web")
+    if web:
+        refuse_open_door(host or _HERE, key=key_of_environment(), without_key=without_key)
     from axolotl.inference.options import GenerationOptions
 
     options["stop"] = stop or None
@@ -140,9 +151,9 @@ def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: 
             f"({told.cut:,} cut after {generator.options.max_new_tokens} tokens; --max_new_tokens "
             "allows more)"
         )
-    if told.failed:
+    if told.unanswered:
         raise DataError(
-            f"{told.failed:,} of {told.rows:,} rows could not be answered",
+            f"{told.unanswered:,} of {told.rows:,} rows could not be answered ({told.which})",
             where=str(prompts),
             hint=f"'{out}' has an `error` in their place; mend them in a file of their own",
         )
@@ -163,15 +174,18 @@ def _page(
     need("gradio", extra="web", why="--web")  # before the model is loaded
     from axolotl.inference.opening import open_generator
     from axolotl.inference.page import Answerer
-    from axolotl.inference.web import build_page, serve_page
+    from axolotl.inference.web import USER, build_page, serve_page
     from axolotl.inference.which import names_whole
 
     trained = open_generator(resolved, base=base, merged=merged, **options)
     alone = base or (not merged and names_whole(resolved))  # then base_model is what answers
     open_base = None if alone else lambda: open_generator(resolved, base=True, **options)
     page = build_page(Answerer(trained, open_base), title=trained.name)
-    address = serve_page(page, host=host or "127.0.0.1", port=port)
+    password = key_of_environment()
+    address = serve_page(page, host=host or _HERE, port=port, password=password)
     note(f"The page is at {address} (Ctrl-C ends it)")
+    if password:
+        note(f"It asks for a name and a password: {USER}, and what {KEY_VARIABLE} holds")
     page.block_thread()
 
 

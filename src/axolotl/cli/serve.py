@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from axolotl.cli._answering import how_to_answer, which_model
+from axolotl.cli._answering import (
+    KEY_VARIABLE,
+    how_to_answer,
+    key_of_environment,
+    refuse_open_door,
+    which_model,
+)
 from axolotl.cli._run import config_command
 
 if TYPE_CHECKING:
+    from axolotl.inference.generate import Generator
     from axolotl.resolve import Resolved
 
-KEY_VARIABLE = "AXOLOTL_API_KEY"
 
-
-    from axolotl.inference.generate import Generator
 @config_command("serve")
 @which_model
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -59,10 +62,10 @@ def main(
     without_key: bool,
     name: str | None,
     max_waiting: int,
+    max_batch: int,
     **options: Any,
 ) -> None:
     """Serve the trained model to clients of OpenAI's HTTP interface.
-    max_batch: int,
 
     /v1/chat/completions, /v1/completions and /v1/models, streaming and not. A chat is asked in the
     format of the training. What a request leaves out is as said here. Requests are answered
@@ -75,15 +78,11 @@ def main(
 
     for package in ("starlette", "uvicorn"):
         need(package, extra="serve", why="axolotl serve")
-    from axolotl.inference.server.run import is_loopback, listen, names_of, serve, url_of
+    key = api_key or key_of_environment()
+    refuse_open_door(host, key=key, without_key=without_key)
+    from axolotl.inference.hosts import is_loopback
+    from axolotl.inference.server.run import listen, names_of, serve, url_of
 
-    key = api_key or os.environ.get(KEY_VARIABLE) or None
-    local = is_loopback(host)
-    if not (local or key or without_key):
-        raise click.UsageError(
-            f"--host {host} lets others than this machine in, and there is no key. Set "
-            f"{KEY_VARIABLE}, or say --without_key if everybody who reaches it may ask"
-        )
     with listen(host, port) as listening:
         from axolotl.inference.opening import open_generator
         from axolotl.inference.server.app import Service
@@ -97,12 +96,13 @@ def main(
             bound=generator.bound,
             usual=generator.options,
             key=key,
-            hosts=names_of(host) if local and key is None else None,
+            hosts=names_of(host) if key is None and is_loopback(host) else None,
         )
         asked = f"in the format {generator.bound.type}" if generator.bound else "as plain text"
-        note(_how_many(generator, max_batch))
         note(f"'{service.name}' answers at {url_of(listening)}, asked {asked}. Ctrl-C ends it.")
+        note(_how_many(generator, max_batch))
         serve(service.app(), worker, listening)
+
 
 def _how_many(generator: Generator, max_batch: int) -> str:
     if generator.apart:
@@ -110,7 +110,6 @@ def _how_many(generator: Generator, max_batch: int) -> str:
     if max_batch == 1:
         return "Requests are answered one after another (--max_batch 1)."
     return f"Up to {max_batch} prompts are answered together."
-
 
 
 def _name(resolved: Resolved, *, base: bool) -> str:

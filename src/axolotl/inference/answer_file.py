@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +21,25 @@ from axolotl.errors import DataError
 from axolotl.inference.made import MadeFile
 from axolotl.inference.prompt_rows import PromptRow
 
+SHOWN_ROWS = 10
+"""How many of the rows without an answer are named."""
 _PROMPT = "prompt"
 """Under which the journal has the hash of an answer's prompt."""
+
+
+@dataclass
+class Kept:
+    """What a file of answers holds.
+
+    Args:
+        rows: How many rows; they are the first ones.
+        failed: How many of them have an `error` in the place of their answer.
+        named: The numbers of these, as far as they are named.
+    """
+
+    rows: int = 0
+    failed: int = 0
+    named: list[int] = field(default_factory=list)
 
 
 class AnswerFile:
@@ -32,6 +50,7 @@ class AnswerFile:
         made_by: What the answers depend on besides the prompts: model, format and options.
 
     Attributes:
+        found: What the file held when it was opened.
         done: How many rows the file holds; they are the first ones.
         ahead: Answers of later rows that the journal holds, by number, with the hash of the prompt.
 
@@ -45,7 +64,8 @@ class AnswerFile:
         self._made = MadeFile(place, made_by)
         with disk_faults(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            self.done = _mended(place)
+            self.found = _mended(place)
+            self.done = self.found.rows
             # The file is there before the journal has answers: without it, it was deleted.
             self.ahead = self._read_journal() if place.exists() else {}
             if self.done or self.ahead:
@@ -66,6 +86,10 @@ class AnswerFile:
     def has(self, row: PromptRow) -> bool:
         """Whether the journal holds the answer of this very row."""
         return row.number in self.ahead and self.ahead[row.number][_PROMPT] == row.digest
+
+    def fault(self, row: PromptRow) -> str | None:
+        """Why the row whose answer the journal holds has none."""
+        return self.ahead[row.number].get("error")
 
     def add(self, row: PromptRow, answer: Mapping[str, Any]) -> None:
         """Keep the answer of a row; it survives a kill from `save` on."""
@@ -139,33 +163,38 @@ def _begins_answer(line: bytes) -> bool:
     return line.startswith(begin) or begin.startswith(line)
 
 
-def _mended(place: Path) -> int:
-    """Take away a half-written last line; how many rows are left.
+def _mended(place: Path) -> Kept:
+    """Take away a half-written last line; what is left.
 
     Raises:
         DataError: the file does not hold answers from row 1 on.
     """
+    kept, end = Kept(), 0
     if not place.exists():
-        return 0
-    rows, end = 0, 0
+        return kept
     with place.open("rb") as lines:
         for line in lines:
+            number = kept.rows + 1
             try:
                 content: Any = json.loads(line)
-                numbered = content["row"] == rows + 1
+                numbered = content["row"] == number
             except (ValueError, TypeError, KeyError):
-                numbered = False
+                content, numbered = {}, False
             if not numbered or not line.endswith(b"\n"):
                 if line.endswith(b"\n") or not _begins_answer(line):
                     raise DataError(
-                        f"line {rows + 1} of '{place}' is no answer to row {rows + 1}",
+                        f"line {number} of '{place}' is no answer to row {number}",
                         where="--out",
                         hint="name another file",
                     )
                 break
-            rows += 1
+            if "error" in content:
+                kept.failed += 1
+                if len(kept.named) < SHOWN_ROWS:
+                    kept.named.append(number)
+            kept.rows = number
             end += len(line)
     with place.open("r+b") as out:
         out.truncate(end)
         os.fsync(out.fileno())
-    return rows
+    return kept

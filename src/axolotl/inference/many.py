@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from axolotl.core.console import note, progress
 from axolotl.errors import DataError
-from axolotl.inference.answer_file import AnswerFile
+from axolotl.inference.answer_file import SHOWN_ROWS, AnswerFile
 from axolotl.inference.generate import Generator
 from axolotl.inference.prompt_rows import PromptRow, count_rows, read_rows, row_segments
 from axolotl.records import Segment
@@ -18,7 +18,6 @@ from axolotl.records import Segment
 BATCH_PROMPTS = 8
 _STRETCH_BATCHES = 16
 """Batches among whose prompts those of similar length are looked for."""
-_SHOWN_PROBLEMS = 10
 
 
 @dataclass
@@ -27,15 +26,34 @@ class Told:
 
     Args:
         rows: How many it has.
-        before: How many of them an earlier run had answered.
+        before: How many of them an earlier run had done.
+        failed_before: How many of these have an error in the place of their answer.
         failed: How many have no answer in this run.
         cut: How many answers ended because they had become too long.
+        named: The numbers of rows without an answer, of whatever run, as far as they are named.
     """
 
     rows: int
     before: int = 0
+    failed_before: int = 0
     failed: int = 0
     cut: int = 0
+    named: list[int] = field(default_factory=list)
+
+    @property
+    def unanswered(self) -> int:
+        """How many rows have no answer after this run."""
+        return self.failed_before + self.failed
+
+    @property
+    def which(self) -> str:
+        """Which ones: `row 4`, `rows 4, 7`, or the first of many.
+
+        >>> Told(9, failed_before=1, named=[4]).which, Told(9, failed=2, named=[4, 7]).which
+        ('row 4', 'rows 4, 7')
+        """
+        more = ", …" if self.unanswered > len(self.named) else ""
+        return f"row{'s' * (self.unanswered > 1)} {', '.join(map(str, self.named))}{more}"
 
 
 def answer_file(
@@ -67,7 +85,8 @@ def answer_file(
         raise DataError("prompts and answers are the same file", where="--out", hint="name another")
     options = asdict(generator.options) | {"stop": list(generator.options.stop)}
     answers = AnswerFile(out, {**(made_by or {}), **options})
-    told.before = answers.done
+    told.before, told.failed_before = answers.found.rows, answers.found.failed
+    told.named = answers.found.named
     whole = False
     try:
         if told.before > told.rows:
@@ -77,7 +96,7 @@ def answer_file(
                 hint="name another file",
             )
         if told.before:
-            note(f"{told.before:,} of {told.rows:,} rows are answered already in {out}")
+            note(_of_before(told, out))
         with progress("rows") as bar:
             task = bar.add_task("answers", total=told.rows, completed=told.before, info="")
             rows = read_rows(prompts)
@@ -90,6 +109,13 @@ def answer_file(
     finally:
         answers.close(whole=whole)
     return told
+
+
+def _of_before(told: Told, out: Path) -> str:
+    answered = f"{told.before - told.failed_before:,} of {told.rows:,} rows are answered already"
+    if not told.failed_before:
+        return f"{answered} in {out}"
+    return f"{answered} in {out}, and {told.failed_before:,} ended with an error ({told.which})"
 
 
 def _stretches(rows: Iterable[PromptRow], size: int) -> Iterator[list[PromptRow]]:
@@ -107,6 +133,9 @@ def _answer_stretch(
     advance: Callable[[int], None],
 ) -> None:
     missing = [row for row in stretch if not answers.has(row)]
+    for row in stretch:
+        if answers.has(row) and (problem := answers.fault(row)):
+            _tell(row, problem, told)
     advance(len(stretch) - len(missing))
     ids: dict[int, list[int]] = {}
     by_number = {row.number: row for row in stretch}
@@ -155,7 +184,9 @@ def _head(row: PromptRow) -> dict[str, Any]:
 
 def _tell(row: PromptRow, problem: str, told: Told) -> None:
     told.failed += 1
-    if told.failed <= _SHOWN_PROBLEMS:
+    if len(told.named) < SHOWN_ROWS:
+        told.named.append(row.number)
+    if told.failed <= SHOWN_ROWS:
         note(f"row {row.number}: {problem}")
-    elif told.failed == _SHOWN_PROBLEMS + 1:
+    elif told.failed == SHOWN_ROWS + 1:
         note("further rows that cannot be answered are only written as such")

@@ -17,6 +17,9 @@ from axolotl.errors import AxolotlError, EnvironmentFault
 from axolotl.inference.options import SAMPLING_PENALTY, GenerationOptions
 from axolotl.inference.page import SIDES, Answerer, Session, options_of
 
+USER = "axolotl"
+"""Who signs in to a page that asks for a password."""
+
 _STYLE = Path(__file__).with_name("page.css")
 _CONTROLS = ("temperature", "max_new_tokens", "top_p", "top_k", "min_p", "repetition_penalty")
 _NAMES = (*_CONTROLS, "seed", "stop")
@@ -91,13 +94,14 @@ def build_page(answerer: Answerer, *, title: str) -> Any:
     return page
 
 
-def serve_page(page: Any, *, host: str, port: int | None) -> str:
+def serve_page(page: Any, *, host: str, port: int | None, password: str | None = None) -> str:
     """Serve the page in a thread of its own; `page.block_thread()` waits for Ctrl-C.
 
     Args:
         page: What `build_page` gave.
         host: Address to listen on.
         port: Port to listen on; None for the first free one from 7860 on.
+        password: What `USER` signs in with; None lets everybody in who reaches the page.
 
     Returns:
         The address of the page.
@@ -109,6 +113,7 @@ def serve_page(page: Any, *, host: str, port: int | None) -> str:
         _, address, _ = page.queue(api_open=False).launch(
             server_name=host,
             server_port=port,
+            auth=(USER, password) if password else None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
@@ -157,7 +162,9 @@ def _controls(gradio: Any, usual: GenerationOptions) -> list[Any]:
     penalty = usual.repetition_penalty or (1.0 if usual.greedy else SAMPLING_PENALTY)
     with gradio.Row():
         found = [
-            gradio.Slider(0, 2, usual.temperature, step=0.05, label="Temperature; 0: always the likeliest"),
+            gradio.Slider(
+                0, 2, usual.temperature, step=0.05, label="Temperature; 0: always the likeliest"
+            ),
             gradio.Number(usual.max_new_tokens, label="Longest answer, tokens", precision=0),
             gradio.Slider(0.01, 1, usual.top_p, step=0.01, label="Top-p; 1: all tokens"),
             gradio.Slider(0, 200, usual.top_k, step=1, label="Top-k; 0: all tokens"),

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Collection
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from axolotl.errors import EnvironmentFault
+from axolotl.inference.hosts import addresses_of
 from axolotl.inference.server.worker import Worker
 
 _LAST_S = 10
 """Seconds that open connections have to end in, and the model to come to rest."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("::1")
-    (True, False, True)
-    """
-    return all(
-        ipaddress.ip_address(address.partition("%")[0]).is_loopback
-        for *_, (address, *_) in _addresses(host, 0)
-    )
 
 
 def names_of(host: str) -> Collection[str]:
@@ -44,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         EnvironmentFault: it cannot be.
     """
-    family, _, _, _, address = _addresses(host, port)[0]
+    family, _, _, _, address = addresses_of(host, port)[0]
     try:
         return socket.create_server(address[:2], family=family, backlog=128)
     except OSError as error:
@@ -93,12 +80,3 @@ def serve(app: Starlette, worker: Worker, listening: socket.socket) -> None:
         pass
     finally:
         worker.join(_LAST_S)
-
-
-def _addresses(host: str, port: int) -> list[Any]:
-    try:
-        return socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"there is no address '{host}': {error.strerror}", where="--host"
-        ) from error
