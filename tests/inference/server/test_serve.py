@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -182,8 +183,19 @@ def test_models_are_named(client: OpenAI) -> None:
         ({"messages": []}, "at least 1 item", "messages"),
         ({"messages": [{"role": "boss", "content": "x"}]}, "'user'", "messages.0.role"),
         (
+            {"messages": [*ASKED, {"role": "tool", "content": "x", "tool_call_id": "1"}]},
+            "tools are not supported here",
+            "messages.1.role",
+        ),
+        (
+            {"messages": [*ASKED, {"role": "assistant", "content": None}]},
+            "there must be a text; calls of tools",
+            "messages.1.content",
+        ),
+        ({"stop": ""}, "at least 1 character", "stop"),
+        (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "'text'",
+            "'image_url' are not supported here, only 'text'",
             "messages.0.content.0.type",
         ),
         ({"messages": [*ASKED, {"role": "assistant", "content": "x"}]}, "is an answer", "messages"),
@@ -204,6 +216,28 @@ def test_what_cannot_be_is_refused_with_the_reason(
     assert caught.value.param == param
     assert caught.value.type == "invalid_request_error"
     assert client.chat.completions.create(model="tiny", messages=ASKED).choices, "it goes on"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message", "param"),
+    [
+        ("", "prompt: it is empty; there must be a text to go on from", "prompt"),
+        ([], "prompt: it is empty", "prompt"),
+        (["a", ""], "prompt.1: it is empty", "prompt.1"),
+        ([1, 2], "prompt.0: token ids are not taken here; it must be a text", "prompt.0"),
+        ([[1, 2]], "prompt.0: token ids are not taken here", "prompt.0"),
+        (5, "prompt: token ids are not taken here; it must be a text, or a list", "prompt"),
+        (None, "prompt: it must be a text, or a list of texts", "prompt"),
+        ({"text": "x"}, "prompt: it must be a text, or a list of texts", "prompt"),
+        (["a"] * 65, "at most 64 items", "prompt"),
+    ],
+)
+def test_a_prompt_that_is_none_is_refused_with_the_reason(
+    client: OpenAI, prompt: Any, message: str, param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=re.escape(message)) as caught:
+        client.completions.create(model="tiny", prompt="x", extra_body={"prompt": prompt})
+    assert caught.value.param == param
 
 
 def test_what_asks_for_nothing_is_let_through(client: OpenAI) -> None:
@@ -236,13 +270,18 @@ def test_a_broken_request_is_told_in_the_same_form(server: Running) -> None:
     assert "no JSON" in error(post(server, b'{"model": "\xff"}'), 400)
     assert "no JSON" in error(post(server, b"[" * 100_000), 400)
     assert "the body" in error(post(server, b"[]"), 400)
-    assert "model: " in error(post(server, b"{}"), 400)
+    assert "model: it must be given" in error(post(server, b"{}"), 400)
     body = json.dumps({"model": "tiny", "messages": ASKED}).encode()
     assert "must be JSON" in error(post(server, body, **{"content-type": "text/plain"}), 415)
     assert "bytes" in error(post(server, b" " * (BODY_BYTES + 1)), 413)
     assert "not called 'evil.example'" in error(post(server, body, host="evil.example"), 403)
-    assert "Not Found" in error(httpx.get(f"{server.url}/embeddings"), 404)
-    assert "Method Not Allowed" in error(httpx.get(f"{server.url}/completions"), 405)
+    unknown = error(httpx.post(f"{server.url}/embeddings"), 404)
+    assert "no path '/v1/embeddings' here; there are GET /health, GET /v1/models, POST" in unknown
+    wrong = httpx.get(f"{server.url}/completions")
+    assert error(wrong, 405) == "'/v1/completions' takes POST, not GET"
+    assert wrong.headers["allow"] == "POST"
+    wrong = httpx.post(f"{server.url}/models", json={})
+    assert error(wrong, 405) == "'/v1/models' takes GET and HEAD, not POST"
     chunked = httpx.post(
         f"{server.url}/completions",
         content=iter([b" " * 2**20] * 5),

@@ -23,6 +23,7 @@ from axolotl.inference.server.bodies import Body, ChatBody, CompletionBody, read
 from axolotl.inference.server.errors import ApiError
 from axolotl.inference.server.jobs import Ended, Job, Piece, Started
 from axolotl.inference.server.limits import check_host, check_key, read_content
+from axolotl.inference.server.paths import path_error
 from axolotl.inference.server.prompts import chat_segments, text_segments
 from axolotl.inference.server.replies import Reply, error_event
 from axolotl.inference.server.worker import Worker
@@ -201,10 +202,10 @@ async def _give_up_when_gone(request: Request, job: Job) -> None:
     job.tell(None)
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     """An error in the form that clients know."""
     if isinstance(error, HTTPException):
-        error = ApiError(error.status_code, str(error.detail))
+        error = path_error(request, error)
     assert isinstance(error, ApiError)
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers())
 

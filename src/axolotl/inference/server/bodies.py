@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from axolotl.errors import AxolotlError
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.server.errors import ApiError
+from axolotl.inference.server.reasons import Role, reason_of
 from axolotl.inference.server.unsupported import refuse_unsupported
 
 MOST_STOPS = 16
@@ -30,7 +31,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Role
     content: str | list[TextPart]
 
     @property
@@ -164,15 +165,21 @@ def _refuse_beside(number: int, extra: dict[str, Any]) -> None:
 
 def _explained(error: ValidationError) -> ApiError:
     """The first fault; of a union, the branch that got the farthest says most."""
-    first = max(error.errors(include_url=False), key=lambda found: len(found["loc"]))
+    first = max(
+        error.errors(include_url=False),
+        key=lambda found: (len(found["loc"]), not found["type"].endswith("_type")),
+    )
     if first["type"] == "json_invalid":
         return ApiError(400, f"the body is no JSON: {first['msg']}", code="invalid_json")
     param = ".".join(str(part) for part in first["loc"] if not _of_union(part)) or None
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason_of(param or "", first["type"], first["input"])
+    reason = reason or first["msg"].removeprefix("Value error, ")
     where = f"{param}: " if param else "the body: "
     return ApiError(400, f"{where}{reason}", param=param, code="invalid_value")
 
 
 def _of_union(part: str | int) -> bool:
     """Whether a part of a place names a branch of a union, and not a key."""
-    return isinstance(part, str) and (part in ("str", "TextPart") or "[" in part)
+    return isinstance(part, str) and (
+        part in ("str", "constrained-str", "TextPart") or part.startswith("list[")
+    )

@@ -14,6 +14,7 @@ class ApiError(Exception):
         param: The parameter that is at fault.
         code: Short name of the fault, for programs.
         retry_s: Seconds after which asking again is worth it.
+        allow: The methods that the path takes.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_s: int | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -31,6 +33,7 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.retry_s = retry_s
+        self.allow = allow
 
     def body(self) -> dict[str, Any]:
         """The JSON object."""
@@ -48,4 +51,5 @@ class ApiError(Exception):
     def headers(self) -> dict[str, str]:
         """Headers that go with it."""
         found = {} if self.retry_s is None else {"Retry-After": str(self.retry_s)}
+        found |= {} if self.allow is None else {"Allow": self.allow}
         return found | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
