@@ -31,6 +31,7 @@ def config(
 ) -> dict[str, Any]:
     """A finished LoRA run, and its file `a.yml` in the current folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AXOLOTL_API_KEY", raising=False)
     Path("rows.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 4)
     random_adapter(AutoModelForCausalLM.from_pretrained(tiny_model), Path("out"), scale=0.3)
     tokenizer.save_pretrained("out")
@@ -172,8 +173,14 @@ def test_a_file_of_prompts_is_answered_and_gone_on_with(config: dict[str, Any]) 
     assert again.exit_code == 2
     assert "2 of 4 rows are answered already in a.jsonl" in again.stderr
     assert "row 3: no 'prompt' and no 'messages'" in again.stderr
-    assert "p.jsonl: 1 of 4 rows could not be answered" in again.stderr
+    assert "p.jsonl: 1 of 4 rows could not be answered (row 3)" in again.stderr
     assert len(Path("a.jsonl").read_text("utf-8").splitlines()) == 4
+    third = run(*arguments, text="")
+    assert third.exit_code == 2, "a script that tries again is not told that all went well"
+    known = "3 of 4 rows are answered already in a.jsonl, and 1 ended with an error (row 3)"
+    assert known in third.stderr
+    assert "0 answers written" in third.stderr
+    assert "p.jsonl: 1 of 4 rows could not be answered (row 3)" in third.stderr
 
 
 def test_a_model_that_was_trained_anew_adds_no_answers(config: dict[str, Any]) -> None:
@@ -202,7 +209,10 @@ def test_a_model_that_was_trained_anew_adds_no_answers(config: dict[str, Any]) -
         (["--prompts", "p.jsonl", "--out", "a.jsonl"], "no file 'p.jsonl'"),
         (["--batch_prompts", "2"], "--batch_prompts goes with --prompts"),
         (["--web", "--prompts", "p.jsonl", "--out", "a.jsonl"], "exclude each other"),
-        (["--host", "0.0.0.0"], "--host and --port go with --web"),
+        (["--host", "0.0.0.0"], "--host, --port and --without_key go with --web"),
+        (["--without_key"], "--host, --port and --without_key go with --web"),
+        (["--web", "--host", "0.0.0.0"], "Set AXOLOTL_API_KEY, or say --without_key"),
+        (["--web", "--host", "no-such-host"], "there is no address 'no-such-host'"),
         (["--top_p", "7"], "top_p must be above 0 and at most 1, not 7.0"),
         (["--stop", ""], "stop must be texts that are not empty"),
         (["--max_new_tokens", "0"], "max_new_tokens must be at least 1"),
@@ -235,7 +245,7 @@ def test_without_gradio_the_extra_is_named_before_anything_is_loaded(
     assert "pip install 'axolotl[web]'" in result.stderr
 
 
-def test_the_page_is_for_this_machine_unless_told(
+def test_the_page_is_for_this_machine_or_asks_for_a_password_unless_told(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
@@ -254,10 +264,16 @@ def test_the_page_is_for_this_machine_unless_told(
     monkeypatch.setattr(web, "build_page", lambda *_, **__: Nothing())
     monkeypatch.setattr(web, "serve_page", serve)
     assert "The page is at http://here/" in run("--web").stderr
-    assert run("--web", "--host", "0.0.0.0", "--port", "7999").exit_code == 0
+    everywhere = ["--web", "--host", "0.0.0.0", "--port", "7999"]
+    assert run(*everywhere, "--without_key").exit_code == 0
+    monkeypatch.setenv("AXOLOTL_API_KEY", "söcret")
+    said = run(*everywhere).stderr
+    assert "a name and a password: axolotl, and what AXOLOTL_API_KEY holds" in said
+    assert "söcret" not in said
     assert served == [
-        {"host": "127.0.0.1", "port": None},
-        {"host": "0.0.0.0", "port": 7999},
+        {"host": "127.0.0.1", "port": None, "password": None},
+        {"host": "0.0.0.0", "port": 7999, "password": None},
+        {"host": "0.0.0.0", "port": 7999, "password": "söcret"},
     ]
 
 
@@ -321,6 +337,20 @@ class TestTheCommandsOfTheReadme:
         Path("a.yml").write_text(yaml.safe_dump(full))
         assert run(*GREEDY, "--base_model=./completed-model").stdout == usual
         assert run(*GREEDY).exit_code == 2, "without it, what was trained is looked for"
+
+    def test_a_merged_model_that_is_not_made_yet(self, config: dict[str, Any]) -> None:
+        hint = "'out' holds an adapter: `axolotl merge-lora CONFIG` makes 'out/merged' of it"
+        named = run(*GREEDY, "--base_model=./out/merged")
+        assert named.exit_code == 2
+        assert "--base_model: no folder './out/merged'" in named.stderr
+        assert hint in named.stderr
+        flag = run(*GREEDY, "--merged")
+        assert flag.exit_code == 2
+        assert "--merged: no trained model in 'out/merged'" in flag.stderr
+        assert hint in flag.stderr
+        other = run(*GREEDY, "--base_model=./nowhere")
+        assert "--base_model: no folder './nowhere'" in other.stderr
+        assert "merge-lora" not in other.stderr
 
     def test_another_place_of_the_base_model(self, config: dict[str, Any], tmp_path: Path) -> None:
         usual = expected(config)

@@ -24,13 +24,12 @@ from axolotl.models.load import model_config, open_model
 from axolotl.models.native.settle import read_as_trained
 from axolotl.models.quantized import Quantized
 from axolotl.models.rope_saved import say_left_aside
-from axolotl.models.sources import first_line
+from axolotl.models.sources import MERGED as MERGED  # others take it from here
+from axolotl.models.sources import first_line, merge_hint
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage
 from axolotl.training.checkpoints import list_checkpoints
 
-MERGED = "merged"
-"""Name of the folder in `output_dir` that a merged model is written to."""
 MERGE_FILE = "merge.json"
 """What a merge says of itself, in the folder of the merged model."""
 GENERATION_FILE = "generation_config.json"
@@ -277,6 +276,8 @@ def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
 
 def _instead(folder: Path, model: ModelSection) -> str:
     """What to do where the expected weights are not."""
+    if hint := merge_hint(folder):
+        return hint
     if not folder.is_dir():
         return "train first: axolotl train with this file"
     if (folder / _ADAPTER).is_file():

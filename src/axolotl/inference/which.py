@@ -9,7 +9,9 @@ from axolotl.artifacts.run_folder import read_run
 from axolotl.artifacts.trained import MERGE_FILE, MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
 from axolotl.core.hashing import hash_file, hash_values
+from axolotl.errors import located
 from axolotl.models.quantized import Quantized, gptq_base, quantized_base
+from axolotl.models.sources import local_source
 
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
@@ -32,11 +34,19 @@ def find_answering(resolved: Resolved, *, base: bool, merged: bool) -> Trained:
     Raises:
         ModelError: nothing of that kind is there.
     """
+    found = _find(resolved, base=base, merged=merged)
+    if found.model.base_model == resolved.model.base_model:
+        with located(resolved.origin("base_model")):
+            local_source(found.model.base_model)
+    return found
+
+
+def _find(resolved: Resolved, *, base: bool, merged: bool) -> Trained:
     output_dir = Path(resolved.saving.output_dir)
     if base:
         return Trained(resolved.model)
     if merged:
-        return find_full(resolved.model, output_dir / MERGED)
+        return find_full(resolved.model, output_dir / MERGED, key="--merged")
     if names_whole(resolved):
         return _named(resolved)
     return find_trained(resolved.model, resolved.adapter, output_dir=output_dir)

