@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sys
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -44,9 +48,8 @@ def test_the_result_is_written_and_run_json_says_what_it_is(tmp_path: Path) -> N
     assert content == read_run(tmp_path)
     assert content["final"] == {"train_loss": 1.5, "perplexity": None}
     assert content["files"] == ["config.json", "model.safetensors"]
-    assert {"python", "axolotl", "torch", "transformers", "peft", "tokenizers"} == set(
-        content["versions"]
-    )
+    always = {"python", "axolotl", "torch", "transformers", "peft", "tokenizers", "accelerate"}
+    assert set(content["versions"]) == always
     assert names(tmp_path) == {"run.json", "model.safetensors", "config.json"}
 
 
@@ -179,6 +182,24 @@ def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
             pass
     with only_run(tmp_path):
         pass
+
+
+def test_engines_are_named_where_they_were_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray: Any = ModuleType("ray")
+    monkeypatch.setitem(sys.modules, "deepspeed", ModuleType("deepspeed"))  # accelerate imports it
+    monkeypatch.setitem(sys.modules, "ray", ray)
+
+    def named(method: str | None, *, on_ray: bool) -> dict[str, str]:
+        ray.is_initialized = lambda: on_ray
+        write_start(tmp_path, {"processes": {"count": 2, "machines": 1, "method": method}})
+        started = json.loads((tmp_path / START_FILE).read_text())
+        return {k: v for k, v in started["versions"].items() if k in ("deepspeed", "ray")}
+
+    assert named("DDP", on_ray=False) == named(None, on_ray=False) == {}
+    assert named("DDP", on_ray=True) == {"ray": version("ray")}
+    assert named("DeepSpeed ZeRO 1", on_ray=False) == {"deepspeed": version("deepspeed")}
 
 
 def test_what_is_known_at_the_start_is_kept_until_the_end(tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Ran:
         return [{k: v for k, v in line.items() if k not in (*MEASURED, "epoch")} for line in logged]
 
     @property
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        return json.loads((self.folder / "run.json").read_text())
+
+    @property
     def weights(self) -> dict[str, torch.Tensor]:
         """What was trained."""
         (file,) = self.folder.glob("*model.safetensors")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ def test_deepspeed_trains_what_processes_with_whole_models_train(
         assert seen["optimizer"].startswith("DeepSpeedZeroOptimizer")
         assert seen["optimizer"].endswith("_Stage3") == name.endswith("3")
         assert seen["stage"] == int(name[-1])
+    record = ran[name].record
+    assert record["processes"]["method"] == f"DeepSpeed ZeRO {name[-1]}"
+    assert record["versions"]["deepspeed"] == version("deepspeed")
     assert_same_run(ran[name], want)
 
 

@@ -82,6 +82,10 @@ def test_fsdp_trains_what_processes_with_whole_models_train(
         assert seen["kind"] == "DistributedType.FSDP"
         assert seen["held"] * 2 == ran[want].seen[0]["held"]
     assert ran[want].seen[0]["weights"] == ["Tensor"]
+    kind = "shard_grad_op" if got == "parts" else "full_shard"
+    assert ran[got].record["processes"] == {"count": 2, "machines": 1, "method": f"FSDP {kind}"}
+    assert ran[want].record["processes"]["method"] == "DDP"
+    assert "deepspeed" not in ran[want].record["versions"]
     assert_same_run(ran[got], ran[want])
 
 

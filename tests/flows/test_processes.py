@@ -82,8 +82,13 @@ def test_two_processes_train_what_one_trains(
     said = finish(start(options | {"output_dir": str(two)}, tmp_path / "run"))
     assert "no effect, because there is one process" not in said
     assert "FutureWarning" not in said
-    assert "1 rows a step on each of 2 processes" in " ".join(said.split())
+    words = " ".join(said.split())
+    assert "1 rows a step on each of 2 processes" in words
+    assert "processes 2 on 1 machine, each with the whole model (DDP)" in words
     api.train(options | {"output_dir": str(one), "gradient_accumulation_steps": 2})
+    spread = [json.loads((out / "run.json").read_text())["processes"] for out in (one, two)]
+    assert [s["method"] for s in spread] == [None, "DDP"]
+    assert [s["count"] for s in spread] == [1, 2]
     packed = rows is PACKED
     if packed:
         plans = [json.loads((out / "run.json").read_text())["plan"] for out in (one, two)]

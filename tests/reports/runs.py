@@ -58,6 +58,7 @@ START: dict[str, Any] = {
             "warmup_steps": "implied by max_steps",
         },
     },
+    "processes": {"count": 1, "machines": 1, "method": None},
     "versions": {"python": "3.11.7", "torch": "2.13.0"},
     "platform": {"system": "Linux", "accelerator": None, "threads": 2},
 }

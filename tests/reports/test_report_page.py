@@ -59,7 +59,7 @@ def test_a_finished_run_is_told_whole(finished: Path) -> None:
         "Name three colours. step 40",
         "step 10, cut",
         "At step 40. prompt answer of the data answer of the model",
-        "checkpoint-30 30 2.0000 5 kB the result · lowest loss of these",
+        "checkpoint-30 30 2.0000 5.0 kB the result · lowest loss of these",
         "learning_rate 0.003 --learning_rate",
         "warmup_steps 4 implied by max_steps",
         "2 options at their defaults",
@@ -125,7 +125,9 @@ def test_a_broken_record_is_told_and_the_rest_is_shown(tmp_path: Path, content: 
     assert "lowest 2.0000 at step 30" in said
 
 
-@pytest.mark.parametrize("key", ["plan", "data", "config", "final", "versions", "platform"])
+@pytest.mark.parametrize(
+    "key", ["plan", "processes", "data", "config", "final", "versions", "platform"]
+)
 @pytest.mark.parametrize("value", [None, [], "x", {}])
 def test_a_record_of_another_shape_is_shown_without_its_part(
     tmp_path: Path, key: str, value: Any
@@ -147,6 +149,18 @@ def test_several_runs_stand_beside_each_other(finished: Path, tmp_path: Path) ->
     assert "Options that differ" not in words(page_of(finished))
     shutil.copytree(finished, tmp_path / "same" / "out")
     assert "Options that differ None." in words(page_of(finished, tmp_path / "same" / "out"))
+
+
+def test_how_runs_were_spread_is_seen_one_by_one_and_side_by_side(
+    finished: Path, tmp_path: Path
+) -> None:
+    spread = {"count": 16, "machines": 2, "method": "FSDP full_shard"}
+    other = finished_run(tmp_path / "other" / "out", processes=spread)
+    said = words(page_of(other))
+    assert "processes 16 on 2 machines, FSDP full_shard" in said
+    assert "processes 16 machines 2 spread by FSDP full_shard" in said
+    assert "processes — 16 on 2 machines, FSDP full_shard" in words(page_of(finished, other))
+    assert "spread by" not in words(page_of(finished))
 
 
 def test_a_run_given_twice_is_called_the_same() -> None:

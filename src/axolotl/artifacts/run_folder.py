@@ -30,7 +30,7 @@ START_FILE = ".started.json"
 """What is known of a run at its start; taken away once `run.json` says the same and more."""
 MOVING_FILE = ".incomplete"
 """Stands in the folder while a result is moved into place: without `run.json`, two are mixed."""
-_PACKAGES = ("axolotl", "torch", "transformers", "peft", "tokenizers")
+_PACKAGES = ("axolotl", "torch", "transformers", "peft", "tokenizers", "accelerate")
 _LOCK_FILE = ".lock"
 _LEFTOVERS = (".final.*", ".saving", ".relora", ".checkpoint-*.removed", f".{RUN_FILE}.*")
 _OF_A_RESULT = (
@@ -82,7 +82,7 @@ def write_start(output_dir: Path, record: Mapping[str, Any]) -> None:
         "run_version": RUN_VERSION,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **record,
-        "versions": versions(),
+        "versions": versions(record),
         "platform": machine(),
     }
     with disk_faults(output_dir):
@@ -150,7 +150,7 @@ def write_run(
         "run_version": RUN_VERSION,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **record,
-        "versions": versions(),
+        "versions": versions(record),
         "platform": machine(),
         "files": files,
     }
@@ -189,9 +189,20 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+def versions(record: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers.
+
+    Args:
+        record: What `run.json` says of a run of this process: engines that it used are named too. That
+            they have been imported says nothing, for other libraries do that.
+    """
+    ray: Any = sys.modules.get("ray")
+    engines = {
+        "deepspeed": "DeepSpeed" in str((record or {}).get("processes")),
+        "ray": ray is not None and ray.is_initialized(),
+    }
+    used = [*_PACKAGES, *(name for name, is_used in engines.items() if is_used)]
+    return {"python": platform.python_version()} | {name: version(name) for name in used}
 
 
 def machine() -> dict[str, Any]:

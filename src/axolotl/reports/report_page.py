@@ -83,6 +83,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "state": say.text(state_of(run)),
         "base model": say.text(resolved.get("base_model", say.NOTHING)),
         "method": say.text(_method(resolved)) if resolved else say.NOTHING,
+        "processes": _processes(run),
         "steps": say.count(final.get("steps", metrics.last_step)),
         "loss in training": say.loss(final.get("train_loss", metrics.curve("loss").last)),
         "loss on held-out rows": _held_out(run),
@@ -107,6 +108,16 @@ def _method(resolved: dict[str, Any]) -> str:
     if not adapter:
         return "full fine-tuning"
     return f"{adapter}, r {resolved['lora_r']}" if resolved.get("lora_r") else str(adapter)
+
+
+def _processes(run: RunFiles) -> str:
+    """How many, on how many machines, and what each holds; nothing of a run in a single one."""
+    spread = run.part("processes")
+    machines, method = spread.get("machines"), spread.get("method")
+    if not method:
+        return say.NOTHING
+    on = f" on {say.count(machines)} machines" if isinstance(machines, int) and machines > 1 else ""
+    return f"{say.count(spread.get('count'))}{on}, {say.text(method)}"
 
 
 def _held_out(run: RunFiles) -> str:

@@ -201,12 +201,15 @@ def _said(value: Any) -> Any:
 
 def _environment(run: RunFiles) -> str:
     plan, platform, versions = run.part("plan"), run.part("platform"), run.part("versions")
-    matmul = _mapping(plan.get("matmul"))
+    matmul, spread = _mapping(plan.get("matmul")), run.part("processes")
     quantized = _mapping(plan.get("quantized"))
     known = {
         "machine": platform.get("system"),
         "accelerator": platform.get("accelerator") or ("none" if platform else None),
         "threads": platform.get("threads"),
+        "processes": spread.get("count"),
+        "machines": spread.get("machines"),
+        "spread by": spread.get("method"),
         "device": plan.get("device"),
         "number format": plan.get("dtype"),
         "attention": plan.get("attention"),

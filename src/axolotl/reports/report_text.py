@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from axolotl.core.units import bytes_in_words
+
 NOTHING = "—"
 MOST_CHARACTERS = 2000
 """Characters of a text from the data that are shown."""
@@ -30,17 +32,12 @@ def loss(value: Any) -> str:
 
 
 def size(value: Any) -> str:
-    """Bytes in words.
+    """Bytes in words, or a dash.
 
-    >>> size(2_530_000_000), size(69_032), size(None)
-    ('2.53 GB', '69 kB', '—')
+    >>> size(2_530_000_000), size(None)
+    ('2.53 GB', '—')
     """
-    if not isinstance(value, int | float):
-        return NOTHING
-    for limit, unit, places in ((1e9, "GB", 2), (1e6, "MB", 0), (1e3, "kB", 0)):
-        if value >= limit:
-            return f"{value / limit:,.{places}f} {unit}"
-    return f"{value:.0f} bytes"
+    return bytes_in_words(value) if isinstance(value, int | float) else NOTHING
 
 
 def duration(seconds: Any) -> str:

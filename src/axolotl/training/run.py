@@ -32,6 +32,7 @@ from axolotl.training.answer_ends import answer_ends, make_saveable, stop_at
 from axolotl.training.assemble import build_trainer
 from axolotl.training.chat import keep_template
 from axolotl.training.data import Plan, plan_training
+from axolotl.training.distributed.spread import Spread, asked_method
 from axolotl.training.eval_extras import EvalExtras
 from axolotl.training.evaluation import EvalResult
 from axolotl.training.fingerprint import check_resume, fingerprint
@@ -61,6 +62,7 @@ class Trained:
         data: The data it saw.
         save: Writes model or adapter and tokenizer into a folder.
         is_writer: Whether this process is the one that writes.
+        spread: How it was spread over processes, as was seen when the model was made ready.
         model: The model, with its adapter.
         facts: What was chosen on the way: attention, matmul route, parameters, steps.
     """
@@ -70,6 +72,7 @@ class Trained:
     data: RunData
     save: Callable[[Path], None]
     is_writer: bool
+    spread: Spread
     model: Any = field(repr=False)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -82,16 +85,19 @@ class Trained:
         return {
             "interrupted": result.interrupted,
             "final": {**losses, "steps": result.steps, **result.metrics},
-            **_record_of_start(self.resolved, self.data, self.facts),
+            **_record_of_start(self.resolved, self.data, self.facts, self.spread),
         }
 
 
-def _record_of_start(resolved: Resolved, data: RunData, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _record_of_start(
+    resolved: Resolved, data: RunData, facts: Mapping[str, Any], spread: Spread
+) -> dict[str, Any]:
     """What is known of a run before its first step."""
     values = resolved.as_dict()
     origins = {key: resolved.origin(key) for key in values}
     return {
         "plan": dict(facts),
+        "processes": spread.as_dict(),
         "data": data.as_dict(),
         "format": of_first_entry(resolved),
         "config": without_secrets(
@@ -179,12 +185,22 @@ def _run(
         world_size=state.num_processes,
         pad_token_id=pad_id(tokenizer),
     )
-    marks = fingerprint(resolved, data, plan, world_size=state.num_processes)
+    processes = state.num_processes
+    method = asked_method(resolved.distributed, processes=processes)
+    spread = Spread(processes, muster.machines, method)
+    marks = fingerprint(resolved, data, plan, world_size=processes)
     if resume is not None:
         check_resume(resume, marks)
     route = choose_route(layer_shapes(model), device=device, resume=resume)
     facts = print_summary(
-        resolved, data, plan, model=model, attention=attention, route=route, device=device
+        resolved,
+        data,
+        plan,
+        model=model,
+        attention=attention,
+        route=route,
+        device=device,
+        spread=spread,
     )
     trainer, stop = build_trainer(
         resolved,
@@ -197,6 +213,7 @@ def _run(
         trackers=trackers,
         sources=lambda row: data.sources(plan, row),
     )
+    trainer.spread = spread
     muster.follow(trainer)
     if hub is not None:
         trainer.add_callback(hub)
@@ -207,7 +224,7 @@ def _run(
     if trainer.args.should_save:
         on_start()
         if on_record is not None:
-            on_record(_record_of_start(resolved, data, facts))
+            on_record(_record_of_start(resolved, data, facts, spread))
         checkpoints.set_aside(output, resume=resume)
         save_early(tokenizer, output)
         keep_base(model, output, tokenizer)
@@ -224,6 +241,7 @@ def _run(
         data=data,
         save=trainer.result_writer(),
         is_writer=trainer.args.should_save,
+        spread=spread,
         model=model,
         facts=facts,
     )

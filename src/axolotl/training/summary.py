@@ -11,6 +11,7 @@ from axolotl.attention import Choice
 from axolotl.config import Sections
 from axolotl.config.adapter import PeftAdapter
 from axolotl.core.console import note, print_pairs
+from axolotl.core.units import bytes_in_words
 from axolotl.models.load import base_dtype
 from axolotl.models.matmul import Route
 from axolotl.models.quantized import Quantized, quantized_base
@@ -18,6 +19,7 @@ from axolotl.models.weights import Weights, count_weights
 from axolotl.training import table
 from axolotl.training.cadence import checkpoints_in_words, evaluations_in_words
 from axolotl.training.data import Plan
+from axolotl.training.distributed.spread import Spread
 from axolotl.training.processes import each_process
 from axolotl.training.relora.room import disk_line
 from axolotl.training.run_data import RunData
@@ -35,6 +37,7 @@ def print_summary(
     attention: Choice,
     route: Route,
     device: torch.device,
+    spread: Spread,
 ) -> dict[str, Any]:
     """Print it, and return what was chosen on the way, for `run.json`."""
     form = quantized_base(sections)
@@ -46,6 +49,7 @@ def print_summary(
             "model": f"{sections.model.base_model}, {total:,} parameters",
             **({"base weights": _saving(form, weights)} if form else {}),
             "trainable": f"{trainable:,} ({trainable / total:.2%}), {_method(sections)}",
+            **spread.said,
             **data.lines(plan),
             "steps": _steps(plan),
             "checkpoints": checkpoints_in_words(sections, plan),
@@ -105,13 +109,8 @@ def _saving(form: Quantized, weights: Weights) -> str:
     """What few bits are good for: `nf4, double quantisation, 166 MB instead of 538 MB`."""
     double = ", double quantisation" if weights.double else ""
     computed = "" if form.rounds_to == torch.float32 else f", computed in {_name(form.rounds_to)}"
-    held, whole = weights.frozen_bytes, weights.frozen_bytes_whole
-    return f"{form.kind}{double}{computed}, {_size(held)} instead of {_size(whole)}"
-
-
-def _size(count: int) -> str:
-    """Bytes in words: `166 MB`, and below 10 MB `87 kB`."""
-    return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e3:,.0f} kB"
+    held, whole = map(bytes_in_words, (weights.frozen_bytes, weights.frozen_bytes_whole))
+    return f"{form.kind}{double}{computed}, {held} instead of {whole}"
 
 
 def _facts(form: Quantized, weights: Weights) -> dict[str, Any]:

@@ -75,6 +75,15 @@ def test_the_first_works_before_the_others() -> None:
     assert done[0] == 0
 
 
+def test_machines_are_counted_by_those_who_are_there() -> None:
+    first, second, third = posts(3)
+    far = Post(replace(third.place, host="there"), third._store)  # pyright: ignore[reportPrivateUsage]
+    for post in (first, second, far):
+        post.put("hello", post.place.words())
+    assert Muster(first, None).machines == 2
+    assert Muster(None, None).machines == 1
+
+
 def test_who_waits_for_a_process_that_fails_is_told() -> None:
     first, second = posts()
 

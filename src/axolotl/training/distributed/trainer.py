@@ -35,6 +35,7 @@ from axolotl.training.distributed.shards import (
     read_shards,
     write_shards,
 )
+from axolotl.training.distributed.spread import Spread, method_of
 from axolotl.training.distributed.whole import (
     WHOLE,
     gathered,
@@ -53,6 +54,8 @@ class ShardedTrainer(Trainer):
 
     is_fsdp_enabled: bool
     is_deepspeed_enabled: bool
+    spread: Spread | None = None
+    """How the run was to be spread; a training that came to something else does not begin."""
 
     def create_accelerator_and_postprocess(self) -> None:
         """As the library's, with FSDP on CPUs as well."""
@@ -63,7 +66,7 @@ class ShardedTrainer(Trainer):
         """As the library's; a model that is not cut up in spite of all is refused.
 
         Raises:
-            EnvironmentFault: each process holds the whole model.
+            EnvironmentFault: each process holds the whole model, or another part than asked for.
         """
         details: Any = self.args.fsdp_config
         if self.args.fsdp and details[SYNC]:
@@ -83,6 +86,10 @@ class ShardedTrainer(Trainer):
                 where="fsdp",
                 hint="pip install -c constraints.txt accelerate, or remove fsdp",
             )
+        if self.spread is not None:
+            state: Any = self.accelerator.state
+            reshards = not self.is_fsdp_enabled or bool(state.fsdp_plugin.reshard_after_forward)
+            self.spread.check(method_of(self.model_wrapped, reshards=reshards))
         return prepared
 
     @property

@@ -163,6 +163,14 @@ class Muster:
         pulse.at("loading the model")
         return state
 
+    @property
+    def machines(self) -> int:
+        """How many machines, or containers, the processes are on; asked when all have joined."""
+        if self._post is None:
+            return 1
+        everyone = self._post.get_all("hello", range(self._post.place.world_size))
+        return len({words["host"] for words in everyone.values()})
+
     def follow(self, trainer: Any) -> None:
         """Have the others know which step this process is in.
 
