@@ -176,7 +176,7 @@ def test_the_command_says_what_it_did(options: Options, tmp_path: Path) -> None:
         result = CliRunner().invoke(main, [str(file), size], env={"COLUMNS": "200"})
         assert result.exit_code == 0, result.stderr
     assert "all equal" in result.stderr
-    assert "at most 0.1 MB" in result.stderr
+    assert "at most 100 kB" in result.stderr
     refused = CliRunner().invoke(main, [str(file), "--max_shard_size", "many"])
     assert refused.exit_code == 2
     assert "write it as 5GB" in refused.stderr

@@ -137,7 +137,7 @@ def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     send(b"")
     assert command_problem("-").startswith("<stdin>: the file is empty")
     send(b"#" * (LARGEST_BYTES + 9))
-    assert command_problem("-") == "<stdin>: more than 4 MiB is too large for a configuration"
+    assert command_problem("-") == "<stdin>: more than 4.0 MB is too large for a configuration"
     monkeypatch.setattr(sys, "stdin", None)
     assert command_problem("-").startswith("<stdin>: the file is empty")
 
@@ -195,7 +195,7 @@ def test_what_the_system_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_huge_file_is_refused_without_being_read() -> None:
     with Path("f.yml").open("wb") as stream:
         stream.truncate(2**33)
-    assert problems("f.yml")[0].startswith("f.yml: 8192 MiB is too large for a configuration")
+    assert problems("f.yml")[0].startswith("f.yml: 8.59 GB is too large for a configuration")
 
 
 def test_reading_a_file_needs_no_network_modules() -> None:

@@ -89,7 +89,7 @@ def test_a_file_may_be_based_on_an_address(
         (500, "text/plain", b"", "f.yml: the server answers 500 Internal Server Error"),
         (200, "text/html; charset=utf-8", b"a: b", "f.yml: this address has a web page, not a"),
         (200, "text/plain", b"\n<!DOCTYPE html>\n", "f.yml: this address has a web page, not a"),
-        (200, "text/plain", b"#" * (2**22 + 1), "f.yml: more than 4 MiB is too large"),
+        (200, "text/plain", b"#" * (2**22 + 1), "f.yml: more than 4.0 MB is too large"),
         (200, "text/plain", b"a: \xe9", "f.yml:1: byte 0xe9 is not UTF-8 text"),
         (200, "text/plain", b"a: [", "f.yml:1: not valid YAML"),
         (200, "text/plain", b"base: file:///etc/passwd", "f.yml:1: base: 'file:///etc/passwd' is"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,5 +55,6 @@ def test_it_is_said_once_and_stands_in_every_line_with_a_loss(
         metrics.on_log(args, state, None, {"eval_loss": 1.0})
     said = capsys.readouterr().err
     assert said.count("memory after the first step: ") == 1
+    assert re.search(r"at most [\d.]+ [MG]B\b", said), "in the unit of every other figure"
     lines = read_metrics(metrics.file)
     assert [line["step"] for line in lines if "peak_memory_bytes" in line] == [7, 8]

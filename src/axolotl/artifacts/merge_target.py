@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from axolotl.core.units import bytes_in_words
 from axolotl.errors import ConfigError, EnvironmentFault
 
 _SIGN, _RUN = "merge.json", "run.json"
@@ -59,7 +60,7 @@ def room_for(need_bytes: int, out: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < need_bytes:
         raise EnvironmentFault(
-            f"{need_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            f"{bytes_in_words(need_bytes)} are needed, {bytes_in_words(free)} are free",
             where=str(out),
             hint="free some space, name another folder with --out, or a smaller --dtype",
         )

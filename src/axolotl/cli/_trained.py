@@ -22,6 +22,7 @@ def say_trained(result: RunResult, arguments: Sequence[str], *, adapter: bool) -
         adapter: Whether an adapter was trained, which can be merged.
     """
     from axolotl.core.console import note, print_pairs
+    from axolotl.core.units import bytes_in_words
     from axolotl.reports.curves import read_curves
 
     figures = result.metrics
@@ -34,7 +35,7 @@ def say_trained(result: RunResult, arguments: Sequence[str], *, adapter: bool) -
             **dict(_on_the_way(result, evaluations)),
             "speed": f"{figures['tokens_per_second']:,.0f} tokens per second",
             "time": f"{figures['seconds']:.0f} s",
-            "peak memory": f"{figures['peak_memory_bytes'] / 1e9:.2f} GB",
+            "peak memory": bytes_in_words(figures["peak_memory_bytes"]),
             "result": str(result.output_dir),
             "report": str(result.output_dir / "run.json"),
         },

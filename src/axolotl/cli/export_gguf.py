@@ -57,6 +57,7 @@ def _of_config(resolved: Resolved, kind: str, out: Path | None) -> None:
 
 def _say(report: GgufReport) -> None:
     from axolotl.core.console import print_pairs
+    from axolotl.core.units import bytes_in_words
 
     template = "chat template included" if report.chat_template else "no chat template"
     print_pairs(
@@ -65,7 +66,7 @@ def _say(report: GgufReport) -> None:
             "model": report.source,
             "result": report.file,
             "type": f"{report.kind}, as a {report.arch}",
-            "size": f"{report.size_bytes / 1e6:,.1f} MB, {report.tensors:,} tensors",
+            "size": f"{bytes_in_words(report.size_bytes)}, {report.tensors:,} tensors",
             "tokenizer": template,
             "largest difference": f"{report.difference:.1e} of the largest number of its row",
             "time": f"{report.seconds:.1f} s",

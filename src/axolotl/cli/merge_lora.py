@@ -41,6 +41,7 @@ def main(
     """
     from axolotl import api
     from axolotl.core.console import print_pairs
+    from axolotl.core.units import bytes_in_words
 
     report = api.merge(resolved, dtype=dtype, out=out, max_shard_size=max_shard_size)
     apart = report.difference
@@ -51,7 +52,7 @@ def main(
             "adapter": report.adapter,
             "result": report.folder,
             "dtype": report.dtype,
-            "size": f"{report.size_bytes / 1e6:,.1f} MB",
+            "size": bytes_in_words(report.size_bytes),
             "largest difference": f"{apart.largest:.1e} in a logit, {apart.relative:.1e} of the "
             f"largest one, on {report.rows}",
             "same next token": f"{apart.agreeing:,} of {apart.positions:,} positions",

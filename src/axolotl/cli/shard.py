@@ -33,6 +33,7 @@ def main(resolved: Resolved, max_shard_size: str | None, out: Path | None) -> No
     """
     from axolotl import api
     from axolotl.core.console import print_pairs
+    from axolotl.core.units import bytes_in_words
 
     report = api.shard(resolved, max_shard_size=max_shard_size, out=out)
     print_pairs(
@@ -40,8 +41,8 @@ def main(resolved: Resolved, max_shard_size: str | None, out: Path | None) -> No
         {
             "model": report.source,
             "result": report.folder,
-            "files": f"{report.files:,} of at most {report.max_shard_bytes / 1e6:,.1f} MB",
-            "tensors": f"{report.tensors:,}, {report.size_bytes / 1e6:,.1f} MB, all equal",
+            "files": f"{report.files:,} of at most {bytes_in_words(report.max_shard_bytes)}",
+            "tensors": f"{report.tensors:,}, {bytes_in_words(report.size_bytes)}, all equal",
             "time": f"{report.seconds:.1f} s",
         },
     )

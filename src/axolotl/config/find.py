@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axolotl.config.remote import fetch, is_url, raw_url, shown_url
+from axolotl.core.units import bytes_in_words
 from axolotl.errors import ConfigError, EnvironmentFault
 from axolotl.registry import nearest
 
 SUFFIXES = (".yml", ".yaml")
-LARGEST_BYTES = 4 * 2**20
+LARGEST_BYTES = 4_000_000
 STDIN = "<stdin>"
 EXAMPLES = Path("examples")
 """The folder that is looked into when nothing is named."""
@@ -105,7 +106,7 @@ def read_source(source: Source) -> str:
             f"cannot be read: {error.strerror or error}", where=source.name
         ) from error
     if len(content) > LARGEST_BYTES:
-        raise _too_large(source, f"more than {LARGEST_BYTES // 2**20} MiB")
+        raise _too_large(source, f"more than {bytes_in_words(LARGEST_BYTES)}")
     return _decode(content, source.name)
 
 
@@ -118,7 +119,7 @@ def _bytes(source: Source) -> bytes:
         return sys.stdin.buffer.read(LARGEST_BYTES + 1)
     size = source.path.stat().st_size
     if size > LARGEST_BYTES:
-        raise _too_large(source, f"{size / 2**20:.0f} MiB")
+        raise _too_large(source, bytes_in_words(size))
     return source.path.read_bytes()
 
 

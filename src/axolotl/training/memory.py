@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from axolotl.core.units import bytes_in_words
+
 _STATUS = Path("/proc/self/statm")
 
 
@@ -39,17 +41,15 @@ def memory_figures(device: torch.device) -> dict[str, int]:
 def memory_words(figures: dict[str, int]) -> str:
     """The figures for people.
 
-    >>> memory_words({"memory_bytes": 3 << 30, "peak_memory_bytes": 4 << 30})
-    '3.00 GiB in use, at most 4.00 GiB'
+    >>> memory_words({"memory_bytes": 640_000_000, "peak_memory_bytes": 4_000_000_000})
+    '640 MB in use, at most 4.00 GB'
     """
     names = {
         "memory_bytes": "{} in use",
         "peak_memory_bytes": "at most {}",
         "reserved_memory_bytes": "{} kept in reserve",
     }
-    said = [words.format(_gib(figures[key])) for key, words in names.items() if key in figures]
+    said = [
+        words.format(bytes_in_words(figures[key])) for key, words in names.items() if key in figures
+    ]
     return ", ".join(said)
-
-
-def _gib(count: int) -> str:
-    return f"{count / (1 << 30):.2f} GiB"

@@ -121,5 +121,5 @@ def test_shared_files_outlive_the_other_folder(
 
 def test_a_disk_without_room_is_found_before_the_write(tmp_path: Path) -> None:
     check_room(tmp_path / "not" / "yet", 1)
-    with pytest.raises(EnvironmentFault, match=r"need 1000000\.00 GB"):
+    with pytest.raises(EnvironmentFault, match=r"need 1,000 TB"):
         check_room(tmp_path, 10**15)

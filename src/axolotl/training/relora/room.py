@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from axolotl.config import Sections
+from axolotl.core.units import bytes_in_words
 from axolotl.models.load import weight_dtype
 from axolotl.models.quantized import quantized_base
 from axolotl.models.weights import Weights
@@ -56,8 +57,6 @@ def disk_line(sections: Sections, weights: Weights, *, total: int) -> dict[str, 
     free = shutil.disk_usage(existing(Path(sections.saving.output_dir))).free
     what = f"{copies} copies of the merged weights and the result" if copies else "the result"
     short = "; warning: that is more than is free" if needed > free else ""
-    return {"disk": f"up to {_size(needed)} for {what}, {_size(free)} are free{short}"}
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.2f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
+    return {
+        "disk": f"up to {bytes_in_words(needed)} for {what}, {bytes_in_words(free)} are free{short}"
+    }

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from axolotl.core.atomic import disk_faults, write_json
+from axolotl.core.units import bytes_in_words
 from axolotl.errors import EnvironmentFault
 
 SHARD_BYTES = 2 << 30
@@ -108,7 +109,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing(folder)).free
     if free < needed_bytes:
         raise EnvironmentFault(
-            f"the merged weights need {needed_bytes / 1e9:.2f} GB, {free / 1e9:.2f} GB are free",
+            f"the merged weights need {bytes_in_words(needed_bytes)}, {bytes_in_words(free)} are free",
             where=str(folder),
             hint="free some space, or set a smaller save_total_limit; then go on with "
             "--auto_resume_from_checkpoints",

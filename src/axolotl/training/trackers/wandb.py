@@ -18,6 +18,7 @@ from axolotl.config.tracking import TrackingSection
 from axolotl.core.console import note
 from axolotl.core.hub_reach import why_not_reached
 from axolotl.core.optional import need
+from axolotl.core.units import bytes_in_words
 from axolotl.errors import EnvironmentFault
 from axolotl.training.trackers._environment import Variables
 from axolotl.training.trackers._kept import keep, kept
@@ -200,7 +201,7 @@ class Wandb:
         size = sum(file.stat().st_size for file in files)
         place = Path(os.environ["WANDB_DATA_DIR"]) / "artifacts" / "staging"
         note(
-            f"wandb: offline, so a copy of each checkpoint, {size / 2**20:,.1f} MiB, stays in {place} "
+            f"wandb: offline, so a copy of each checkpoint, {bytes_in_words(size)}, stays in {place} "
             "until it is sent and removed by hand; save_total_limit does not limit these"
         )
 
