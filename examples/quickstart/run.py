@@ -5,6 +5,8 @@ Everything here is the public Python API; the same steps on the command line are
     axolotl evaluate examples/quickstart/lora.yml --base
     axolotl train examples/quickstart/lora.yml
     axolotl merge-lora examples/quickstart/lora.yml
+
+Words behind `run.py` override the file as they would there: `run.py --num_epochs 1`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def main() -> int:
 
 def _teach(start: float) -> None:
     file = str(HERE.relative_to(Path.cwd()) if HERE.is_relative_to(Path.cwd()) else HERE)
-    config = axolotl.load_config(f"{file}/lora.yml")
+    config = axolotl.load_config(f"{file}/lora.yml", sys.argv[1:])
     lines = (HERE / "questions.jsonl").read_text("utf-8").splitlines()
     questions = [json.loads(line)["instruction"] for line in lines]
 
