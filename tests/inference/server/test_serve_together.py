@@ -202,6 +202,19 @@ def test_one_that_fails_does_not_disturb_the_others(model: Any, pool: ThreadPool
             ask(client, long)
 
 
+def test_a_request_that_fails_in_part_leaves_none_of_its_places_taken(model: Any) -> None:
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        passes = Passes(model)
+        token = server.generator.prompt_ids("~")[-1]
+        passes.fail = lambda ids: ids.shape[1] > 1 and bool((ids == token).any())
+        with pytest.raises(openai.InternalServerError, match="MemoryError"):
+            client.completions.create(model="tiny", prompt=["~ ~", *TEXTS[:3]])
+        assert server.wait_until_idle()
+        passes.rows.clear()
+        assert ask(client, TEXTS[0]) == alone(TEXTS[0])
+        assert set(passes.rows) == {1}
+
+
 def test_an_error_while_answering_reaches_all_and_the_server_lives_on(
     model: Any, pool: ThreadPoolExecutor
 ) -> None:

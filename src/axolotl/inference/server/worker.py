@@ -179,6 +179,10 @@ class Worker:
 
     def _join(self, rows: Sequence[Row]) -> Made:
         """Begin with some rows; where they fail together, with each alone."""
+        # Another prompt of the same request may have failed meanwhile.
+        rows = [row for row in rows if row in self._running]
+        if not rows:
+            return []
         try:
             return self._engine.join(rows)
         except Exception as error:  # noqa: BLE001  the others are not concerned
