@@ -41,12 +41,16 @@ def exit_codes(command: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise  # whoever read the output has gone; click ends quietly
+        from axolotl.core.last_word import leave_code
+
         fault = error if isinstance(error, AxolotlError) else as_fault(error)
+        code = BUG if fault is None else LOST if isinstance(fault, ProcessLost) else MENDABLE
+        leave_code(code)
         if fault is None:
             _report_bug(error, command)
-            raise SystemExit(BUG) from error
-        say_error(fault)
-        raise SystemExit(LOST if isinstance(fault, ProcessLost) else MENDABLE) from error
+        else:
+            say_error(fault)
+        raise SystemExit(code) from error
 
 
 def as_fault(error: Exception) -> EnvironmentFault | None:

@@ -1,6 +1,7 @@
-"""What a process leaves for its launcher when it finds that another has gone.
+"""What a process leaves for its launcher: who has gone, or with what exit code it ends itself.
 
-The launcher may wait for a machine that is lost, and knows less of why its own processes end.
+The launcher may wait for a machine that is lost, and knows less of why its own processes end. Having
+seen one end, it ends the others by a signal, also one that is about to end by itself.
 """
 
 from __future__ import annotations
@@ -37,6 +38,33 @@ def leave_word(what: str, *, machine: bool) -> None:
             whole.replace(file)
         except OSError as error:
             note(f"the launcher cannot be told: {error}")
+
+
+def leave_code(code: int) -> None:
+    """Tell the launcher, where it asks for that, with what exit code this process ends.
+
+    Args:
+        code: The exit code.
+    """
+    file, rank = os.environ.get(VARIABLE), os.environ.get("RANK")
+    if file and rank:
+        try:
+            Path(f"{file}.code-{rank}").write_text(str(code), "utf-8")
+        except OSError as error:
+            note(f"the launcher cannot be told: {error}")
+
+
+def read_code(file: Path, rank: int) -> int | None:
+    """The exit code that a process has left; None where there is none.
+
+    Args:
+        file: What `VARIABLE` names for the processes.
+        rank: Number of the process.
+    """
+    try:
+        return int(Path(f"{file}.code-{rank}").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # also one that was ended while it wrote
+        return None
 
 
 def read_word(file: Path) -> LastWord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ def each_process() -> str:
 def join_processes(options: DistributedSection) -> PartialState:
     """Join the process group, where there are several processes, and say what has no use for it."""
     file_alone_holds(options, os.environ)
+    _has_a_gpu_of_its_own(os.environ)
     patience: dict[str, Any] = {}
     if options.ddp_timeout is not None:
         patience["timeout"] = timedelta(seconds=options.ddp_timeout)
@@ -46,6 +48,22 @@ def join_processes(options: DistributedSection) -> PartialState:
     if idle and state.num_processes == 1:
         note(f"{', '.join(idle)}: no effect, because there is one process")
     return state
+
+
+def _has_a_gpu_of_its_own(environment: Mapping[str, str]) -> None:
+    """Refuse more processes of a machine than it has GPUs: CUDA would only know of an invalid device.
+
+    Raises:
+        EnvironmentFault: there are more.
+    """
+    gpus, own = torch.cuda.device_count(), int(environment.get("LOCAL_RANK", "0"))
+    if gpus and own >= gpus:
+        asked = environment.get("LOCAL_WORLD_SIZE", str(own + 1))
+        raise EnvironmentFault(
+            f"{asked} processes on this machine, and {gpus} GPU{'s' if gpus > 1 else ''}",
+            where="--nproc",
+            hint=f"write --nproc {gpus}, or CUDA_VISIBLE_DEVICES= before the command to train on the CPU",
+        )
 
 
 def _exchange_by_both(patience: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ def test_a_task_of_slurm_is_a_process() -> None:
         ("a,b", ["a", "b"]),
         ("n[1-3]", ["n1", "n2", "n3"]),
         ("n[09-10,12]-ib,login", ["n09-ib", "n10-ib", "n12-ib", "login"]),
+        ("r[1-2]n[01,3]", ["r1n01", "r1n3", "r2n01", "r2n3"]),
         ("", []),
     ],
 )

@@ -21,11 +21,12 @@ from click.testing import CliRunner
 from axolotl import api
 from axolotl.cli import train
 from axolotl.cli.launch import agent, ray_cluster
-from axolotl.cli.launch.agent import no_meeting, run_agent, tell_failure
-from axolotl.core.last_word import LastWord, leave_word
+from axolotl.cli.launch.agent import Ending, no_meeting, run_agent, tell_failure
+from axolotl.core.last_word import LastWord, leave_code, leave_word
 from axolotl.core.rank_log import Twofold, keep_output, plain
 from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
 from axolotl.records import RunResult
+from axolotl.resolve import machine
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_JOB_ID", "AXOLOTL_CHECKED")
 
@@ -155,8 +156,8 @@ def test_a_task_of_slurm_trains_as_a_process(file: Path, monkeypatch: pytest.Mon
     assert "--gpus-per-node" in answer.output
 
 
-def failure(code: int, *, at: float = 0.0, name: str = "SIGKILL") -> Any:
-    return SimpleNamespace(exitcode=code, pid=12, timestamp=at, signal_name=lambda: name)
+def failure(code: int, *, at: float = 0.0) -> Ending:
+    return Ending(code, 12, at)
 
 
 def test_the_process_that_failed_is_named(
@@ -251,11 +252,40 @@ def test_a_launcher_says_whom_its_processes_have_found_to_be_gone(
     assert ended == [3]
     assert f"{lost}; the processes of this machine were stopped" in capsys.readouterr().err
 
-    failure = SimpleNamespace(exitcode=3, pid=9, timestamp=1.0)
     word = LastWord("rank 0 (process 7 on a) is gone", machine=False)
-    assert tell_failure({1: failure}, logs, word) == 3
+    assert tell_failure({1: failure(3)}, logs, word) == 3
     assert "rank 0 (process 7 on a) is gone; the processes" in capsys.readouterr().err
     leave_word("nobody asks for it", machine=False)
+
+
+def test_the_first_process_has_said_what_is_wrong_though_the_launcher_ended_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second hears of its end and goes; torchrun sees that first, and ends the first meanwhile."""
+    import torch.distributed.run as torchrun
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+    def runs(_: Any) -> None:
+        monkeypatch.setenv("RANK", "0")
+        leave_code(2)
+        missing = str(tmp_path / "none")
+        ends = {0: -15, 1: 3}
+        raise ChildFailedError(
+            "train", {n: ProcessFailure(n, 12, code, missing) for n, code in ends.items()}
+        )
+
+    monkeypatch.setattr(torchrun, "run", runs)
+    monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    assert run_agent([str(tmp_path / "logs")]) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_for_each_gpu_needs_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "this_machine", lambda: machine.Machine(gpu=False, bf16=False))
+    answer = invoke(str(file), "--nproc", "gpu")
+    assert answer.exit_code == 2
+    assert "--nproc gpu: there is no GPU here" in answer.output
 
 
 def test_machines_that_do_not_meet() -> None:

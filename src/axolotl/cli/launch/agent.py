@@ -17,12 +17,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from axolotl.cli._exit import BUG, LOST, MENDABLE
 from axolotl.cli._say import say_error
-from axolotl.core.last_word import VARIABLE, LastWord, read_word
+from axolotl.core.last_word import VARIABLE, LastWord, read_code, read_word
 from axolotl.errors import EnvironmentFault
 
 _LAST_LINES = 12
@@ -59,7 +60,7 @@ def run_agent(arguments: Sequence[str]) -> int:
         try:
             run(parse_args(words))
         except ChildFailedError as error:
-            return tell_failure(error.failures, Path(logs), read_word(word))
+            return tell_failure(_endings(error.failures, word), Path(logs), read_word(word))
         except SignalException as error:
             return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
         except (RendezvousError, ConnectionError, TimeoutError) as error:
@@ -68,6 +69,40 @@ def run_agent(arguments: Sequence[str]) -> int:
             say_error(gone if began else no_meeting(words, error))
             return LOST if began else MENDABLE
     return 0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended.
+
+    Args:
+        code: Its exit code; below 0 the signal that ended it.
+        pid: Its number.
+        at: When, in seconds since 1970.
+    """
+
+    code: int
+    pid: int
+    at: float
+
+
+def _endings(failures: Mapping[int, Any], word: Path) -> dict[int, Ending]:
+    """How those ended that failed, by their number.
+
+    Of one that the launcher ended while it was ending by itself, that is what counts which it left
+    word of.
+
+    Args:
+        failures: Number of the process → what torchrun knows of its end.
+        word: The file that processes leave word in.
+    """
+    found: dict[int, Ending] = {}
+    for rank, failure in failures.items():
+        code = int(failure.exitcode)
+        if code == _SIGNAL_OF_LAUNCHER and (left := read_code(word, rank)) is not None:
+            code = left
+        found[rank] = Ending(code, failure.pid, float(failure.timestamp))
+    return found
 
 
 @contextmanager
@@ -102,20 +137,20 @@ def _heeding_last_word(logs: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def tell_failure(failures: Mapping[int, Any], logs: Path, word: LastWord | None = None) -> int:
+def tell_failure(failures: Mapping[int, Ending], logs: Path, word: LastWord | None = None) -> int:
     """Name the process that failed first, with its last lines; its exit code.
 
     Args:
-        failures: Number of the process → what torchrun knows of its end.
+        failures: Number of the process → how it ended.
         logs: Folder with the output of each.
         word: Whom the processes of this machine have found to be gone.
     """
     rank = _first(failures)
     failure = failures[rank]
     file = logs / f"rank-{rank}.log"
-    code = failure.exitcode
+    code = failure.code
     if code < 0:
-        how = f"was ended by signal {-code} ({failure.signal_name()})"
+        how = f"was ended by signal {-code} ({_signal_name(-code)})"
         if -code == signal.SIGKILL:
             how += "; where nobody did that, the system may have been out of memory: see `dmesg`"
     else:
@@ -136,6 +171,10 @@ def tell_failure(failures: Mapping[int, Any], logs: Path, word: LastWord | None 
     return code if code > 0 else BUG
 
 
+def _signal_name(number: int) -> str:
+    return next((one.name for one in signal.Signals if one == number), "a real-time signal")
+
+
 def _way_on(output: Path) -> str:
     if any(output.glob("checkpoint-*")):
         return "go on from the last checkpoint with --resume_from_checkpoint=true"
@@ -148,13 +187,12 @@ def _saved(output: Path, *, since: float) -> bool:
     return record.exists() and record.stat().st_mtime >= since
 
 
-def _first(failures: Mapping[int, Any]) -> int:
+def _first(failures: Mapping[int, Ending]) -> int:
     """Who failed by itself, rather than because another had gone; of several, who did first."""
 
     def order(rank: int) -> tuple[bool, bool, float, int]:
-        failure = failures[rank]
-        code = failure.exitcode
-        return code == LOST, code == _SIGNAL_OF_LAUNCHER, failure.timestamp, rank
+        code = failures[rank].code
+        return code == LOST, code == _SIGNAL_OF_LAUNCHER, failures[rank].at, rank
 
     return min(failures, key=order)
 

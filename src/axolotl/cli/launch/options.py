@@ -78,7 +78,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--ray_storage_path",),
-        {"metavar": "PLACE", "help": "Ray: folder or bucket that all machines of the cluster see."},
+        {
+            "metavar": "PLACE",
+            "help": "Ray: folder that all machines of the cluster see; a bucket has to be mounted.",
+        },
     ),
     (("--ray_run_name",), {"metavar": "NAME", "help": "Ray: name of the run."}),
     (

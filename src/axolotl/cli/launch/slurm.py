@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from axolotl.errors import ConfigError
 
-_PIECE = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?([^,\[]*)")
+_NAME = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
+"""A name, with commas only inside of brackets."""
+_BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,19 @@ def hosts_of(names: str) -> Iterator[str]:
 
     >>> list(hosts_of("gpu[01-03,7],login"))
     ['gpu01', 'gpu02', 'gpu03', 'gpu7', 'login']
+    >>> list(hosts_of("rack[1-2]node[01-02]"))
+    ['rack1node01', 'rack1node02', 'rack2node01', 'rack2node02']
     """
-    for head, spans, tail in _PIECE.findall(names):
-        if not spans:
-            yield head + tail
-            continue
-        for span in spans.split(","):
-            first, _, last = span.partition("-")
-            for number in range(int(first), int(last or first) + 1):
-                yield f"{head}{number:0{len(first)}}{tail}"
+    for name in _NAME.findall(names):
+        # What stands between brackets and what stands in them take turns.
+        parts = _BRACKETS.split(name)
+        choices = [_numbers(part) if place % 2 else [part] for place, part in enumerate(parts)]
+        yield from map("".join, product(*choices))
+
+
+def _numbers(spans: str) -> Iterator[str]:
+    """The numbers of `01-03,7`, each as long as the first of its span."""
+    for span in spans.split(","):
+        first, _, last = span.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            yield f"{number:0{len(first)}}"

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from axolotl.cli.launch.layout import Layout
 from axolotl.cli.launch.threads import thread_settings
+from axolotl.errors import ConfigError
 
 CHECKED = "AXOLOTL_CHECKED"
 """Set for processes whose configuration the launcher has checked and remarked upon already."""
@@ -38,6 +39,23 @@ def launch_words(
     ]
 
 
+def _see_gpus(layout: Layout) -> None:
+    """Refuse `--nproc gpu` where there is none, of which torchrun would say so in a traceback.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from axolotl.resolve.machine import this_machine
+
+    if layout.nproc == "gpu" and not this_machine().gpu:
+        raise ConfigError(
+            "nproc",
+            "--nproc gpu: there is no GPU here that torch can use",
+            where="--nproc",
+            hint="write how many processes there are to be, such as --nproc 2",
+        )
+
+
 def become_launcher(
     layout: Layout,
     command: str,
@@ -54,7 +72,11 @@ def become_launcher(
         arguments: Its arguments.
         logs: Where their output is kept.
         environment: Variables of this process.
+
+    Raises:
+        ConfigError: a process for each GPU is asked for, and there is none.
     """
+    _see_gpus(layout)
     words = launch_words(layout, command, arguments, logs=logs)
     sys.stdout.flush()
     sys.stderr.flush()
