@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from axolotl import api
 from axolotl.artifacts import model_card as cards
+from axolotl.artifacts.card_data import data_lines
 from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card, write_gguf_card
 from axolotl.config import load_config
 from axolotl.models.rope_saved import POSITIONS_FILE
@@ -101,6 +104,127 @@ def test_no_password_is_told() -> None:
     assert "on `https://host/rows.jsonl`." in text
     assert "password" not in text
     assert "token=1" not in text
+
+
+def data_of(options: dict[str, Any], *, packed: float | None = None) -> tuple[str, dict[str, Any]]:
+    """The section on data, after a preparation; and the record that it was made of."""
+    config = load_config({"base_model": "me/some", **options})
+    record = {
+        "data": json.loads(json.dumps(api.prepare(config).summary.as_dict(), default=str)),
+        "plan": {"packing_efficiency": packed},
+        "config": {"given": config.given(), "resolved": resolve(config).as_dict()},
+    }
+    return "\n".join(data_lines(record)), record
+
+
+@pytest.fixture
+def rows(tmp_path: Path, tiny_model: Path) -> dict[str, Any]:
+    """Options of a preparation of one file: 20 rows, of which two cannot be trained."""
+    lines = [{"instruction": f"Colour {n}?", "output": f"Red and {n}."} for n in range(18)]
+    lines += [
+        {"instruction": "Colour?", "output": ""},
+        {"instruction": "Colour " * 99, "output": "x"},
+    ]
+    file = tmp_path / "home" / "own|rows.jsonl"
+    file.parent.mkdir()
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return {
+        "base_model": str(tiny_model),
+        "datasets": [{"path": str(file), "type": "alpaca"}],
+        "dataset_prepared_path": str(tmp_path / "store"),
+        "sequence_len": 128,
+        "sample_packing": True,
+        "val_set_size": 3,
+    }
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.replace("\\|", "¦").strip("|").split("|")]
+
+
+def test_the_data_is_told_source_by_source(rows: dict[str, Any], tmp_path: Path) -> None:
+    text, record = data_of(rows, packed=0.987)
+    assert str(tmp_path) not in text
+    (line,) = [line for line in text.splitlines() if "rows.jsonl" in line]
+    source, kind, trained, held_out, left_out, tokens, digest = cells(line)
+    assert (source, kind) == ("`own¦rows.jsonl`", "alpaca")
+    kept = record["data"]["rows_kept"]
+    assert (int(trained), int(held_out)) == (kept - 3, 3)
+    for reason, count in record["data"]["dropped"].items():
+        assert f"{count} {reason.partition(': ')[0]}" in left_out
+    assert sum(record["data"]["dropped"].values()) == 20 - kept > 0
+    assert 0 < int(tokens) < record["data"]["trained_tokens"]  # without those of held-out rows
+    content = Path(rows["datasets"][0]["path"]).read_bytes()
+    assert digest == f"`{hashlib.sha256(content).hexdigest()[:12]}`"
+    assert "up to 128 tokens (`sequence_len`), and are packed" in text
+    assert "filled to 98.7%" in text
+    assert "and are not packed" in data_of({**rows, "sample_packing": False})[0]
+
+
+def test_each_of_several_sources_has_its_figures(rows: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "tokens"
+    folder.mkdir()
+    tokens = [{"input_ids": [5, 6, 7 + n], "labels": [-100, 6, 7 + n]} for n in range(4)]
+    for name in ("a", "b"):
+        lines = "".join(f"{json.dumps(line)}\n" for line in tokens)
+        (folder / f"{name}.jsonl").write_text(lines)
+    tests = tmp_path / "home" / "tests.jsonl"
+    tests.write_text(json.dumps({"instruction": "Which?", "output": "None."}))
+    text, _ = data_of(
+        {
+            **rows,
+            "datasets": [*rows["datasets"], {"path": str(folder)}],
+            "test_datasets": [{"path": str(tests), "type": "alpaca"}],
+            "val_set_size": 0,
+        }
+    )
+    table = [cells(line) for line in text.splitlines() if line.startswith("| `")]
+    assert [row[1] for row in table] == ["alpaca", "pretokenized", "alpaca"]
+    assert [row[2:4] for row in table[1:]] == [["8", "0"], ["0", "1"]]
+    assert table[1][0] == "`tokens (2 files)`"
+    assert table[1][5] == "16"
+    assert len(table[1][6].split()) == 2
+    assert str(tmp_path) not in text
+
+
+def test_what_rows_are_wrong_in_stays_here() -> None:
+    """It may be words of the data."""
+    bad = {"no 'output' beside 'a secret'": {"count": 2}, "'another' is no text": {"count": 1}}
+    source = {"key": "datasets.0", "name": "/home/me/a.jsonl", "bad": bad, "dropped": {}}
+    text = "\n".join(data_lines({"data": {"by_source": [source]}}))
+    assert "| 3 cannot be used |" in text
+    assert "secret" not in text
+    assert "/home" not in text
+
+
+def test_data_that_is_read_on_the_way_is_told(tmp_path: Path) -> None:
+    given = {"pretraining_dataset": [{"path": str(tmp_path / "texts.jsonl")}]}
+    data = {"streamed": True, "read": 5000, "dropped": {"empty": 3}, "truncated": 0, "eval_rows": 7}
+    config = {"given": given, "resolved": {"sequence_len": 2048, "sample_packing": True}}
+    text = "\n".join(data_lines({"data": data, "config": config}))
+    assert "| `texts.jsonl` | completion |" in text
+    assert "5,000 rows; left out: 3 empty; 7 rows to evaluate on" in text
+    assert "up to 2,048 tokens" in text
+
+
+def test_a_record_without_data_has_no_section() -> None:
+    assert data_lines({"final": FINAL}) == []
+    assert "## Data" not in card_of()[1]
+
+
+def test_folders_of_this_machine_are_not_told(tmp_path: Path) -> None:
+    source = {"path": str(tmp_path / "rows.jsonl"), "type": "alpaca"}
+    options: dict[str, Any] = {
+        "output_dir": str(tmp_path / "out"),
+        "eval_sample_prompts": ["/no/place of mine"],
+    }
+    options["val_set_size"] = 0.1
+    text = card_of(datasets=[source], base_model=str(tmp_path / "base"), **options)[1]
+    assert str(tmp_path) not in text
+    given = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert given["datasets"] == [{"path": "rows.jsonl", "type": "alpaca"}]
+    assert (given["base_model"], given["output_dir"]) == ("base", "out")
+    assert given["eval_sample_prompts"] == ["/no/place of mine"]
 
 
 def test_a_merged_model_says_how_exact_the_merge_is() -> None:

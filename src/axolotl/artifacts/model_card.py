@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import yaml
 
+from axolotl.artifacts.card_data import data_lines, on_hub, short_name, without_folders
 from axolotl.artifacts.run_folder import versions
 from axolotl.core.atomic import write_atomic
 from axolotl.core.console import note
@@ -24,7 +25,6 @@ CARD_FILE = "README.md"
 _UNKNOWN: Mapping[str, Any] = {"final": {}, "interrupted": False}
 """The record of a run of which there is none: another program trained the adapter."""
 _HEAD = re.compile(r"---\n(?P<head>.*?\n)---\n(?P<text>.*)", re.DOTALL)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def write_card(folder: Path, resolved: Resolved, record: Mapping[str, Any]) -> None:
@@ -126,7 +126,7 @@ def model_card(
     head = yaml.safe_dump(
         _head(resolved, merged=merge is not None), sort_keys=False, allow_unicode=True
     )
-    options = without_secrets(resolved.config.given())
+    options = without_folders(without_secrets(resolved.config.given()))
     given = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
     return "\n".join(
         [
@@ -134,6 +134,7 @@ def model_card(
             f"# {name.rpartition('/')[2]}\n",
             f"{_how(resolved)}{', merged into the model,' if merge else ''} of {_model_words(resolved)}, on {_data_words(resolved)}.\n",
             *_table(record),
+            *data_lines(record),
             *_merged_words(merge),
             *_read_elsewhere(resolved, model_type or _model_type(Path(resolved.model.base_model))),
             *_positions_elsewhere(positions or {}),
@@ -162,11 +163,11 @@ def _head(resolved: Resolved, *, merged: bool = False) -> dict[str, Any]:
     """What the hub reads; it takes only its own names for models and data sets."""
     adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
     base = resolved.model.base_model
-    datasets = [name for name in _sources(resolved) if _on_hub(name)]
+    datasets = [name for name in _sources(resolved) if on_hub(name)]
     return {
         "library_name": "peft" if adapter and not merges and not merged else "transformers",
         "license": "unknown",
-        **({"base_model": base} if _on_hub(base) else {}),
+        **({"base_model": base} if on_hub(base) else {}),
         **({"datasets": datasets} if datasets else {}),
         "tags": ["axolotl", "generated_from_trainer", *_method_tags(resolved)],
         "pipeline_tag": "text-generation",
@@ -186,16 +187,6 @@ def _sources(resolved: Resolved) -> Sequence[str]:
     return list(dict.fromkeys(paths))
 
 
-def _on_hub(name: str) -> bool:
-    """Whether a name is one of the hub, as far as that can be told without asking it."""
-    return bool(_HUB_ID.fullmatch(name)) and not Path(name).expanduser().exists()
-
-
-def _short(name: str) -> str:
-    """A name without the folders of this machine."""
-    return without_secrets(name) if _on_hub(name) or "://" in name else Path(name).name or name
-
-
 def _how(resolved: Resolved) -> str:
     adapter, merges = resolved.adapter.adapter, resolved.relora.relora_steps
     if merges:
@@ -205,11 +196,11 @@ def _how(resolved: Resolved) -> str:
 
 def _model_words(resolved: Resolved) -> str:
     base = resolved.model.base_model
-    return f"[{base}](https://huggingface.co/{base})" if _on_hub(base) else f"`{_short(base)}`"
+    return f"[{base}](https://huggingface.co/{base})" if on_hub(base) else f"`{short_name(base)}`"
 
 
 def _data_words(resolved: Resolved) -> str:
-    names = [f"`{_short(name)}`" for name in _sources(resolved)]
+    names = [f"`{short_name(name)}`" for name in _sources(resolved)]
     return ", ".join(names) or "no data set"
 
 

@@ -31,7 +31,7 @@ from axolotl.data.report import (
 )
 from axolotl.data.select import REPEATED_HELD_OUT, Choices, Selection, select_rows
 from axolotl.data.store import StoreFiles, TokenStore
-from axolotl.data.summary import PrepareSummary, WeightedRows
+from axolotl.data.summary import PrepareSummary, UsedRows, WeightedRows
 from axolotl.data.tokenize import Limits
 from axolotl.errors import ConfigError
 
@@ -213,6 +213,7 @@ def _summary(
         longest_tokens=max(int(store.lengths.max()) for store in used),
         sources=[source for one in every for source in _sources(one)],
         by_source=reports,
+        used=dict(_used(made, test, selection)),
         warnings=(
             *source_warnings(reports),
             *_warnings(made, test, selection, reports, shuffled=choices.shuffle_all),
@@ -224,6 +225,24 @@ def _summary(
         selection=hash_bytes(selection.train.tobytes(), selection.held_out.tobytes()),
         test_key=test.files.folder.name if test else None,
     )
+
+
+def _used(made: _Made, test: _Made | None, selection: Selection) -> Iterator[tuple[str, UsedRows]]:
+    """What is used of each entry."""
+    nothing = np.array([], dtype=np.int64)
+    both = [(made, selection.train, nothing if test else selection.held_out)]
+    if test is not None:
+        both.append((test, nothing, selection.held_out))
+    for of, train, held_out in both:
+        trained = of.files.rows["trained"][train].astype(np.float64)
+        entries = of.sets
+        keys = {part.key: int(part.key.rpartition(".")[2]) for part in of.parts}
+        number = max(keys.values()) + 1
+        rows = np.bincount(entries[train], minlength=number)
+        tokens = np.bincount(entries[train], weights=trained, minlength=number)
+        evaluated = np.bincount(entries[held_out], minlength=number)
+        for key, i in keys.items():
+            yield key, UsedRows(int(rows[i]), int(evaluated[i]), int(tokens[i]))
 
 
 def _sources(made: _Made) -> Iterator[dict[str, Any]]:

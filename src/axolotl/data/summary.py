@@ -34,6 +34,21 @@ class WeightedRows:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedRows:
+    """What of a source is used.
+
+    Args:
+        train_rows: Rows to train on in an epoch; a row that is trained twice counts two.
+        eval_rows: Rows to evaluate on.
+        trained_tokens: Tokens that carry a label, of the rows to train on.
+    """
+
+    train_rows: int
+    eval_rows: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareSummary:
     """What a preparation came to.
 
@@ -56,6 +71,7 @@ class PrepareSummary:
         longest_tokens: Length of the longest row used.
         sources: Per file: name, format, hash of its content, rows read and kept.
         by_source: What became of the rows of each entry of `datasets` and `test_datasets`.
+        used: What is used of each of these, by its key.
         warnings: What is worth a look.
         seconds: How long it took, this time.
         from_cache: Whether the tokens were there already.
@@ -82,6 +98,7 @@ class PrepareSummary:
     longest_tokens: int
     sources: Sequence[Mapping[str, Any]]
     by_source: Sequence[SourceReport]
+    used: Mapping[str, UsedRows]
     warnings: tuple[str, ...]
     seconds: float
     from_cache: bool
