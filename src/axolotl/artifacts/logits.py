@@ -22,7 +22,7 @@ from axolotl.artifacts.memory import give_back
 MAX_ROWS = 4
 MAX_TOKENS = 128
 """The reference logits are kept on the disk: 4 rows of 128 tokens are 100 MB with 49,152 words."""
-_ROOM_BYTES = 6 << 20
+_ROOM_BYTES = 4 << 20
 """What the logits of some positions may always take."""
 
 

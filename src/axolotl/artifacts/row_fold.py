@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 
-SLICE_BYTES = 16 << 20
+SLICE_BYTES = 4 << 20
 """What a slice takes in fp32."""
 _BASES = {
     nn.Linear: (lora.Linear, False),
@@ -44,8 +44,8 @@ def slices(shape: torch.Size | tuple[int, ...]) -> Iterator[slice]:
 
 
 def is_large(weight: Tensor) -> bool:
-    """Whether a matrix is more than a slice."""
-    return weight.dim() == 2 and weight.numel() * 4 > SLICE_BYTES
+    """Whether a matrix is worth to be computed by rows: it is more than a fourth of a slice."""
+    return weight.dim() == 2 and weight.numel() * 16 > SLICE_BYTES
 
 
 class RowFold:
