@@ -8,6 +8,7 @@ import pytest
 
 from axolotl.config.distributed import DistributedSection
 from axolotl.errors import EnvironmentFault
+from axolotl.training.distributed.deepspeed import compiler_faults
 from axolotl.training.distributed.launched import file_alone_holds
 
 SPREADS: dict[str, dict[str, Any]] = {
@@ -29,6 +30,17 @@ def test_a_model_is_cut_up_as_the_file_says_or_not_at_all(
     assert "are left out: those of the file of options hold" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+def test_an_optimizer_that_deepspeed_cannot_compile_is_a_message() -> None:
+    with pytest.raises(EnvironmentFault, match="compiled or loaded: no compiler") as caught:  # noqa: SIM117
+        with compiler_faults():
+            raise RuntimeError(
+                "DeepSpeedCPUAdam: the cpu_adam op failed to build/load."
+            ) from OSError("no compiler\nmore")
+    assert "ds_report" in str(caught.value)
+    with pytest.raises(RuntimeError, match="of another kind"), compiler_faults():
+        raise RuntimeError("of another kind")
 
 
 def test_what_is_not_known_is_refused() -> None:

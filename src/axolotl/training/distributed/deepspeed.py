@@ -16,13 +16,14 @@ from torch import Tensor
 
 from axolotl.config.distributed import DistributedSection
 from axolotl.config.training import TrainingSection
-from axolotl.errors import ModelError
+from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.resolve.deepspeed_json import as_run, read_deepspeed
 
 _GATHERED_AT_ONCE = 1 << 28
 """Elements of the weights that are whole at a time on the way in or out: 1 GiB in fp32."""
 ZERO = "latest"
 """Stands in a checkpoint with parts that DeepSpeed wrote, and names their folder."""
+_NOT_BUILT = "failed to build/load"
 _SWITCHES = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
 
 
@@ -46,6 +47,28 @@ def deepspeed_arguments(
     # Of torch, about names that DeepSpeed calls.
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
     return {"deepspeed": as_run(content)}
+
+
+@contextmanager
+def compiler_faults() -> Iterator[None]:
+    """Say in the terms of the file that DeepSpeed cannot compile its optimizer for the CPU.
+
+    Raises:
+        EnvironmentFault: it cannot.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _NOT_BUILT not in str(error):
+            raise
+        why = (str(error.__cause__ or error).strip().splitlines() or [""])[0]
+        raise EnvironmentFault(
+            "offload_optimizer needs DeepSpeed's optimizer for the CPU, which cannot be compiled or "
+            f"loaded: {why}",
+            where="deepspeed",
+            hint="it takes a C++ compiler, ninja and the headers of Python; `ds_report` names what is "
+            "missing; or remove offload_optimizer",
+        ) from error
 
 
 def _check_batch(content: dict[str, Any], training: TrainingSection) -> None:

@@ -25,7 +25,7 @@ from axolotl.errors import EnvironmentFault, ModelError
 from axolotl.models.patches.deepspeed_on_cpu import exchange_by_gloo
 from axolotl.models.patches.fsdp_on_cpu import fsdp_on_cpu
 from axolotl.models.quiet import without_lines
-from axolotl.training.distributed.deepspeed import gathered_zero3, put_zero3
+from axolotl.training.distributed.deepspeed import compiler_faults, gathered_zero3, put_zero3
 from axolotl.training.distributed.fsdp import SYNC
 from axolotl.training.distributed.parts import is_sharded
 from axolotl.training.distributed.shards import (
@@ -74,6 +74,7 @@ class ShardedTrainer(Trainer):
         by_gloo = self.is_deepspeed_enabled and self.args.use_cpu
         with (
             exchange_by_gloo() if by_gloo else nullcontext(),
+            compiler_faults(),
             # Gradients are accumulated as the loop says; DeepSpeed is told so at each row.
             without_lines("accelerate.accelerator", "Gradient accumulation steps mismatch"),
         ):
