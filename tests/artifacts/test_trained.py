@@ -117,3 +117,14 @@ def test_answers_use_sdpa_where_the_model_has_it(tmp_path: Path, tiny_model: Pat
     assert plain_attention(ModelSection(base_model=str(tiny_model))) == "sdpa"
     Gemma2Config(attn_logit_softcapping=50.0).save_pretrained(tmp_path)
     assert plain_attention(ModelSection(base_model=str(tmp_path))) == "eager"
+
+
+def test_a_folder_where_no_run_has_begun_is_not_called_unfinished(
+    model: ModelSection, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ModelError, match="no run has begun there: train first"):
+        find_trained(model, LORA, output_dir=tmp_path)
+    (tmp_path / "metrics.jsonl").touch()
+    with pytest.raises(ModelError, match="the run did not finish"):
+        find_trained(model, LORA, output_dir=tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from axolotl.artifacts.run_folder import read_run
+from axolotl.artifacts.run_folder import RUN_FILE, START_FILE, read_run
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.attention import RopeScaling
 from axolotl.config.model import ModelSection
@@ -36,6 +36,7 @@ GENERATION_FILE = "generation_config.json"
 """Where generation stops, beside the weights."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER, _FULL = "adapter_config.json", "config.json"
+_BEGUN = (START_FILE, RUN_FILE, "metrics.jsonl")
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,8 @@ def _instead(folder: Path, model: ModelSection) -> str:
     )
     if steps and (steps[-1] / _ADAPTER).is_file():
         return f"the run did not finish; its newest checkpoint: --lora_model_dir {steps[-1]}"
+    if not steps and not any((folder / name).exists() for name in _BEGUN):
+        return "no run has begun there: train first, axolotl train with this file"
     return "the run did not finish: train with --auto_resume_from_checkpoints"
 
 
