@@ -374,6 +374,34 @@ def test_the_loss_in_the_head_gives_the_gradients_of_plain_logits(kind: str, tie
     assert any(float(gradient.abs().max()) > 0 for gradient in got.values())
 
 
+def test_a_base_from_the_hub_is_not_asked_for_at_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "hub" / "models--someone--tiny"
+    build_llama().config.save_pretrained(cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    adapted = new()
+    adapted.peft_config["default"].base_model_name_or_path = "someone/tiny"
+
+    def embeddings_saved(folder: str) -> bool:
+        save_adapter(adapted, tmp_path / folder)
+        saved = load_file(tmp_path / folder / "adapter_model.safetensors")
+        return any("embed_tokens" in name for name in saved)
+
+    assert not embeddings_saved("same")
+    adapted.get_base_model().resize_token_embeddings(
+        adapted.config.vocab_size + 2, mean_resizing=False
+    )
+    assert embeddings_saved("larger")
+
+
 def test_a_start_that_another_machine_finds_differently_is_taken_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

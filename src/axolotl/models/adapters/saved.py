@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.model import ModelSection
@@ -110,7 +111,7 @@ def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | Non
         adapted.save_pretrained(
             str(folder),
             state_dict=state_dict,
-            save_embedding_layers=False if _new_rows_are_trained(adapted) else "auto",
+            save_embedding_layers=_saves_embeddings(adapted),
         )
     start = start_of(adapted)
     if start is None:
@@ -121,18 +122,50 @@ def save_adapter(adapted: Any, folder: Path, *, state_dict: dict[str, Any] | Non
         name_own_base(folder, start.base)
 
 
-def _new_rows_are_trained(adapted: Any) -> bool:
+def _saves_embeddings(adapted: Any) -> bool | Literal["auto"]:
+    """Whether the embeddings are written too: where they have another size than the base model's.
+
+    peft asks the hub at each save, and takes them for unchanged where it gets no answer. Where the
+    base model came from the hub, its `config.json` is on this disk by now.
+
+    Returns:
+        `auto` leaves it to peft: where an adapter is on the embeddings, or the base is not found.
+    """
+    vocabulary = _base_vocabulary(adapted)
+    if vocabulary is None:
+        return "auto"
+    rows = getattr(adapted.peft_config["default"], "trainable_token_indices", None)
+    if adapted.config.vocab_size != vocabulary:
+        return not _new_rows_are_trained(adapted, rows, vocabulary)
+    model = adapted.get_base_model()
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    adapts = any(isinstance(layer, BaseTunerLayer) for layer in ends)
+    return "auto" if adapts and not rows else False
+
+
+def _base_vocabulary(adapted: Any) -> int | None:
+    """Size of the base model's vocabulary by its `config.json` on this disk; None without one."""
+    base = adapted.peft_config["default"].base_model_name_or_path
+    base = str(base or adapted.get_base_model().name_or_path)
+    if not base:
+        return None
+    commit = getattr(adapted.config, "_commit_hash", None)
+    try:
+        config = type(adapted.config).from_pretrained(base, revision=commit, local_files_only=True)
+    except OSError:
+        return None
+    return getattr(config, "vocab_size", None)
+
+
+def _new_rows_are_trained(adapted: Any, rows: Any, vocabulary: int) -> bool:
     """Whether the embeddings differ from the base model's in rows only that are saved by themselves.
 
-    Otherwise peft writes enlarged embeddings as a whole: an untrained new row is random, and another
-    program would draw another one.
+    Otherwise they are written as a whole: an untrained new row is random, and another program would
+    draw another one.
     """
-    settings = adapted.peft_config["default"]
-    rows = getattr(settings, "trainable_token_indices", None)
-    base = Path(str(settings.base_model_name_or_path or adapted.get_base_model().name_or_path))
-    if not rows or not (base / "config.json").is_file():
+    if not rows:
         return False
-    new = set(range(AutoConfig.from_pretrained(base).vocab_size, adapted.config.vocab_size))
+    new = set(range(vocabulary, adapted.config.vocab_size))
     listed = list(rows.values()) if isinstance(rows, dict) else [rows]
     both = bool(adapted.config.tie_word_embeddings) or len(listed) > 1
     return both and all(new <= set(ids) for ids in listed)
