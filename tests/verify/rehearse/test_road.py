@@ -16,6 +16,7 @@ from axolotl.verify.rehearse import Commands, Rehearsal, Stage, rehearse
 from axolotl.verify.rehearse.claims import CLAIMS
 from axolotl.verify.rehearse.process import Ended
 from axolotl.verify.rehearse.road import Road
+from axolotl.verify.rehearse.stages import Stages
 
 COMMANDS = Commands(api.train, api.evaluate, api.merge, api.generate)
 FINE: dict[str, Any] = {
@@ -75,13 +76,14 @@ class FakeWorkers:
 @pytest.fixture
 def walked(tmp_path: Path, tiny_model: Path) -> Callable[..., Rehearsal]:
     def walk(**given: Any) -> Rehearsal:
-        road = Road(
+        stages = Stages(
             lora_config(tiny_model),
             scratch=tmp_path,
             workers=FakeWorkers(tmp_path, **given),  # pyright: ignore[reportArgumentType]
             commands=COMMANDS,
             packs=True,
         )
+        road = Road(stages)
         road.walk()
         return Rehearsal("f.yml", road.said, road.stages, [], 1.0)
 

@@ -30,6 +30,7 @@ from axolotl.verify.rehearse.records import Replacement as Replacement
 from axolotl.verify.rehearse.records import Stage as Stage
 from axolotl.verify.rehearse.road import Road
 from axolotl.verify.rehearse.rows import ROWS
+from axolotl.verify.rehearse.stages import Stages
 
 _NEEDED_HERE = (
     "flash_attn",
@@ -82,15 +83,15 @@ def rehearse(
     try:
         with _ended_by_sigterm():
             workers = Workers(scratch / "logs", _environment(scratch))
-            road = Road(
+            stages = Stages(
                 config,
                 scratch=scratch,
                 workers=workers,
                 commands=commands,
                 packs=packs,
                 architecture=architecture,
-                on_stage=on_stage,
             )
+            road = Road(stages, on_stage=on_stage)
             road.walk()
         kept = keep
     finally:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from axolotl.config import Config
 from axolotl.errors import AxolotlError
-from axolotl.verify.rehearse.claims import CLAIMS, NEEDS, Commands, Failed, NotShown, Seen
-from axolotl.verify.rehearse.process import Workers
+from axolotl.verify.rehearse.claims import CLAIMS, NEEDS, Failed, NotShown, Seen
 from axolotl.verify.rehearse.records import Replacement, Stage
 from axolotl.verify.rehearse.stages import Stages
 
@@ -19,34 +16,14 @@ class Road:
     """One walk along the road.
 
     Args:
-        config: The configuration of the file.
-        scratch: An empty folder for all that is written.
-        workers: What starts the processes.
-        commands: What they run.
-        packs: Whether samples share rows.
-        architecture: A `model_type` that the user gives.
+        does: What the stages do.
         on_stage: Called with each stage as it ends.
     """
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        scratch: Path,
-        workers: Workers,
-        commands: Commands,
-        packs: bool,
-        architecture: str | None = None,
-        on_stage: Callable[[Stage], object] = lambda _: None,
+        self, does: Stages, *, on_stage: Callable[[Stage], object] = lambda _: None
     ) -> None:
-        self._does = Stages(
-            config,
-            scratch=scratch,
-            workers=workers,
-            commands=commands,
-            packs=packs,
-            architecture=architecture,
-        )
+        self._does = does
         self.on_stage = on_stage
         self.stages: list[Stage] = []
 
