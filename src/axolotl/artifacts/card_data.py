@@ -125,7 +125,8 @@ def _beside(data: Mapping[str, Any]) -> Iterator[str]:
     index, number = data.get("part") or (0, 1)
     if number > 1:
         yield f"Trained was part {index + 1} of {number} of the rows.\n"
-    yield "Rows and tokens are those of one epoch; `rows trained` counts a row that it has twice as two.\n"
+    twice = " A row that it trains twice counts two." if data.get("weighted") else ""
+    yield f"Rows and tokens are those of one epoch.{twice}\n"
 
 
 def _streamed(record: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

@@ -126,6 +126,7 @@ def model_card(
     head = yaml.safe_dump(
         _head(resolved, merged=merge is not None), sort_keys=False, allow_unicode=True
     )
+    used = versions(record if merge is None else None)  # a merge may be on another machine
     options = without_folders(without_secrets(resolved.config.given()))
     given = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
     return "\n".join(
@@ -140,8 +141,8 @@ def model_card(
             *_positions_elsewhere(positions or {}),
             "\n## Configuration\n",
             f"```yaml\n{given}```\n",
-            f"Built with Axolotl {versions()['axolotl']}: "
-            + ", ".join(f"{k} {v}" for k, v in versions().items() if k != "axolotl")
+            f"Built with Axolotl {used.pop('axolotl')}: "
+            + ", ".join(f"{name} {version}" for name, version in used.items())
             + ".\n",
         ]
     )
