@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -42,8 +43,7 @@ class LlamaCpp:
     """
 
     def __init__(self, file: Path, *, context: int = 512) -> None:
-        import xllamacpp as llama
-
+        llama: Any = import_module("xllamacpp")
         params: Any = llama.CommonParams()
         params.model.path = str(file)
         params.n_ctx = params.n_batch = params.n_ubatch = context

@@ -39,7 +39,8 @@ def adapted(kind: str, folder: Path, dtype: torch.dtype = torch.bfloat16) -> Any
     if kind == "conv1d":
         torch.manual_seed(0)
         sizes: dict[str, Any] = {"n_positions": 64, "n_embd": 48, "n_layer": 2, "n_head": 2}
-        base: Any = GPT2LMHeadModel(GPT2Config(vocab_size=512, **sizes, bos_token_id=1)).to(dtype)
+        base: Any = GPT2LMHeadModel(GPT2Config(vocab_size=512, **sizes, bos_token_id=1))
+        base = base.to(dtype)
         given: dict[str, Any] = {"target_modules": ["c_attn", "c_fc"], "fan_in_fan_out": True}
     else:
         base, given = (
@@ -133,9 +134,9 @@ def test_slices_cover_every_row_and_are_bounded() -> None:
 def test_the_head_of_70_billion_is_merged_in_the_room_of_a_slice() -> None:
     """128,256 words times 8,192: 2.1 GB in bf16, of which no more than a slice is there in fp32."""
     head = torch.nn.Linear(8192, 128_256, bias=False, dtype=torch.bfloat16, device="meta")
-    model = torch.nn.Sequential(head.to_empty(device="cpu"))
+    model: Any = torch.nn.Sequential(head.to_empty(device="cpu"))
     model[0].weight.data.fill_(0.5)
-    peft: Any = get_peft_model(model, LoraConfig(r=16, target_modules=["0"]))  # pyright: ignore[reportArgumentType]
+    peft: Any = get_peft_model(model, LoraConfig(r=16, target_modules=["0"]))
     layer = peft.get_base_model()[0]
     for part in (layer.lora_A, layer.lora_B):
         part["default"].weight.data = torch.full_like(part["default"].weight, 0.25).float()

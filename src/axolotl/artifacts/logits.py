@@ -104,8 +104,8 @@ def logits_of(
 @contextmanager
 def _layers_once(base: Any, wanted: bool) -> Iterator[bool]:
     """Let the layers below the head answer with what they gave first; whether the model can do that."""
-    body = getattr(base, base.base_model_prefix, None)
-    can = body not in (None, base) and "logits_to_keep" in signature(base.forward).parameters
+    body: Any = getattr(base, base.base_model_prefix, base)
+    can = body is not base and "logits_to_keep" in signature(base.forward).parameters
     if not (wanted and can):
         yield False
         return

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from peft.tuners import lora
+from peft.tuners.lora.dora import DoraLinearLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -58,6 +59,7 @@ class RowFold:
     def __init__(self, layer: Any) -> None:
         self.layer = layer
         self.base: Any = layer.get_base_layer()
+        self._of_words = type(layer) is lora.Embedding
         self._by_a = _BASES[type(self.base)][1]
 
     @classmethod
@@ -67,18 +69,20 @@ class RowFold:
         LoRA, rsLoRA, PiSSA and other starts can, and DoRA of linear layers; not the adapters of
         experts, of biases, and of layers that are stored in few bits.
         """
-        if type(module) not in (lora.Linear, lora.Embedding):
+        layer: Any = module
+        if type(layer) not in (lora.Linear, lora.Embedding):
             return None
-        kind, by_a = _BASES.get(type(module.get_base_layer()), (None, False))
-        if type(module) is not kind or any(module.lora_bias.values()):
+        kind, by_a = _BASES.get(type(layer.get_base_layer()), (None, False))
+        if type(layer) is not kind or any(layer.lora_bias.values()):
             return None
-        if getattr(module, "fan_in_fan_out", False) is not (by_a and kind is lora.Linear):
+        if getattr(layer, "fan_in_fan_out", False) is not (by_a and kind is lora.Linear):
             return None
-        dora = lora.dora.DoraLinearLayer
-        magnitudes = module.lora_magnitude_vector
-        variants = module.lora_variant
-        sliced = all(name in magnitudes and type(magnitudes[name]) is dora for name in variants)
-        return cls(module) if not variants or (sliced and not by_a) else None
+        magnitudes = layer.lora_magnitude_vector
+        variants = layer.lora_variant
+        sliced = all(
+            name in magnitudes and type(magnitudes[name]) is DoraLinearLayer for name in variants
+        )
+        return cls(layer) if not variants or (sliced and not by_a) else None
 
     @property
     def is_plain(self) -> bool:
@@ -127,19 +131,20 @@ class RowFold:
                 tensor.data = data
 
     def _adapters(self) -> Iterator[Tensor]:
-        for name in self.layer.active_adapters:
-            if isinstance(self.layer, lora.Embedding):
-                yield from (self.layer.lora_embedding_A[name], self.layer.lora_embedding_B[name])
+        layer = self.layer
+        for name in layer.active_adapters:
+            if self._of_words:
+                yield from (layer.lora_embedding_A[name], layer.lora_embedding_B[name])
             else:
-                yield from (self.layer.lora_A[name].weight, self.layer.lora_B[name].weight)
-            if name in self.layer.lora_magnitude_vector:
-                yield self.layer.lora_magnitude_vector[name].weight
+                yield from (layer.lora_A[name].weight, layer.lora_B[name].weight)
+            if name in layer.lora_magnitude_vector:
+                yield layer.lora_magnitude_vector[name].weight
 
     def _with_rows(self) -> Iterator[Tensor]:
         """What of the adapters has as many rows, or in Aᵀ columns, as the matrix."""
         layer = self.layer
         for name in layer.active_adapters:
-            if isinstance(layer, lora.Embedding):
+            if self._of_words:
                 yield layer.lora_embedding_A[name]
                 continue
             yield (layer.lora_A if self._by_a else layer.lora_B)[name].weight
