@@ -181,6 +181,7 @@ def test_each_of_several_sources_has_its_figures(rows: dict[str, Any], tmp_path:
     table = [cells(line) for line in text.splitlines() if line.startswith("| `")]
     assert [row[1] for row in table] == ["alpaca", "pretokenized", "alpaca"]
     assert [row[2:4] for row in table[1:]] == [["8", "0"], ["0", "1"]]
+    assert table[0][3] == "0"
     assert table[1][0] == "`tokens (2 files)`"
     assert table[1][5] == "16"
     assert len(table[1][6].split()) == 2

@@ -85,6 +85,12 @@ def test_it_is_said_where_there_is_something_to_say() -> None:
     assert zero.as_dict() == {"count": 16, "machines": 2, "method": "DeepSpeed ZeRO 3"}
 
 
+def test_the_only_process_of_a_launcher_may_be_one_of_ddp() -> None:
+    Spread(1, 1, Method.ALONE).check(Method.DDP)
+    with pytest.raises(EnvironmentFault, match="came to DDP"):
+        Spread(1, 1, Method.ZERO_2).check(Method.DDP)
+
+
 @pytest.mark.parametrize(
     ("asked", "where"),
     [(Method.FSDP, "fsdp: "), (Method.ZERO_2, "deepspeed: "), (Method.FSDP_GRADIENTS, "fsdp: ")],
