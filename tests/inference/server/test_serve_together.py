@@ -173,7 +173,9 @@ def test_a_stop_ends_one_answer_and_not_the_others(model: Any, pool: ThreadPoolE
                 )
                 for given in how
             ]
-        choices = [one.result(60).choices[0] for one in coming]
+        replies = [one.result(60) for one in coming]
+    choices = [reply.choices[0] for reply in replies]
+    assert replies[0].usage.completion_tokens < 40, "no token is made behind the stop"
     assert [choice.text for choice in choices] == [whole[: whole.find(stop)], whole, whole]
     assert [choice.finish_reason for choice in choices] == ["stop", "length", "length"]
     assert 3 in passes.rows
