@@ -184,14 +184,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(address, ours)
 
 
-@pytest.mark.slow
-def test_a_page_with_a_password_gives_nothing_out_without_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page that asks for the password `söcret`."""
     pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
-    finished_run(tmp_path)
-    with (
-        serving(tmp_path, key="söcret") as address,
-        httpx.Client(base_url=address, timeout=60) as client,
-    ):
+    folder = tmp_path_factory.mktemp("locked")
+    finished_run(folder)
+    with serving(folder, key="söcret") as address:
+        yield address
+
+
+@pytest.mark.slow
+def test_a_page_with_a_password_gives_nothing_out_without_it(locked: str) -> None:
+    with httpx.Client(base_url=locked, timeout=60) as client:
         asked = {"data": [], "fn_index": 0, "session_hash": "x"}
         for given in (None, ("axolotl", "wrong"), ("axolotl", " "), ("other", "söcret")):
             if given:
@@ -313,6 +318,43 @@ def test_controls_reach_the_answer_and_stop_ends_it(browser: Page, served: Serve
     assert browser.text("#said").strip() == "stopped"
     assert 8 < len(messages(browser, "trained")[3]) < 1000
     no_other_machine(browser, served.address)
+
+
+def opened(tab: Page) -> bool:
+    """Whether the page has come that follows the signing in."""
+    try:
+        return tab.js("!!document.querySelector('#text textarea')")
+    except AssertionError as error:
+        if "navigated" not in str(error):
+            raise
+        return False  # asked while the browser was on its way there
+
+
+@pytest.mark.slow
+def test_a_person_signs_in(browser: Page, shots: Path, locked: str) -> None:
+    browser.look(width=1400, dark=False)
+    browser.forget()
+    browser.send("Page.navigate", url="about:blank")
+    browser.send("Page.navigate", url=locked)
+    wait_for(browser, "!!document.querySelector('input[type=password]')")
+    browser.settle()
+    assert "The name is axolotl" in browser.text("body")
+    (shots / "chat-login.png").write_bytes(browser.screenshot())
+    browser.mouse("input:not([type=password]), textarea", click=True)
+    browser.keys("axolotl")
+    browser.mouse("input[type=password]", click=True)
+    browser.keys("söcret")
+    browser.js("setTimeout(() => document.querySelector('button').click())")
+    end = time.monotonic() + 60
+    while not opened(browser):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    browser.settle()
+    ask(browser, "one")
+    wait_for(browser, "document.querySelectorAll('#trained .md').length == 2")
+    # The browser has an advice for the library's form, which is no fault.
+    browser.complaints = [said for said in browser.complaints if "Password field" not in said]
+    no_other_machine(browser, locked)
 
 
 @pytest.mark.slow

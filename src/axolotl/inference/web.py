@@ -114,6 +114,7 @@ def serve_page(page: Any, *, host: str, port: int | None, password: str | None =
             server_name=host,
             server_port=port,
             auth=(USER, password) if password else None,
+            auth_message=f"The name is {USER}, the password the key of the server.",
             share=False,
             quiet=True,
             prevent_thread_lock=True,
