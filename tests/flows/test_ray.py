@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -21,19 +20,56 @@ from axolotl.training.callbacks.metrics import MEASURED, read_metrics
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'axolotl[ray]'")
 pytestmark = pytest.mark.slow
 Options = Callable[..., dict[str, Any]]
-STEPS = 60
+STEPS, SAVED, KILLED = 12, 5, 7
+DYING = """
+import sys
+from axolotl.cli import train
+from axolotl.cli.launch import ray_cluster
+
+mark, killed = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def run_worker(job):
+    import os, pathlib, signal
+    from axolotl.cli.launch.ray_cluster import run_worker
+    from axolotl.training.trainer import PackedTrainer
+
+    step, once = PackedTrainer.training_step, pathlib.Path(mark)
+
+    def dying(self, *args, **kwargs):
+        if os.environ["RANK"] == "1" and self.state.global_step == killed and not once.exists():
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *args, **kwargs)
+
+    PackedTrainer.training_step = dying
+    run_worker(job)
+
+ray_cluster.run_worker = run_worker
+train.main()
+"""
+"""The command, whose second worker is killed, once, in a step behind the first checkpoint."""
 
 
-def start(file: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "axolotl.cli.main", "train", str(file), "--launcher", "ray"]
-    variables = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, *words],
+def run(program: list[str], file: Path, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, *program, str(file), "--launcher", "ray", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=variables,
+        timeout=500,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
     )
+    return done.returncode, done.stdout
+
+
+def of_ray() -> set[int]:
+    """Processes of Ray on this machine."""
+    names = ("raylet", "gcs_server", "ray::", "ray/_private")
+    found = psutil.process_iter(["cmdline"])
+    return {
+        one.pid for one in found if any(n in " ".join(one.info["cmdline"] or []) for n in names)
+    }
 
 
 def figures(folder: Path) -> list[dict[str, Any]]:
@@ -48,34 +84,34 @@ def test_a_killed_worker_is_started_anew_and_the_losses_are_those_of_one_process
         sample_packing=False,
         micro_batch_size=1,
         max_steps=STEPS,
-        num_epochs=20,
         save_strategy="steps",
-        save_steps=5,
+        save_steps=SAVED,
         evaluation_strategy="no",
         optimizer="sgd",
         learning_rate=0.05,
     )
-    storage = tmp_path / "shared"
+    storage, before = tmp_path / "shared", of_ray()
     out = storage / "result"
-    file = tmp_path / "run.yml"
+    file, dying = tmp_path / "run.yml", tmp_path / "dying.py"
     file.write_text(yaml.safe_dump(options | {"output_dir": "result"}))
+    dying.write_text(DYING)
     words = ("--ray_num_workers", "2", "--ray_max_failures", "1", "--ray_storage_path")
-    process = start(file, *words, str(storage), "--ray_resources_per_worker", '{"CPU": 0.5}')
-    deadline = time.monotonic() + 300
-    while not list(out.glob("checkpoint-*")):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    log = out / "logs" / "rank-1.log"
-    os.kill(int(re.findall(r"--- rank 1, process (\d+) on", log.read_text())[0]), signal.SIGKILL)
-    said, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, said
-    assert log.read_text().count("--- rank 1, process") == 2, "it was not started anew"
+    program = [str(dying), str(tmp_path / "killed"), str(KILLED)]
+    resources = ("--ray_resources_per_worker", '{"CPU": 0.5}')
+    code, said = run(program, file, *words, str(storage), *resources)
+    assert code == 0, said
+    assert (tmp_path / "killed").exists()
     for rank in (0, 1):
-        assert "resuming from" in (out / "logs" / f"rank-{rank}.log").read_text()
+        log = (out / "logs" / f"rank-{rank}.log").read_text()
+        assert log.count(f"--- rank {rank}, process") == 2, "it was not started anew"
+        assert f"resuming from {out / f'checkpoint-{SAVED}'}" in log
     assert not list(out.glob("logs/*.started"))
     assert f"axolotl report {out}" in said, "the end of the run is not said"
     assert (out / "model.safetensors").exists()
+    deadline = time.monotonic() + 120  # some of them end after the command
+    while left := of_ray() - before:
+        assert time.monotonic() < deadline, f"something of Ray is left running: {left}"
+        time.sleep(0.2)
 
     api.train(options | {"output_dir": str(tmp_path / "one"), "gradient_accumulation_steps": 2})
     for got, want in zip(figures(out), figures(tmp_path / "one"), strict=True):
@@ -85,7 +121,7 @@ def test_a_killed_worker_is_started_anew_and_the_losses_are_those_of_one_process
 def test_more_than_there_is_is_not_waited_for(tiny_options: Options, tmp_path: Path) -> None:
     file = tmp_path / "run.yml"
     file.write_text(yaml.safe_dump(tiny_options()))
-    many = start(file, "--ray_num_workers", "1000")
-    said, _ = many.communicate(timeout=200)
-    assert many.returncode == 2, said
+    program = ["-m", "axolotl.cli.main", "train"]
+    code, said = run(program, file, "--ray_num_workers", "1000")
+    assert code == 2, said
     assert "1000 workers take 1000 CPU" in said
