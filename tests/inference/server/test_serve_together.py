@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -43,7 +43,7 @@ class Passes:
         self.widths: list[int] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self.fail = lambda ids: False
+        self.fail: Callable[[Any], bool] = lambda _: False
         model.register_forward_pre_hook(self._seen, with_kwargs=True)
 
     def _seen(self, _: Any, __: Any, given: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def test_a_stop_ends_one_answer_and_not_the_others(model: Any, pool: ThreadPoolE
                 )
                 for given in how
             ]
-        replies = [one.result(60) for one in coming]
+        replies: list[Any] = [one.result(60) for one in coming]
     choices = [reply.choices[0] for reply in replies]
     assert replies[0].usage.completion_tokens < 40, "no token is made behind the stop"
     assert [choice.text for choice in choices] == [whole[: whole.find(stop)], whole, whole]
