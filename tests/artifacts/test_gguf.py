@@ -281,7 +281,5 @@ def test_the_command_takes_a_file_or_a_folder(
     for arguments in ([str(file)], [str(adapter)], [str(adapter / "merged"), "--type", "f32"]):
         result = CliRunner().invoke(main, arguments, env={"COLUMNS": "200"})
         assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in (adapter / "merged").glob("*.gguf")) == [
-        "out-f16.gguf",
-        "out-f32.gguf",
-    ]
+    assert sorted(path.name for path in adapter.rglob("*.gguf")) == ["out-f16.gguf", "out-f32.gguf"]
+    assert not list((adapter / "merged").glob("*.gguf")), "the next merge would take it away"

@@ -346,6 +346,20 @@ def test_nothing_the_user_would_miss_is_replaced(
     assert (adapter / "adapter_model.safetensors").is_file()
 
 
+def test_what_was_put_beside_an_earlier_merge_is_not_replaced(
+    options: Options, adapter: Path
+) -> None:
+    api.merge(options())
+    own = adapter / "merged" / "notes" / "mine.txt"
+    own.parent.mkdir()
+    own.write_text("all of it")
+    with pytest.raises(ConfigError, match=r"earlier result: notes/mine\.txt"):
+        api.merge(options())
+    assert own.read_text() == "all of it"
+    own.unlink()
+    assert api.merge(options()).folder == adapter / "merged"
+
+
 def test_a_disk_without_room_is_found_before_writing(
     options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,13 +38,13 @@ from axolotl.artifacts.merge_check import (
     reloaded_logits,
     routes_tokens,
 )
-from axolotl.artifacts.merge_target import check_target, room_for
+from axolotl.artifacts.merge_target import check_target, room_for, sign_result
 from axolotl.artifacts.merged_weights import MergedWeights
 from axolotl.artifacts.model_card import write_merged_card
 from axolotl.artifacts.run_folder import versions
 from axolotl.artifacts.shards import DEFAULT_SHARD, ShardFiles, shard_bytes
 from axolotl.artifacts.trained import ADAPTER_WEIGHTS, MERGE_FILE, MERGED, Trained, find_trained
-from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
+from axolotl.core.atomic import atomic_folder, usual_permissions
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
 from axolotl.errors import ConfigError, ModelError
@@ -231,7 +231,7 @@ def merge(
             )
             on_written(work, report)
             usual_permissions(work)
-            write_json(work / MERGE_FILE, report.as_dict())
+            sign_result(work, report.as_dict(), sign=MERGE_FILE)
     return report
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from axolotl.core.atomic import write_json
 from axolotl.core.units import bytes_in_words
 from axolotl.errors import ConfigError, EnvironmentFault
 
 _SIGN, _RUN = "merge.json", "run.json"
+_WRITTEN = "written"
+_NAMED = 3
 _LEFTOVER = r"\.{name}\.(old\.)?[a-z0-9_]{{8}}"
 
 
@@ -44,10 +49,40 @@ def check_target(out: Path, *, never: Iterable[Path], sign: str = _SIGN) -> None
             where="--out",
             hint="move it away, or name another folder",
         )
+    if earlier and (others := _others(target, sign)):
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        raise ConfigError(
+            "out",
+            f"'{out}' would be replaced as a whole, and holds what is not of the earlier result: "
+            f"{', '.join(others[:_NAMED])}{more}",
+            where="--out",
+            hint="move that away, or name another folder",
+        )
     pattern = re.compile(_LEFTOVER.format(name=re.escape(out.name)))
     for left in out.parent.glob(".*"):
         if left.is_dir() and pattern.fullmatch(left.name):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def sign_result(folder: Path, content: Mapping[str, Any], *, sign: str = _SIGN) -> None:
+    """Write the file by which a result is known, with the names of all that was written.
+
+    Args:
+        folder: The folder of the result, complete but for this file.
+        content: What else it says.
+        sign: Its name.
+    """
+    write_json(folder / sign, {**content, _WRITTEN: sorted(_names(folder) - {sign})})
+
+
+def _others(folder: Path, sign: str) -> list[str]:
+    """Files that an earlier result did not write, as far as it says what it wrote."""
+    written = json.loads((folder / sign).read_text("utf-8")).get(_WRITTEN)
+    return [] if written is None else sorted(_names(folder) - {*written, sign})
+
+
+def _names(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
 def room_for(need_bytes: int, out: Path) -> None:

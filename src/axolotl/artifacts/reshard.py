@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from axolotl.artifacts.merge_target import check_target, room_for
+from axolotl.artifacts.merge_target import check_target, room_for, sign_result
 from axolotl.artifacts.run_folder import MOVING_FILE, RUN_FILE, versions
 from axolotl.artifacts.shards import DEFAULT_SHARD, Entry, ShardFiles, shard_bytes
 from axolotl.artifacts.trained import MERGE_FILE, MERGED, find_full
-from axolotl.core.atomic import atomic_folder, usual_permissions, write_json
+from axolotl.core.atomic import atomic_folder, usual_permissions
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.models.sources import base_folder
@@ -133,7 +133,7 @@ def shard(source: Path, out: Path, *, max_shard_bytes: int) -> ShardReport:
             seconds=time.perf_counter() - start,
         )
         usual_permissions(work)
-        write_json(work / SHARD_FILE, report.as_dict())
+        sign_result(work, report.as_dict(), sign=SHARD_FILE)
     return report
 
 

@@ -29,7 +29,7 @@ _OF_A_MODEL = ("config.json", "adapter_config.json")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file; default: in the model's folder, such as `merged/my-run-f16.gguf`.",
+    help="The file; default: in the folder of the run, such as `my-run/my-run-f16.gguf`.",
 )
 def main(arguments: tuple[str, ...], kind: str, out: Path | None) -> None:
     """Write a trained model as a GGUF file, for llama.cpp and what is built on it.

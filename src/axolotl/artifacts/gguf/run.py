@@ -22,7 +22,7 @@ def export_run(resolved: Resolved, *, kind: str = "f16", out: Path | None = None
     Args:
         resolved: The configuration.
         kind: One of `TYPES`.
-        out: The file; default: beside the model's folder or in it, with the type in its name.
+        out: The file; default: in the folder of the run, or of another model, with the type in its name.
 
     Raises:
         ModelError: nothing is trained or merged, or it cannot be exported.
@@ -55,5 +55,6 @@ def export_folder(folder: Path, *, kind: str = "f16", out: Path | None = None) -
         folder = folder / MERGED
     section = ModelSection(base_model=str(folder))
     find_full(section, folder, key="export-gguf")  # refuses a merge older than its adapter
-    name = folder.resolve().parent.name if folder.name == MERGED else folder.resolve().name
-    return export(folder, out or folder / f"{name}-{kind}.gguf", kind=kind)
+    # Not into a merged folder, which the next merge replaces as a whole.
+    home = folder.resolve().parent if folder.name == MERGED else folder
+    return export(folder, out or home / f"{home.resolve().name}-{kind}.gguf", kind=kind)
