@@ -28,17 +28,16 @@ GREEDY = {"temperature": 0.0, "max_new_tokens": 60}
 
 
 def main() -> int:
-    """Run it; 2 if something about this machine is at fault."""
+    """Run it; 2 if something about this machine is at fault, 130 if it was stopped."""
     start = time.perf_counter()
     try:
-        _teach(start)
+        return _teach(start)
     except AxolotlError as error:
         console().print(str(error), markup=False)
         return 2
-    return 0
 
 
-def _teach(start: float) -> None:
+def _teach(start: float) -> int:
     file = str(HERE.relative_to(Path.cwd()) if HERE.is_relative_to(Path.cwd()) else HERE)
     config = axolotl.load_config(f"{file}/lora.yml", sys.argv[1:])
     lines = (HERE / "questions.jsonl").read_text("utf-8").splitlines()
@@ -50,6 +49,9 @@ def _teach(start: float) -> None:
 
     note("2/4  training")
     result = axolotl.train(config)
+    if result.interrupted:
+        note("stopped before the end; `make quickstart` begins anew")
+        return 130
 
     note("3/4  the same questions again")
     answers_after = axolotl.generate(config, questions, **GREEDY)
@@ -65,7 +67,7 @@ def _teach(start: float) -> None:
         table.add_row(*(Text(text.strip()) for text in (question, old, new)))
     console().print(table)
 
-    assert result.eval_loss is not None, "the quick start holds rows out"
+    assert result.eval_loss is not None, "the quick start holds rows out, and came to its end"
     print_pairs(
         "Result",
         {
@@ -81,6 +83,7 @@ def _teach(start: float) -> None:
             "ask it yourself": f"axolotl inference {file}/lora.yml",
         },
     )
+    return 0
 
 
 if __name__ == "__main__":
