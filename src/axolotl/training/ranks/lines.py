@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from axolotl.core.console import note
+from axolotl.training.ranks.listening import listen
 from axolotl.training.ranks.post import Letters, Place
 
 KEEPALIVE: Mapping[str, int] = {
@@ -38,7 +39,6 @@ _CONNECT_S = 5.0
 _GREETS_S = 10.0
 _LOOK_S = 0.5
 _LONGEST = 4096
-_LOCAL = ("127.0.0.1", "::1", "localhost")
 _BYE = {"bye": True}
 Lost = Callable[[dict[str, Any]], None]
 _open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -126,9 +126,10 @@ class Lines:
         """
         work = self._reach_first
         if self.place.rank == 0:
-            self._listening = _listen()
+            self._listening, addresses = listen()
+            _open.add(self._listening)
             port = self._listening.getsockname()[1]
-            there = {"addresses": _own_addresses(), "port": port, "token": self._token}
+            there = {"addresses": addresses, "port": port, "token": self._token}
             self._letters.put("line", there)
             work = self._watch
         threading.Thread(target=work, args=(lost,), name="lines", daemon=True).start()
@@ -268,38 +269,3 @@ def _kept(one: socket.socket) -> socket.socket:
             one.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     _open.add(one)
     return one
-
-
-def _listen() -> socket.socket:
-    """A port for the others; of this machine alone where all meet at its own address."""
-    if os.environ.get("MASTER_ADDR", _LOCAL[0]) in _LOCAL:
-        made = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    elif socket.has_dualstack_ipv6():
-        made = socket.create_server(
-            ("", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024
-        )
-    else:
-        made = socket.create_server(("", 0), backlog=1024)
-    _open.add(made)
-    return made
-
-
-def _own_addresses() -> list[str]:
-    """By what the others may reach this process, the likeliest first."""
-    master = os.environ.get("MASTER_ADDR", _LOCAL[0])
-    if master in _LOCAL:
-        return ["127.0.0.1"]
-    found = [_address_towards(master), socket.gethostname(), master]
-    return list(dict.fromkeys(one for one in found if one))
-
-
-def _address_towards(master: str) -> str | None:
-    """The address of the network card by which this machine reaches that one."""
-    port = int(os.environ.get("MASTER_PORT", "29500"))
-    try:
-        family, *_, place = socket.getaddrinfo(master, port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as asked:
-            asked.connect(place)  # nothing is sent
-            return str(asked.getsockname()[0])
-    except OSError:
-        return None
