@@ -6,7 +6,7 @@ are given none: a run would be spread, rounded or compiled as the file of option
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from axolotl.config.distributed import DistributedSection
 from axolotl.core.console import note
@@ -21,6 +21,16 @@ _UNKNOWN = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a mesh of processes",
 }
 _PRECISION, _COMPILER = "ACCELERATE_MIXED_PRECISION", "ACCELERATE_DYNAMO_BACKEND"
+_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "ACCELERATE_USE_FSDP": ("FSDP_",),
+    "ACCELERATE_USE_DEEPSPEED": (
+        "ACCELERATE_DEEPSPEED_",
+        "ACCELERATE_CONFIG_DS_FIELDS",
+        "ACCELERATE_GRADIENT_",
+    ),
+    _COMPILER: ("ACCELERATE_DYNAMO_",),
+}
+"""How the variables begin that accelerate reads beside each of these."""
 _ON = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -53,12 +63,20 @@ def file_alone_holds(options: DistributedSection, environment: MutableMapping[st
             )
         note(f"accelerate's own settings of {name} are left out: those of the file of options hold")
         del environment[variable]
+        _leave_out(environment, variable)
     for variable, keys in ((_PRECISION, "bf16 and fp16"), (_COMPILER, "torch_compile")):
         if (told := environment.pop(variable, "no").lower()) != "no":
             what = variable.removeprefix("ACCELERATE_").lower()
             note(
                 f"accelerate's own {what} ({told}) is left out: {keys} of the file of options hold"
             )
+    _leave_out(environment, _COMPILER)
+
+
+def _leave_out(environment: MutableMapping[str, str], variable: str) -> None:
+    """Remove what accelerate would still read where the file turns the same on."""
+    for name in [name for name in environment if name.startswith(_BESIDE[variable])]:
+        del environment[name]
 
 
 def _on(environment: MutableMapping[str, str], variable: str) -> bool:
