@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 
+from axolotl.inference import columns
 from axolotl.inference.generate import Generator
 from axolotl.inference.joining import turned_by_length, why_not_join
 from axolotl.inference.making import Row
@@ -232,3 +234,55 @@ def test_positions_turned_by_length_are_asked_one_at_a_time(tokenizer: Any) -> N
     answers = ours.answers(TEXTS)
     assert answers == [ours.answer(text) for text in TEXTS]
     assert torch.is_grad_enabled()
+
+
+def test_memory_that_runs_out_while_a_row_leaves_ends_the_rows_but_not_the_engine(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = generator(build_llama(initializer_range=0.3), tokenizer)
+    engine = ours.engine(2)
+    found = all_rows(ours)
+    engine.join(found[:2])
+    layers: list[Any] = []
+    how_many = columns._kept
+
+    def full(layer: Any, width: int) -> int:
+        layers.append(layer)
+        if len(layers) == 2:
+            raise MemoryError("no room")
+        return how_many(layer, width)
+
+    monkeypatch.setattr(columns, "_kept", full)
+    with pytest.raises(MemoryError, match="no room"):
+        engine.leave(found[:1])
+    monkeypatch.undo()
+    for made in (engine.join([found[2]]), engine.step()):
+        assert [row for row, _ in made] == [found[2]], "nobody else is there any more"
+    engine.leave([found[2]])
+    answer_all(engine, found[3:])
+    assert [made_of(one) for one in found[3:]] == [alone(ours, one) for one in found[3:]]
+
+
+def test_a_row_that_leaves_frees_its_memory_layer_by_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_llama()
+    ids = torch.randint(100, (3, 20))
+    with torch.no_grad():
+        cache = model(input_ids=ids, use_cache=True).past_key_values
+    wanted = [layer.keys[[2, 0], :, -6:].clone() for layer in cache.layers]
+    before = weakref.ref(cache.layers[0].keys)
+    there: list[bool] = []
+    how_many = columns._kept
+
+    def kept(layer: Any, width: int) -> int:
+        there.append(before() is not None)
+        return how_many(layer, width)
+
+    monkeypatch.setattr(columns, "_kept", kept)
+    columns.keep(cache, [2, 0], 6)
+    assert there == [True, False], "the first layer's was given back before the second was copied"
+    for layer, keys in zip(cache.layers, wanted, strict=True):
+        assert torch.equal(layer.keys, keys)
+        for states in (layer.keys, layer.values):
+            assert states.untyped_storage().nbytes() == states.numel() * states.element_size()

@@ -45,17 +45,22 @@ def join(cache: Any, width: int, other: Any, other_width: int) -> None:
 def keep(cache: Any, rows: list[int], width: int) -> None:
     """Keep some rows, and of them the last columns.
 
+    One matrix after the other, so that memory holds no second copy of the whole cache. If that fails,
+    the cache cannot be used any more.
+
     Args:
         cache: The cache.
         rows: Numbers of the rows.
         width: How many columns are kept.
     """
-    found: list[tuple[Tensor, Tensor]] = []
     for layer in _filled(cache):
         which = torch.tensor(rows, device=layer.keys.device)
         last = slice(layer.keys.shape[-2] - _kept(layer, width), None)
-        found.append((layer.keys[which][:, :, last], layer.values[which][:, :, last]))
-    _set(cache, found, width)
+        # The columns first, which copies nothing: what is cut off is not to be kept by a view.
+        layer.keys = layer.keys[:, :, last][which]
+        layer.values = layer.values[:, :, last][which]
+        if layer.is_sliding:
+            layer.cumulative_length = width
 
 
 def _filled(cache: Any) -> list[Any]:

@@ -46,7 +46,7 @@ class Engine(Protocol):
         ...
 
     def leave(self, rows: Sequence[Row]) -> None:
-        """Make no more tokens for some rows."""
+        """Make no more tokens for some rows; if that fails, for none at all."""
         ...
 
 
@@ -95,9 +95,9 @@ class Together:
         tokens = _chosen(scores, choosing, histories)
         if self._rows:
             width, others = self._mask.shape[1], mask.shape[1]
-            columns.join(self._cache, width, cache, others)
             whole = max(width, others)
             mask = torch.cat([_wide(self._mask, whole), _wide(mask, whole)])
+            columns.join(self._cache, width, cache, others)
         else:
             self._cache = cache
         self._mask = mask
@@ -117,7 +117,7 @@ class Together:
         return list(zip(self._rows, tokens, strict=True))
 
     def leave(self, rows: Sequence[Row]) -> None:
-        """Take rows away, and the columns that none of the others needs."""
+        """Take rows away, and the columns that none of the others needs; all rows, if that fails."""
         gone = set(rows)
         kept = [number for number, row in enumerate(self._rows) if row not in gone]
         if len(kept) == len(self._rows):
@@ -125,9 +125,13 @@ class Together:
         if not kept:
             self._clear()
             return
-        mask = self._mask[kept]
-        width = int(mask.sum(1).max())
-        columns.keep(self._cache, kept, width)
+        try:
+            mask = self._mask[kept]
+            width = int(mask.sum(1).max())
+            columns.keep(self._cache, kept, width)
+        except Exception:  # some layers may have fewer rows by now, some as many as before
+            self._clear()
+            raise
         self._mask = mask[:, mask.shape[1] - width :]
         self._rows = [self._rows[number] for number in kept]
         self._choosing = [self._choosing[number] for number in kept]

@@ -13,6 +13,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from axolotl.inference import columns
 from axolotl.inference.generate import Generator
 from axolotl.inference.options import GenerationOptions
 from axolotl.models.tiny import tiny_model
@@ -226,6 +227,28 @@ def test_an_error_while_answering_reaches_all_and_the_server_lives_on(
         with passes.held_back_until_asked(server, 3):
             coming = [pool.submit(ask, client, text) for text in TEXTS[:3]]
         for one in coming:
+            assert "the model failed: MemoryError" in failure(one)
+        assert server.wait_until_idle()
+        assert ask(client, TEXTS[0]) == alone(TEXTS[0])
+
+
+def test_memory_that_runs_out_while_one_leaves_reaches_the_others_and_the_server_lives_on(
+    model: Any, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        monkeypatch.undo()
+        raise MemoryError("no room")
+
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+        monkeypatch.setattr(columns, "keep", full)
+        passes = Passes(model)
+        with passes.held_back_until_asked(server, 3):
+            coming = [
+                pool.submit(ask, client, text, max_tokens=most)
+                for text, most in zip(TEXTS[:3], (3, 30, 40), strict=True)
+            ]
+        assert coming[0].result(60) == alone(TEXTS[0], max_tokens=3), "it was whole already"
+        for one in coming[1:]:
             assert "the model failed: MemoryError" in failure(one)
         assert server.wait_until_idle()
         assert ask(client, TEXTS[0]) == alone(TEXTS[0])

@@ -209,7 +209,7 @@ class Worker:
                 del self._running[row]
                 if not part.job.left:
                     self._close([part.job], None)
-        self._engine.leave(whole)
+        self._leave(whole)
 
     def _tell(self, part: _Part, piece: str) -> None:
         job, making = part.job, part.row.making
@@ -226,13 +226,21 @@ class Worker:
         """Tell the end of requests, or why they cannot be answered, and free their places."""
         if not jobs:
             return
-        self._engine.leave([row for row, part in self._running.items() if part.job in jobs])
+        leaving = [row for row, part in self._running.items() if part.job in jobs]
         self._running = {row: part for row, part in self._running.items() if part.job not in jobs}
         self._waiting = [part for part in self._waiting if part.job not in jobs]
+        self._leave(leaving)
         for job in jobs:
             job.tell(event)
         with self._lock:
             self._open -= set(jobs)
+
+    def _leave(self, rows: Sequence[Row]) -> None:
+        """Free the places of rows that do not run any more; where that fails, no row goes on."""
+        try:
+            self._engine.leave(rows)
+        except Exception as error:  # noqa: BLE001  the next requests may do better
+            self._close({part.job for part in self._running.values()}, _as_told(error))
 
 
 def _as_told(error: Exception) -> ApiError:
