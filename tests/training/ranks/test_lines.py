@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -9,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, cast
 
 import pytest
 import torch.distributed as dist
 
 from axolotl.training.ranks import lines as module
-from axolotl.training.ranks.lines import KEEPALIVE, Lines
+from axolotl.training.ranks.line import KEEPALIVE
+from axolotl.training.ranks.lines import Lines
 from axolotl.training.ranks.post import Place, Post
 from axolotl.training.ranks.pulse import Pulse
 
@@ -103,7 +105,7 @@ def test_who_leaves_or_is_stopped_is_not_lost(
 ) -> None:
     lines, lost = first
     for name in KEEPALIVE:
-        monkeypatch.setitem(module.KEEPALIVE, name, 1)
+        monkeypatch.setitem(cast("dict[str, int]", KEEPALIVE), name, 1)
     with other(store, 1) as process:
         until(lambda: lines.watch(1))
         os.kill(process.pid, signal.SIGSTOP)
@@ -140,13 +142,92 @@ def test_who_does_not_know_the_token_is_sent_away(
     lines, lost = first
     there = Post(Place(1, 3, "far", 1), store).get("line", 0)
     assert there is not None
-    for greeting in (b'{"token": "x", "rank": 1}\n', b"GET / HTTP/1.1\r\n", b"[1]\n", b"x" * 9000):
+    greetings = (
+        *(b'{"token": "x", "rank": 1}\n', b"GET / HTTP/1.1\r\n", b"[1]\n", b"x" * 9000),
+        *('{"token": "é"}\n'.encode(), b'{"token": "\\ud800"}\n', b"[" * 4000 + b"\n"),
+    )
+    for greeting in greetings:
         with socket.create_connection(("127.0.0.1", there["port"]), timeout=60) as stranger:
             stranger.sendall(greeting)
             with suppress(ConnectionResetError):  # what it said was not read to its end
                 assert stranger.recv(1) == b""
     assert not lines.watch(1)
     assert lost == []
+    assert_who_belongs_is_let_in(store, lines)
+
+
+def assert_who_belongs_is_let_in(store: Any, lines: Lines) -> None:
+    second = Lines(Post(Place(1, 3, "far", 1), store))
+    second.start(lambda _: None)
+    until(lambda: lines.watch(1) and second.watch(0))
+    second.end()
+    until(lambda: not lines.watch(1))
+
+
+def test_many_who_say_nothing_shut_nobody_out(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, lost = first
+    monkeypatch.setattr(module, "_GREETS_S", 1e6)
+    monkeypatch.setattr(module, "_STRANGERS", 4)
+    there = Post(Place(1, 3, "far", 1), store).get("line", 0)
+    assert there is not None
+    with ExitStack() as opened:
+        place = "127.0.0.1", there["port"]
+        silent = [
+            opened.enter_context(socket.create_connection(place, timeout=60)) for _ in range(20)
+        ]
+        for one in silent[:13]:  # of 3 processes and 4 others
+            assert one.recv(1) == b""
+        assert_who_belongs_is_let_in(store, lines)
+        silent[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent[-1].recv(1)
+    assert lost == []
+
+
+class Full(socket.socket):
+    """Cannot accept at first, as where a process may open no more files."""
+
+    refused = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.refused < 2:
+            self.refused += 1
+            raise OSError(errno.EMFILE, "too many open files")
+        return super().accept()
+
+
+def test_who_cannot_be_let_in_now_is_later(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Full()
+    full.bind(("127.0.0.1", 0))
+    full.listen()
+    monkeypatch.setattr(module, "listen", lambda: (full, ["127.0.0.1"]))
+    lines = Lines(Post(Place(0, 3, "near", 1), store))
+    lines.start(lambda _: None)
+    assert_who_belongs_is_let_in(store, lines)
+    assert full.refused == 2
+    lines.end()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_nobody_watches_any_more_nobody_counts_on_it(store: Any) -> None:
+    """The silence of the others is looked at again, and they take it for no end of this process."""
+
+    def fails(_: Any) -> None:
+        raise LookupError("a mistake of ours")
+
+    lines, second = Lines(Post(Place(0, 3, "a", 1), store)), Lines(Post(Place(1, 3, "b", 1), store))
+    lost: list[dict[str, Any]] = []
+    lines.start(fails)
+    second.start(lost.append)
+    until(lambda: lines.watch(1) and second.watch(0))
+    second.tell("rank 2 is gone", machine=False)
+    until(lambda: not lines.watch(1) and not second.watch(0))
+    assert lost == []
+    with pytest.raises(ConnectionRefusedError):
+        there = Post(Place(1, 3, "far", 1), store).get("line", 0) or {}
+        socket.create_connection(("127.0.0.1", there["port"]), timeout=60)
 
 
 def test_where_the_first_is_not_reached_it_is_said(store: Any) -> None:

@@ -8,92 +8,25 @@ connection, which signs of life could not tell from one that is gone.
 
 from __future__ import annotations
 
-import contextlib
-import hmac
-import json
-import os
 import secrets
 import selectors
 import socket
 import threading
 import time
-import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from axolotl.core.console import note
+from axolotl.training.ranks.line import BYE, Line, knows, own
 from axolotl.training.ranks.listening import listen
 from axolotl.training.ranks.post import Letters, Place
 
-KEEPALIVE: Mapping[str, int] = {
-    "TCP_KEEPALIVE": 5,  # what macOS calls the next
-    "TCP_KEEPIDLE": 5,
-    "TCP_KEEPINTVL": 4,
-    "TCP_KEEPCNT": 4,
-}
-"""Seconds until the system asks a silent machine, and between questions; how many may stay unanswered.
-A machine counts as lost after 21 s: longer than a network or a virtual machine that is moved pauses, and
-short enough for all to have ended within 30."""
 _CONNECT_S = 5.0
 _GREETS_S = 10.0
 _LOOK_S = 0.5
-_LONGEST = 4096
-_BYE = {"bye": True}
+_STRANGERS = 64
+"""How many beyond the processes of the run may be connected without having said who they are."""
 Lost = Callable[[dict[str, Any]], None]
-_open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    """A worker that reads data would hold the connections of a process that is gone."""
-    for one in list(_open):
-        one.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)
-
-
-@dataclass(eq=False)
-class _Line:
-    """One connection.
-
-    Args:
-        socket: Of it.
-        rank: Who is at the other end; None until it has said so.
-        words: Its machine and its number there.
-        read: What has come and is no whole line yet.
-        since: When it was made.
-    """
-
-    socket: socket.socket
-    rank: int | None
-    words: dict[str, Any]
-    read: bytes = b""
-    since: float = 0.0
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message; who is gone need not get it."""
-        with contextlib.suppress(OSError):
-            self.socket.sendall(json.dumps(message).encode() + b"\n")
-
-    def messages(self) -> list[dict[str, Any]]:
-        """What has come; perhaps no whole message yet.
-
-        Raises:
-            OSError: the connection is closed, or the other machine is lost.
-            ValueError: it is no message.
-        """
-        found = self.socket.recv(_LONGEST)
-        if not found:
-            raise ConnectionResetError("closed")
-        *whole, self.read = (self.read + found).split(b"\n")
-        if len(self.read) > _LONGEST:
-            raise ValueError("no end of line")
-        messages = [json.loads(line) for line in whole]
-        if not all(isinstance(message, dict) for message in messages):
-            raise ValueError("no message")
-        return messages
 
 
 class Lines:
@@ -107,7 +40,7 @@ class Lines:
     def __init__(self, letters: Letters, *, say: Callable[[str], Any] = note) -> None:
         self._letters = letters
         self._say = say
-        self._lines: list[_Line] = []
+        self._lines: list[Line] = []
         self._ended = threading.Event()
         self._listening: socket.socket | None = None
         self._token = secrets.token_hex(16)
@@ -127,7 +60,7 @@ class Lines:
         work = self._reach_first
         if self.place.rank == 0:
             self._listening, addresses = listen()
-            _open.add(self._listening)
+            own(self._listening).settimeout(0)
             port = self._listening.getsockname()[1]
             there = {"addresses": addresses, "port": port, "token": self._token}
             self._letters.put("line", there)
@@ -148,7 +81,7 @@ class Lines:
         """This process leaves, as it should."""
         self._ended.set()
         for line in list(self._lines):
-            line.send(_BYE)
+            line.send(BYE)
 
     def _reach_first(self, lost: Lost) -> None:
         try:
@@ -172,17 +105,17 @@ class Lines:
             self._ended.wait(_LOOK_S)
         return None
 
-    def _connect(self, there: Mapping[str, Any]) -> _Line | None:
+    def _connect(self, there: Mapping[str, Any]) -> Line | None:
         """The line to the first process, which must know the token too: another may have that address."""
         for address in there["addresses"]:
             try:
                 made = socket.create_connection((address, there["port"]), timeout=_CONNECT_S)
             except OSError:
                 continue
-            line = _Line(_kept(made), 0, {})
+            line = Line(made, 0, {})
             line.send({"token": there["token"], "rank": self.place.rank, **self.place.words()})
-            answer = _answer(line)
-            if hmac.compare_digest(str(answer.get("token")), there["token"]):
+            answer = line.answer()
+            if knows(answer, there["token"]):
                 line.words = answer
                 return line
             made.close()
@@ -190,36 +123,54 @@ class Lines:
 
     def _watch(self, lost: Lost) -> None:
         """Wait for messages and ends until this process leaves."""
+        lines = {line.socket: line for line in self._lines}
+        try:
+            self._read(lines, lost)
+        finally:
+            # Whatever has ended this: nobody is to count on a line that is not read any more.
+            for line in lines.values():
+                if not self._ended.is_set():
+                    line.send(BYE)
+                self._drop(line)
+            if self._listening is not None:
+                self._listening.close()
+
+    def _read(self, lines: dict[socket.socket, Line], lost: Lost) -> None:
         with selectors.DefaultSelector() as ready:
-            for one in (self._listening, *(line.socket for line in self._lines)):
+            for one in (self._listening, *lines):
                 if one is not None:
                     ready.register(one, selectors.EVENT_READ)
-            lines = {line.socket: line for line in self._lines}
             while not self._ended.is_set() and ready.get_map():
+                ended: list[Line] = []
                 for key, _ in ready.select(_LOOK_S):
                     found: Any = key.fileobj
-                    if found is self._listening:
-                        made, _ = found.accept()
-                        made.settimeout(_CONNECT_S)
-                        ready.register(_kept(made), selectors.EVENT_READ)
-                        lines[made] = _Line(made, None, {}, since=time.monotonic())
-                    elif self._hear(lines[found], lost):
-                        ready.unregister(found)
-                        self._drop(lines.pop(found))
-                for line in [one for one in lines.values() if _dumb(one)]:
+                    if found is not self._listening:
+                        if self._hear(lines[found], lost):
+                            ended.append(lines[found])
+                    elif (line := self._let_in()) is not None:
+                        ready.register(line.socket, selectors.EVENT_READ)
+                        lines[line.socket] = line
+                for line in {*ended, *_unwelcome(lines.values(), self.place.world_size)}:
                     ready.unregister(line.socket)
                     self._drop(lines.pop(line.socket))
-            for one in lines.values():
-                self._drop(one)
-        if self._listening is not None:
-            self._listening.close()
 
-    def _drop(self, line: _Line) -> None:
+    def _let_in(self) -> Line | None:
+        assert self._listening is not None
+        try:
+            made, _ = self._listening.accept()
+            made.settimeout(_CONNECT_S)
+            return Line(made, None, {}, since=time.monotonic())
+        except OSError:
+            # It has gone again, or this process may open no more files: it is asked again later.
+            self._ended.wait(_LOOK_S)
+            return None
+
+    def _drop(self, line: Line) -> None:
         line.socket.close()
         if line in self._lines:
             self._lines.remove(line)
 
-    def _hear(self, line: _Line, lost: Lost) -> bool:
+    def _hear(self, line: Line, lost: Lost) -> bool:
         """Take what has come; whether the line has ended."""
         try:
             for message in line.messages():
@@ -229,16 +180,20 @@ class Lines:
                     return True
                 if "told" in message:
                     lost(message)
-        except (OSError, ValueError) as error:
-            if line.rank is not None and not self._ended.is_set():
+        except Exception as error:
+            if line.rank is None:
+                return True  # a stranger, who may send anything
+            if not isinstance(error, (OSError, ValueError)):
+                raise
+            if not self._ended.is_set():
                 gone = isinstance(error, (ConnectionError, ValueError))
                 lost({"rank": line.rank, "words": line.words, "machine": not gone})
             return True
         return False
 
-    def _greet(self, line: _Line, message: Mapping[str, Any]) -> bool:
+    def _greet(self, line: Line, message: Mapping[str, Any]) -> bool:
         """Whether who has connected is a process of the run."""
-        if not hmac.compare_digest(str(message.get("token")), self._token):
+        if not knows(message, self._token):
             return False
         line.rank, line.words = int(message["rank"]), dict(message)
         line.send({"token": self._token, **self.place.words()})
@@ -246,26 +201,10 @@ class Lines:
         return True
 
 
-def _answer(line: _Line) -> dict[str, Any]:
-    """The first message; what the first process sends later comes in answer to nothing."""
-    try:
-        while not (found := line.messages()):
-            pass
-    except (OSError, ValueError):
-        return {}
-    return found[0]
-
-
-def _dumb(line: _Line) -> bool:
-    """Connected, and never said who it is."""
-    return line.rank is None and time.monotonic() - line.since > _GREETS_S
-
-
-def _kept(one: socket.socket) -> socket.socket:
-    """Have the system look after the other machine."""
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if hasattr(socket, name):
-            one.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    _open.add(one)
-    return one
+def _unwelcome(lines: Iterable[Line], world_size: int) -> list[Line]:
+    """Those who have not said for long who they are, and the first of them where there are many."""
+    silent = [line for line in lines if line.rank is None]
+    most = world_size + _STRANGERS
+    now = time.monotonic()
+    late = [line for line in silent if now - line.since > _GREETS_S]
+    return [*silent[:-most], *late]
