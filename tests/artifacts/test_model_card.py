@@ -15,6 +15,7 @@ from axolotl import api
 from axolotl.artifacts import model_card as cards
 from axolotl.artifacts.card_data import data_lines
 from axolotl.artifacts.model_card import CARD_FILE, model_card, write_card, write_gguf_card
+from axolotl.artifacts.places import without_folders
 from axolotl.config import load_config
 from axolotl.models.rope_saved import POSITIONS_FILE
 from axolotl.resolve import resolve
@@ -226,6 +227,64 @@ def test_folders_of_this_machine_are_not_told(tmp_path: Path) -> None:
     assert given["datasets"] == [{"path": "rows.jsonl", "type": "alpaca"}]
     assert (given["base_model"], given["output_dir"]) == ("base", "out")
     assert given["eval_sample_prompts"] == ["/no/place of mine"]
+
+
+ELSEWHERE = (
+    "../clients/acme/{}",
+    "./clients/acme/{}",
+    "/nosuchroot/acme/{}",
+    "~/acme/{}",
+    "file:///home/acme/{}",
+    r"C:\Users\acme\{}",
+    r"\\server\acme\{}",
+)
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_folders_of_no_machine_are_told(place: str) -> None:
+    """A merge may run where the places of the training are not, and a relative one tells as much."""
+    source = {"path": place.format("rows.jsonl"), "type": "alpaca"}
+    files = {"path": "json", "data_files": [place.format("*.csv")], "type": "alpaca"}
+    options: dict[str, Any] = {
+        "base_model": place.format("base"),
+        "tokenizer_config": place.format("words"),
+        "dataset_prepared_path": place.format("store"),
+        "mlflow_tracking_uri": "sqlite:////home/acme/mlflow.db",
+        "val_set_size": 0.1,
+        "use_mlflow": True,
+    }
+    data, text = card_of(datasets=[source, files], **options)
+    assert not {"base_model", "datasets"} & data.keys()
+    assert "acme" not in text
+    given = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert [entry["path"] for entry in given["datasets"]] == ["rows.jsonl", "json"]
+    assert given["datasets"][1]["data_files"] == ["*.csv"]
+    assert (given["base_model"], given["tokenizer_config"]) == ("base", "words")
+    assert (given["dataset_prepared_path"], given["mlflow_tracking_uri"]) == ("store", "mlflow.db")
+
+
+def test_what_is_no_place_of_a_machine_stays() -> None:
+    given = {
+        "base_model": "pypi:some==1.0/data/file.gguf",
+        "tokenizer_config": "me/some.v1",
+        "datasets": [
+            {"path": "me/own", "data_files": ["data/train-*.parquet", "/home/me/x.parquet"]},
+            {"path": "s3://bucket/deep/rows.jsonl"},
+        ],
+        "chat_template_jinja": "{{ a / b }}",
+        "eval_sample_prompts": ["and/or", "C: is a drive"],
+        "resume_from_checkpoint": True,
+    }
+    told = without_folders(given)
+    assert told["datasets"][0].pop("data_files") == ["data/train-*.parquet", "x.parquet"]
+    assert given["datasets"][0].pop("data_files")
+    assert told == given
+    assert without_folders({"eval_sample_prompts": "mine/p.txt"}) == {
+        "eval_sample_prompts": "p.txt"
+    }
+    assert without_folders({"chat_template_jinja": "a/b.jinja"}) == {
+        "chat_template_jinja": "b.jinja"
+    }
 
 
 def test_a_merged_model_says_how_exact_the_merge_is() -> None:

@@ -7,52 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
-from axolotl.training.public import without_secrets
+from axolotl.artifacts.places import on_hub, short_name
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGITS = 12
 """Of a hash, as many as commits are known by."""
 _MOST_HASHES = 4
 _HEADER = ("source", "type", "rows trained", "held out", "left out", "tokens trained", "sha256")
 _UNUSABLE = "cannot be used"
-
-
-def on_hub(name: str) -> bool:
-    """Whether a name is one of the hub, as far as that can be told without asking it."""
-    return bool(_HUB_ID.fullmatch(name)) and not Path(name).expanduser().exists()
-
-
-def short_name(name: str) -> str:
-    """A name without the folders of this machine."""
-    return without_secrets(name) if on_hub(name) or "://" in name else Path(name).name or name
-
-
-def without_folders(values: Any) -> Any:
-    """Options in which a place of this machine is its last name.
-
-    >>> without_folders({"base_model": "me/some", "datasets": [{"path": "/home/me/rows.jsonl"}]})
-    {'base_model': 'me/some', 'datasets': [{'path': 'rows.jsonl'}]}
-    """
-    if isinstance(values, str):
-        return (Path(values).name or values) if _is_place(values) else values
-    if isinstance(values, Mapping):
-        inner = cast("Mapping[Any, Any]", values)
-        return {key: without_folders(value) for key, value in inner.items()}
-    if isinstance(values, list | tuple):
-        return [without_folders(value) for value in cast("list[Any]", values)]
-    return values
-
-
-def _is_place(text: str) -> bool:
-    """Whether a text is a place of this machine; one that only begins with a slash is none."""
-    if text.startswith(("~/", "file://")):
-        return True
-    path = Path(text)
-    return path.is_absolute() and "\n" not in text and Path(*path.parts[:2]).exists()
 
 
 def data_lines(record: Mapping[str, Any]) -> list[str]:

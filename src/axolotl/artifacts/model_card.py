@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import yaml
 
-from axolotl.artifacts.card_data import data_lines, on_hub, short_name, without_folders
+from axolotl.artifacts.card_data import data_lines
+from axolotl.artifacts.places import on_hub, short_name, without_folders
 from axolotl.artifacts.run_folder import versions
 from axolotl.core.atomic import write_atomic
 from axolotl.core.console import note
