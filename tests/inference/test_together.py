@@ -223,6 +223,20 @@ def test_a_model_that_does_not_look_at_the_mask_is_found_out() -> None:
     assert why_not_join(model, 0) == "padding disturbs it"
 
 
+def test_a_model_that_would_end_its_trial_is_not_called_disturbed() -> None:
+    model = build_llama(initializer_range=0.3)
+    likeliest: set[int] = set()
+    hook = model.register_forward_hook(
+        lambda _, __, output: likeliest.update(output.logits[:, -1].argmax(-1).tolist())
+    )
+    assert why_not_join(model, 0) is None
+    hook.remove()
+    assert len(likeliest) > 3
+    for end in likeliest:
+        model.generation_config.eos_token_id = [end]
+        assert why_not_join(model, 0) is None, end
+
+
 def test_positions_turned_by_length_are_asked_one_at_a_time(tokenizer: Any) -> None:
     model = build_llama(
         initializer_range=0.3,

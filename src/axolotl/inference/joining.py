@@ -16,7 +16,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from axolotl.inference.columns import has_columns
 from axolotl.inference.making import Making, Row
 from axolotl.inference.options import GenerationOptions
-from axolotl.inference.padding import first_logits, is_rounding
+from axolotl.inference.padding import first_told, is_rounding
 from axolotl.inference.together import Together
 from axolotl.models.native.landmark import landmarks_of
 from axolotl.models.native.landmark.answers import LandmarkAnswers
@@ -76,7 +76,8 @@ def _tells_the_same(model: Any, pad: int) -> bool:
     rows: list[Row] = []
     for ids in prompts:
         given = ids.to(device)
-        told.append(_Told(first_logits(model, given, torch.ones_like(given), _NEW)[:, 0]))
+        logits, taken = first_told(model, given, torch.ones_like(given), _NEW)
+        told.append(_Told(logits[:, 0], taken[:, 0]))
         rows.append(_row(ids[0].tolist(), model))
     by_row = dict(zip(rows, told, strict=True))
     engine = Together(
@@ -101,17 +102,18 @@ class _Told(LogitsProcessor):
 
     Args:
         alone: Its logits alone, (new tokens, V).
+        taken: The tokens that it takes alone, (new tokens).
     """
 
-    def __init__(self, alone: Tensor) -> None:
+    def __init__(self, alone: Tensor, taken: Tensor) -> None:
         self.the_same = True
-        self._coming = iter(alone)
+        self._coming = zip(alone, taken, strict=True)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002  the library's signature
         """Scores (1, V)."""
-        alone = next(self._coming)
+        alone, token = next(self._coming)
         self.the_same = self.the_same and is_rounding(alone, scores[0])
-        return alone[None]
+        return torch.full_like(scores, -torch.inf).index_fill_(1, token[None], 0)
 
 
 def _row(ids: list[int], model: Any) -> Row:

@@ -34,9 +34,9 @@ def answers_alike_with_padding(model: Any, pad: int) -> bool:
     padded = torch.cat([torch.cat([front, probe], dim=1), other])
     mask = torch.ones_like(padded)
     mask[0, :_PADDING] = 0
-    alone = first_logits(model, probe, torch.ones_like(probe), _NEW)[:, 0]
-    together = first_logits(model, padded, mask, _NEW)[:, 0]
-    return is_rounding(alone, together)
+    alone, _ = first_told(model, probe, torch.ones_like(probe), _NEW)
+    together, _ = first_told(model, padded, mask, _NEW)
+    return is_rounding(alone[:, 0], together[:, 0])
 
 
 def is_rounding(logits: torch.Tensor, other: torch.Tensor) -> bool:
@@ -44,14 +44,20 @@ def is_rounding(logits: torch.Tensor, other: torch.Tensor) -> bool:
     return bool((logits - other).abs().max() <= _NOISE * logits.std())
 
 
-def first_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, new: int) -> torch.Tensor:
-    """Logits of the first new tokens by the library's `generate`, fp32, (new tokens, B, V).
+def first_told(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, new: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the library's `generate` is told of the first new tokens, and what it takes.
 
     Args:
         model: A model of transformers, with or without adapter.
         ids: The prompts, (B, T).
         mask: 0 at their padding, (B, T).
         new: How many tokens are made.
+
+    Returns:
+        Logits, fp32, (new tokens, B, V), and tokens, (new tokens, B). These need not be the likeliest:
+        a token that ends the answer is not taken, nor what the model's own generation settings forbid.
     """
     from transformers import GenerationConfig
 
@@ -64,7 +70,7 @@ def first_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, new: int) ->
         output_logits=True,
     )
     made = model.generate(input_ids=ids, attention_mask=mask, generation_config=how)
-    return torch.stack(made.logits).float()
+    return torch.stack(made.logits).float(), made.sequences[:, ids.shape[1] :].T
 
 
 def batches_of(lengths: Sequence[int], *, most: int, room_tokens: int | None) -> list[list[int]]:
