@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl import api
 from axolotl.artifacts import merge_check, shards
+from axolotl.artifacts.merge_target import check_target
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
 from axolotl.inference import opening
 from axolotl.models.tiny import tiny_model as tiny_model_of
@@ -358,6 +359,16 @@ def test_what_was_put_beside_an_earlier_merge_is_not_replaced(
     assert own.read_text() == "all of it"
     own.unlink()
     assert api.merge(options()).folder == adapter / "merged"
+
+
+@pytest.mark.parametrize("sign", [b"{", b"[1]", b"\xff\xfe", b'{"written": 3}'])
+def test_a_sign_that_cannot_be_read_is_none(sign: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "merged"
+    out.mkdir()
+    (out / "merge.json").write_bytes(sign)
+    with pytest.raises(ConfigError, match="is there already, and no earlier merge made it"):
+        check_target(out, never=[])
+    assert (out / "merge.json").read_bytes() == sign
 
 
 def test_a_disk_without_room_is_found_before_writing(

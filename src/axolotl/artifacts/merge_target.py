@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from axolotl.core.atomic import write_json
 from axolotl.core.units import bytes_in_words
@@ -40,7 +40,8 @@ def check_target(out: Path, *, never: Iterable[Path], sign: str = _SIGN) -> None
                 hint="name a folder of its own",
             )
     taken = target.is_file() or (target.is_dir() and any(target.iterdir()))
-    earlier = (target / sign).is_file() and not (target / _RUN).is_file()
+    written = _written(target / sign)
+    earlier = written is not None and not (target / _RUN).is_file()
     if taken and not earlier:
         made = "no earlier merge" if sign == _SIGN else "not this command"
         raise ConfigError(
@@ -49,7 +50,8 @@ def check_target(out: Path, *, never: Iterable[Path], sign: str = _SIGN) -> None
             where="--out",
             hint="move it away, or name another folder",
         )
-    if earlier and (others := _others(target, sign)):
+    others = sorted(_names(target) - {*written, sign}) if earlier and written else []
+    if others:
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         raise ConfigError(
             "out",
@@ -75,10 +77,16 @@ def sign_result(folder: Path, content: Mapping[str, Any], *, sign: str = _SIGN) 
     write_json(folder / sign, {**content, _WRITTEN: sorted(_names(folder) - {sign})})
 
 
-def _others(folder: Path, sign: str) -> list[str]:
-    """Files that an earlier result did not write, as far as it says what it wrote."""
-    written = json.loads((folder / sign).read_text("utf-8")).get(_WRITTEN)
-    return [] if written is None else sorted(_names(folder) - {*written, sign})
+def _written(sign: Path) -> list[str] | None:
+    """What an earlier result wrote by its sign; empty where it does not say, None where it is no sign."""
+    try:
+        content: object = json.loads(sign.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    written = cast("dict[str, Any]", content).get(_WRITTEN, [])
+    return [*map(str, cast("list[Any]", written))] if isinstance(written, list) else None
 
 
 def _names(folder: Path) -> set[str]:
