@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -261,3 +262,54 @@ def test_who_is_silent_but_connected_is_not_gone(
     pulse.look()
     assert pulse.lost is not None
     assert "rank 1" in pulse.lost
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before the answer", "after it"])
+def test_who_gave_up_connecting_is_not_gone(
+    store: Any, first: tuple[Lines, list[dict[str, Any]]], *, answered: bool
+) -> None:
+    """The first process may have been stopped for longer than another waits for its answer."""
+    lines, lost = first
+    place = Place(1, 3, "far", 1)
+    there = Post(place, store).get("line", 0)
+    assert there is not None
+    for goodbye in (b"", b'{"bye": true}\n'):
+        with socket.create_connection(("127.0.0.1", there["port"]), timeout=60) as gives_up:
+            greeting = {"token": there["token"], "rank": 1, **place.words()}
+            gives_up.sendall(json.dumps(greeting).encode() + b"\n")
+            if answered:
+                assert there["token"].encode() in gives_up.recv(4096)
+            gives_up.sendall(goodbye)
+        assert_who_belongs_is_let_in(store, lines)
+    assert lost == []
+
+
+def test_who_gives_up_connecting_says_so(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CONNECT_S", 0.2)
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        there = {"addresses": ["127.0.0.1"], "port": busy.getsockname()[1], "token": "t"}
+        Post(Place(0, 2, "near", 1), store).put("line", there)
+        Lines(Post(Place(1, 2, "far", 1), store), say=said.append).start(lambda _: None)
+        until(lambda: said)
+        with busy.accept()[0] as made, made.makefile() as read:
+            greeting, goodbye = map(json.loads, read)
+    assert greeting["rank"] == 1
+    assert goodbye == {"bye": True}
+
+
+def test_what_comes_with_the_answer_is_heard(store: Any) -> None:
+    lost: list[dict[str, Any]] = []
+    second = Lines(Post(Place(1, 2, "far", 1), store))
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        there = {"addresses": ["127.0.0.1"], "port": busy.getsockname()[1], "token": "t"}
+        Post(Place(0, 2, "near", 1), store).put("line", there)
+        second.start(lost.append)
+        with busy.accept()[0] as made, made.makefile() as read:
+            read.readline()
+            told = {"told": "rank 2 is gone", "machine": False}
+            made.sendall(b"".join(json.dumps(m).encode() + b"\n" for m in ({"token": "t"}, told)))
+            assert json.loads(read.readline()) == {"here": True}
+            until(lambda: lost)
+            second.end()
+    assert lost == [told]

@@ -9,7 +9,7 @@ import os
 import socket
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 KEEPALIVE: Mapping[str, int] = {
@@ -56,10 +56,11 @@ class Line:
 
     Args:
         socket: Of it.
-        rank: Who is at the other end; None until it has said so.
-        words: Its machine and its number there.
+        rank: Who is at the other end; None until it is known that both count on the line.
+        words: Its machine and its number there; empty until it has said so.
         read: What has come and is no whole line yet.
         since: When it was made.
+        early: Messages that came with the answer, and are read next.
     """
 
     socket: socket.socket
@@ -67,6 +68,7 @@ class Line:
     words: dict[str, Any]
     read: bytes = b""
     since: float = 0.0
+    early: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def __post_init__(self) -> None:
         """Have the system look after the other machine.
@@ -93,6 +95,9 @@ class Line:
             ValueError: it is no message.
             RecursionError: the same; only a stranger sends that.
         """
+        if self.early:
+            early, self.early = self.early, []
+            return early
         found = self.socket.recv(_LONGEST)
         if not found:
             raise ConnectionResetError("closed")
@@ -111,7 +116,8 @@ class Line:
                 pass
         except (OSError, ValueError, RecursionError):
             return {}
-        return found[0]
+        first, *self.early = found
+        return first
 
 
 def knows(message: Mapping[str, Any], token: str) -> bool:

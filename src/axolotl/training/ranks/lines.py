@@ -26,6 +26,7 @@ _GREETS_S = 10.0
 _LOOK_S = 0.5
 _STRANGERS = 64
 """How many beyond the processes of the run may be connected without having said who they are."""
+_HERE = {"here": True}
 Lost = Callable[[dict[str, Any]], None]
 
 
@@ -96,7 +97,10 @@ class Lines:
             )
         if line is not None:
             self._lines.append(line)
-            self._watch(lost)
+            if line.early and self._hear(line, lost):
+                self._drop(line)
+            else:
+                self._watch(lost)
 
     def _where(self) -> dict[str, Any] | None:
         while not self._ended.is_set():
@@ -117,7 +121,9 @@ class Lines:
             answer = line.answer()
             if knows(answer, there["token"]):
                 line.words = answer
+                line.send(_HERE)
                 return line
+            line.send(BYE)
             made.close()
         return None
 
@@ -129,8 +135,7 @@ class Lines:
         finally:
             # Whatever has ended this: nobody is to count on a line that is not read any more.
             for line in lines.values():
-                if not self._ended.is_set():
-                    line.send(BYE)
+                line.send(BYE)
                 self._drop(line)
             if self._listening is not None:
                 self._listening.close()
@@ -174,15 +179,17 @@ class Lines:
         """Take what has come; whether the line has ended."""
         try:
             for message in line.messages():
-                if line.rank is None and not self._greet(line, message):
+                if not line.words and not self._greet(line, message):
                     return True
                 if "bye" in message:
                     return True
-                if "told" in message:
+                if "here" in message:
+                    line.rank = int(line.words["rank"])
+                elif "told" in message:
                     lost(message)
         except Exception as error:
             if line.rank is None:
-                return True  # a stranger, who may send anything
+                return True  # a stranger, who may send anything, or one that waits no longer
             if not isinstance(error, (OSError, ValueError)):
                 raise
             if not self._ended.is_set():
@@ -192,10 +199,15 @@ class Lines:
         return False
 
     def _greet(self, line: Line, message: Mapping[str, Any]) -> bool:
-        """Whether who has connected is a process of the run."""
+        """Whether who has connected is a process of the run.
+
+        The end of the line is that of the process only when the other has read the answer, and says so.
+        This process may have been stopped, or busy loading libraries, for longer than the other waits:
+        then that has closed the line, and lives.
+        """
         if not knows(message, self._token):
             return False
-        line.rank, line.words = int(message["rank"]), dict(message)
+        line.words = dict(message)
         line.send({"token": self._token, **self.place.words()})
         self._lines.append(line)
         return True
@@ -203,7 +215,7 @@ class Lines:
 
 def _unwelcome(lines: Iterable[Line], world_size: int) -> list[Line]:
     """Those who have not said for long who they are, and the first of them where there are many."""
-    silent = [line for line in lines if line.rank is None]
+    silent = [line for line in lines if not line.words]
     most = world_size + _STRANGERS
     now = time.monotonic()
     late = [line for line in silent if now - line.since > _GREETS_S]
