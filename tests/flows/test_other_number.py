@@ -20,7 +20,7 @@ ONE, TWO = {"gradient_accumulation_steps": 4}, {"gradient_accumulation_steps": 2
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Several:
-    return Several(tmp_path_factory.mktemp("number"), tiny_model)
+    return Several(tmp_path_factory.mktemp("number"), tiny_model, weight_decay=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,16 @@ def ran(several: Several) -> dict[str, Ran]:
         "from-one": ONE,
     }
     for name, options in ZERO.items():
-        two[name] = TWO | options
+        two |= {name: TWO | options, f"{name}-lora": TWO | options | LORA}
         one[f"{name}-alone"] = {**ONE, **options, "resume": name}
+        one[f"{name}-lora-alone"] = {**ONE, **options, **LORA, "resume": f"{name}-lora"}
+    sgd = {**ZERO["zero2"], "optimizer": "sgd"}
+    two["sgd"], one["sgd-alone"] = TWO | sgd, {**ONE, **sgd, "resume": "sgd"}
+    one["zero3-from-one"] = ONE | ZERO["zero3"]
     found = several.run(two) | several.run(one, processes=1)
-    return found | several.run({"two-again": {**TWO, "resume": "from-one"}})
+    again = {"two-again": {**TWO, "resume": "from-one"}}
+    again["zero3-again"] = {**TWO, **ZERO["zero3"], "resume": "zero3-from-one"}
+    return found | several.run(again)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +54,19 @@ def test_whole_models_go_on_from_two_in_one_and_from_one_in_two(
     assert_same_run(ran[got], ran[want], since_step=2)
 
 
-@pytest.mark.parametrize("name", ZERO)
-def test_the_parts_of_deepspeed_are_of_one_number_of_processes(
-    ran: dict[str, Ran], name: str
-) -> None:
-    assert "processes: then 2, now 1" in ran[f"{name}-alone"].seen[0]["error"]
+@pytest.mark.parametrize("name", [*ZERO, *(f"{name}-lora" for name in ZERO)])
+def test_the_parts_of_deepspeed_are_dealt_out_anew(ran: dict[str, Ran], name: str) -> None:
+    alone = ran[f"{name}-alone"]
+    assert alone.seen[0]["wrapper"] == "DeepSpeedEngine"
+    assert alone.lines[0]["step"] == 3
+    assert_same_run(alone, ran[name], since_step=2)
+    left = [path.name for path in (ran[name].folder / "checkpoint-2").glob("*universal*")]
+    assert left == [], "the checkpoint is as it was"
+
+
+def test_more_processes_than_then_take_their_parts(ran: dict[str, Ran]) -> None:
+    assert_same_run(ran["zero3-again"], ran["zero3-from-one"], since_step=2)
+
+
+def test_states_that_deepspeed_cannot_deal_out_are_refused(ran: dict[str, Ran]) -> None:
+    assert "processes: then 2, now 1" in ran["sgd-alone"].seen[0]["error"]

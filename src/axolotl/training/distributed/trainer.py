@@ -7,7 +7,7 @@ What is replaced of the library's, and why:
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from axolotl.training.distributed.shards import (
     write_shards,
 )
 from axolotl.training.distributed.spread import Spread, method_of
+from axolotl.training.distributed.universal import count_steps_apart, dealt_anew
 from axolotl.training.distributed.whole import (
     WHOLE,
     gathered,
@@ -62,7 +63,9 @@ class ShardedTrainer(Trainer):
         with fsdp_on_cpu() if self.args.fsdp else nullcontext():
             super().create_accelerator_and_postprocess()
 
-    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
         """As the library's; a model that is not cut up in spite of all is refused.
 
         Raises:
@@ -77,8 +80,13 @@ class ShardedTrainer(Trainer):
             compiler_faults(),
             # Gradients are accumulated as the loop says; DeepSpeed is told so at each row.
             without_lines("accelerate.accelerator", "Gradient accumulation steps mismatch"),
+            self._read_by_all(resume_from_checkpoint),
         ):
-            prepared = super()._prepare_for_training(*args, **kwargs)
+            prepared = super()._prepare_for_training(
+                max_steps, train_dataloader, resume_from_checkpoint
+            )
+        if self.zero_stage == 3 and resume_from_checkpoint is not None:
+            count_steps_apart(self.optimizer)
         model: Any = self.model
         if self.args.fsdp and not (self.is_fsdp_enabled and is_sharded(model)):
             raise EnvironmentFault(
@@ -92,6 +100,13 @@ class ShardedTrainer(Trainer):
             reshards = not self.is_fsdp_enabled or bool(state.fsdp_plugin.reshard_after_forward)
             self.spread.check(method_of(self.model_wrapped, reshards=reshards))
         return prepared
+
+    def _read_by_all(self, checkpoint: str | None) -> AbstractContextManager[None]:
+        """See `universal.dealt_anew`."""
+        if checkpoint is None or not self.is_deepspeed_enabled:
+            return nullcontext()
+        state: Any = self.accelerator.state
+        return dealt_anew(Path(checkpoint), state.deepspeed_plugin.deepspeed_config)
 
     @property
     def cuts_weights(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from axolotl.core.console import note
 from axolotl.errors import ModelError
 from axolotl.training.checkpoint_files import step_of
+from axolotl.training.distributed.universal import OPTIMIZERS
 from axolotl.training.fingerprint.content import (
     FINGERPRINT_FILE,
     FINGERPRINT_VERSION,
@@ -142,7 +143,9 @@ def _same_steps(then: _Values, now: _Values) -> bool:
     rows = [each["rows_per_step"] * each["processes"] for each in (then, now)]
     of_epoch = [each.get("steps_in_epoch") for each in (then, now)]
     same = rows[0] == rows[1] and of_epoch[0] is not None and of_epoch[0] == of_epoch[1]
-    return same and "zero_stage" not in now
+    if "zero_stage" in now and now["optimizer"] not in OPTIMIZERS:
+        return False
+    return same and then.get("zero_stage") == now.get("zero_stage")
 
 
 def _changed_weights(then: _Values, now: _Values) -> Iterator[str]:
