@@ -23,6 +23,7 @@ from typing import Any
 
 from axolotl.cli._exit import BUG, LOST, MENDABLE
 from axolotl.cli._say import say_error
+from axolotl.cli.launch.children import end_children
 from axolotl.core.last_word import VARIABLE, LastWord, read_code, read_word
 from axolotl.errors import EnvironmentFault
 
@@ -126,6 +127,7 @@ def _heeding_last_word(logs: Path) -> Iterator[Path]:
             return
         say_error(other_gone(logs.parent, found))
         shutil.rmtree(folder, ignore_errors=True)
+        end_children()
         os._exit(LOST)
 
     threading.Thread(target=heed, name="last word", daemon=True).start()
