@@ -17,7 +17,9 @@ from typing import Any, cast
 import pytest
 import torch.distributed as dist
 
+from axolotl.cli.launch import agent
 from axolotl.training.ranks import lines as module
+from axolotl.training.ranks import pulse as pulses
 from axolotl.training.ranks.line import KEEPALIVE
 from axolotl.training.ranks.lines import Lines
 from axolotl.training.ranks.post import Place, Post
@@ -119,7 +121,7 @@ def test_who_leaves_or_is_stopped_is_not_lost(
     assert lost == []
 
 
-def test_the_system_asks_often_enough_that_all_have_ended_in_time(
+def test_the_system_asks_as_often_as_is_said(
     store: Any, first: tuple[Lines, list[dict[str, Any]]]
 ) -> None:
     lines, _ = first
@@ -135,6 +137,18 @@ def test_the_system_asks_often_enough_that_all_have_ended_in_time(
                 assert asked == KEEPALIVE[name]
     second.end()
     until(lambda: not lines.watch(1))
+
+
+def test_all_have_ended_within_half_a_minute_after_a_machine_is_lost() -> None:
+    """The promise of docs/multi_gpu.md; the launcher waits for what its processes do by themselves."""
+    found = KEEPALIVE["TCP_KEEPIDLE"] + KEEPALIVE["TCP_KEEPINTVL"] * KEEPALIVE["TCP_KEEPCNT"]
+    after_machine = pulses.ENDS_WITHOUT_MACHINE_S + pulses.LAST_WORD_S
+    after_process = pulses.ENDS_S + pulses.LAST_WORD_S
+    assert KEEPALIVE["TCP_KEEPALIVE"] == KEEPALIVE["TCP_KEEPIDLE"]
+    assert found + after_machine <= 30
+    assert found + agent._ENDS_AFTER_MACHINE_S <= 30  # pyright: ignore[reportPrivateUsage]
+    assert after_machine < agent._ENDS_AFTER_MACHINE_S  # pyright: ignore[reportPrivateUsage]
+    assert after_process < agent._ENDS_AFTER_PROCESS_S <= 30  # pyright: ignore[reportPrivateUsage]
 
 
 def test_who_does_not_know_the_token_is_sent_away(
