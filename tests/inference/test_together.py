@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import LlamaForCausalLM
 
 from axolotl.inference import columns
 from axolotl.inference.generate import Generator
 from axolotl.inference.joining import turned_by_length, why_not_join
 from axolotl.inference.making import Row
 from axolotl.inference.options import GenerationOptions
+from axolotl.inference.padding import answers_alike_with_padding
 from axolotl.inference.together import PREFILL_TOKENS, answer_all, prefill_groups
 from axolotl.models.tiny import tiny_model
 from tests.conftest import build_llama
@@ -235,6 +237,59 @@ def test_a_model_that_would_end_its_trial_is_not_called_disturbed() -> None:
     for end in likeliest:
         model.generation_config.eos_token_id = [end]
         assert why_not_join(model, 0) is None, end
+
+
+def coarse(_: Any, __: Any, given: dict[str, Any], output: Any) -> None:
+    """What a model tells in company is one step of bf16 off."""
+    if len(given.get("attention_mask", ())) > 1:
+        turns = 1 - 2.0 * (torch.arange(output.logits.shape[-1]) % 2)
+        output.logits *= 1 + turns * 2**-7
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_half_precision_rounds_is_not_called_disturbed(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(build_llama(initializer_range=0.3).config).eval()
+    model.register_forward_hook(coarse, with_kwargs=True)
+    assert not answers_alike_with_padding(model, 0), "fp32 is not so coarse"
+    model.bfloat16()
+    assert why_not_join(model, 0) is None
+    assert answers_alike_with_padding(model, 0)
+
+
+def undecided(_: Any, __: Any, given: dict[str, Any], output: Any) -> None:
+    """Which of two tokens is a little likelier depends on the company."""
+    last = output.logits[:, -1]
+    best = last.topk(2)
+    order = best.indices if len(given.get("attention_mask", ())) > 1 else best.indices.flip(1)
+    last.scatter_(1, order, best.values[:, :1] * torch.tensor([[1.0, 0.999]]))
+
+
+def test_a_choice_that_rounding_turns_is_not_called_a_disturbance() -> None:
+    model = build_llama(initializer_range=0.3)
+    model.register_forward_hook(undecided, with_kwargs=True)
+    assert why_not_join(model, 0) is None
+    assert answers_alike_with_padding(model, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_that_does_not_look_at_the_mask_is_found_out_in_half_precision_too(
+    dtype: torch.dtype,
+) -> None:
+    model = build_llama(initializer_range=0.3).to(dtype)
+    assert why_not_join(model, 0) is None
+    assert answers_alike_with_padding(model, 0)
+    plain = model.forward
+
+    def deaf(
+        input_ids: Any, attention_mask: Any = None, past_key_values: Any = None, **more: Any
+    ) -> Any:
+        more.pop("position_ids", None)
+        return plain(input_ids, past_key_values=past_key_values, **more)
+
+    model.forward = deaf
+    assert why_not_join(model, 0) == "padding disturbs it"
+    assert not answers_alike_with_padding(model, 0)
 
 
 def test_positions_turned_by_length_are_asked_one_at_a_time(tokenizer: Any) -> None:

@@ -16,7 +16,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from axolotl.inference.columns import has_columns
 from axolotl.inference.making import Making, Row
 from axolotl.inference.options import GenerationOptions
-from axolotl.inference.padding import first_told, is_rounding
+from axolotl.inference.padding import first_told, is_rounding, noise_of, only
 from axolotl.inference.together import Together
 from axolotl.models.native.landmark import landmarks_of
 from axolotl.models.native.landmark.answers import LandmarkAnswers
@@ -77,7 +77,7 @@ def _tells_the_same(model: Any, pad: int) -> bool:
     for ids in prompts:
         given = ids.to(device)
         logits, taken = first_told(model, given, torch.ones_like(given), _NEW)
-        told.append(_Told(logits[:, 0], taken[:, 0]))
+        told.append(_Told(logits[:, 0], taken, noise_of(model)))
         rows.append(_row(ids[0].tolist(), model))
     by_row = dict(zip(rows, told, strict=True))
     engine = Together(
@@ -102,18 +102,20 @@ class _Told(LogitsProcessor):
 
     Args:
         alone: Its logits alone, (new tokens, V).
-        taken: The tokens that it takes alone, (new tokens).
+        taken: The tokens that it takes alone, (new tokens, 1).
+        noise: What rounding may do to the logits of the model.
     """
 
-    def __init__(self, alone: Tensor, taken: Tensor) -> None:
+    def __init__(self, alone: Tensor, taken: Tensor, noise: float) -> None:
         self.the_same = True
+        self._noise = noise
         self._coming = zip(alone, taken, strict=True)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002  the library's signature
         """Scores (1, V)."""
         alone, token = next(self._coming)
-        self.the_same = self.the_same and is_rounding(alone, scores[0])
-        return torch.full_like(scores, -torch.inf).index_fill_(1, token[None], 0)
+        self.the_same = self.the_same and is_rounding(alone, scores[0], self._noise)
+        return only(scores, token)
 
 
 def _row(ids: list[int], model: Any) -> Row:

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import LogitsProcessor, LogitsProcessorList
 
 _PROBE_TOKENS, _PADDING, _NEW = 7, 5, 3
-_NOISE = 0.02
-"""Difference of logits that rounding may make, as a share of their spread."""
+_NOISE, _NOISE_IN_HALF = 0.02, 0.25
+"""Difference of logits that rounding may make, as a share of their spread, in fp32 and in fewer bits. One
+step of bf16 is 0.03 of it where a logit is four spreads from zero; a model that is disturbed is about one
+off."""
 
 
 def answers_alike_with_padding(model: Any, pad: int) -> bool:
@@ -34,18 +37,51 @@ def answers_alike_with_padding(model: Any, pad: int) -> bool:
     padded = torch.cat([torch.cat([front, probe], dim=1), other])
     mask = torch.ones_like(padded)
     mask[0, :_PADDING] = 0
-    alone, _ = first_told(model, probe, torch.ones_like(probe), _NEW)
-    together, _ = first_told(model, padded, mask, _NEW)
-    return is_rounding(alone[:, 0], together[:, 0])
+    alone, taken = first_told(model, probe, torch.ones_like(probe), _NEW)
+    together, _ = first_told(model, padded, mask, _NEW, takes=taken)
+    return is_rounding(alone[:, 0], together[:, 0], noise_of(model))
 
 
-def is_rounding(logits: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether logits differ by no more than rounding."""
-    return bool((logits - other).abs().max() <= _NOISE * logits.std())
+def noise_of(model: Any) -> float:
+    """Difference of logits that rounding may make in a model, as a share of their spread."""
+    exact = all(one.dtype in (torch.float32, torch.float64) for one in model.parameters())
+    return _NOISE if exact else _NOISE_IN_HALF
+
+
+def is_rounding(logits: torch.Tensor, other: torch.Tensor, noise: float) -> bool:
+    """Whether logits differ by no more than rounding.
+
+    Args:
+        logits: Some logits, (..., V).
+        other: The others.
+        noise: What `noise_of` says of their model.
+    """
+    return bool((logits - other).abs().max() <= noise * logits.std())
+
+
+def only(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Scores (B, V) that leave one token (B) to each row."""
+    return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0)
+
+
+class _Takes(LogitsProcessor):
+    """Has the first rows go on with given tokens (new tokens, rows): rounding may turn their choice."""
+
+    def __init__(self, tokens: torch.Tensor) -> None:
+        self._coming = iter(tokens)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  the library's signature
+        tokens = next(self._coming)
+        return torch.cat([only(scores[: len(tokens)], tokens), scores[len(tokens) :]])
 
 
 def first_told(
-    model: Any, ids: torch.Tensor, mask: torch.Tensor, new: int
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    new: int,
+    *,
+    takes: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the library's `generate` is told of the first new tokens, and what it takes.
 
@@ -54,6 +90,7 @@ def first_told(
         ids: The prompts, (B, T).
         mask: 0 at their padding, (B, T).
         new: How many tokens are made.
+        takes: The tokens that the first rows take, (new tokens, rows); default: all as they would.
 
     Returns:
         Logits, fp32, (new tokens, B, V), and tokens, (new tokens, B). These need not be the likeliest:
@@ -69,7 +106,12 @@ def first_told(
         return_dict_in_generate=True,
         output_logits=True,
     )
-    made = model.generate(input_ids=ids, attention_mask=mask, generation_config=how)
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        generation_config=how,
+        logits_processor=LogitsProcessorList([] if takes is None else [_Takes(takes)]),
+    )
     return torch.stack(made.logits).float(), made.sequences[:, ids.shape[1] :].T
 
 
