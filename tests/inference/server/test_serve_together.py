@@ -37,6 +37,11 @@ class Passes:
 
     Args:
         model: The model.
+
+    Attributes:
+        may_go_on: Cleared to hold the model back.
+        held_at: Number of rows of the pass that is held back, once.
+        fail: Says of the ids of a pass whether memory runs out in it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -44,6 +49,7 @@ class Passes:
         self.widths: list[int] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
+        self.held_at: int | None = None
         self.fail: Callable[[Any], bool] = lambda _: False
         model.register_forward_pre_hook(self._seen, with_kwargs=True)
 
@@ -51,6 +57,9 @@ class Passes:
         ids = given["input_ids"]
         self.rows.append(len(ids))
         self.widths.append(ids.shape[1])
+        if len(ids) == self.held_at:
+            self.held_at = None
+            self.may_go_on.clear()
         assert self.may_go_on.wait(60)
         if self.fail(ids):
             raise MemoryError("no room")
@@ -61,12 +70,17 @@ class Passes:
         self.may_go_on.clear()
         try:
             yield
-            end = time.monotonic() + 60
-            while server.worker.unanswered < requests:
-                assert time.monotonic() < end, "they did not come"
-                time.sleep(0.01)
+            wait_until(lambda: server.worker.unanswered >= requests, "they did not come")
         finally:
             self.may_go_on.set()
+
+
+def wait_until(so: Callable[[], bool], or_else: str) -> None:
+    """Wait, but not for ever."""
+    end = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < end, or_else
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -149,16 +163,19 @@ def test_whoever_leaves_midway_leaves_the_others_alone(pool: ThreadPoolExecutor)
             model="tiny", prompt="A long text that leaves. " * 4, stream=True
         )
         next(iter(leaving))
+        (job,) = server.worker._open
+        passes.held_at = 4
         with passes.held_back_until_asked(server, 4):
-            staying = [pool.submit(ask, client, text, max_tokens=200) for text in TEXTS[:3]]
-        while 4 not in passes.rows:
-            time.sleep(0.01)
+            staying = [pool.submit(ask, client, text, max_tokens=60) for text in TEXTS[:3]]
+        wait_until(lambda: not passes.may_go_on.is_set(), "they did not meet")
         leaving.close()
+        wait_until(job.given_up.is_set, "nobody noticed that it has gone")
+        passes.may_go_on.set()
         answers = [one.result(60) for one in staying]
         assert server.wait_until_idle(), "and nobody is left"
         after = passes.rows[passes.rows.index(4) :]
-    assert answers == [alone(text, endless_model(), max_tokens=200) for text in TEXTS[:3]]
-    assert 3 in after, "its place was free before the others were through"
+    assert answers == [alone(text, endless_model(), max_tokens=60) for text in TEXTS[:3]]
+    assert after[:2] == [4, 3], "its place was free before the next token"
 
 
 def test_a_stop_ends_one_answer_and_not_the_others(model: Any, pool: ThreadPoolExecutor) -> None:
@@ -279,8 +296,7 @@ def test_a_request_of_many_prompts_does_not_keep_the_others_waiting(
         with passes.held_back_until_asked(server, 2):
             many: Future[Any] = pool.submit(client.completions.create, model="tiny", prompt=TEXTS)
             many.add_done_callback(lambda _: order.append("many"))
-            while not passes.rows:
-                time.sleep(0.01)
+            wait_until(lambda: bool(passes.rows), "the first did not begin")
             one = pool.submit(ask, client, "x")
             one.add_done_callback(lambda _: order.append("one"))
         assert one.result(60) == alone("x")
