@@ -114,9 +114,9 @@ class Lines:
         for address in there["addresses"]:
             try:
                 made = socket.create_connection((address, there["port"]), timeout=_CONNECT_S)
+                line = Line(made, 0, {})
             except OSError:
                 continue
-            line = Line(made, 0, {})
             line.send({"token": there["token"], "rank": self.place.rank, **self.place.words()})
             answer = line.answer()
             if knows(answer, there["token"]):
