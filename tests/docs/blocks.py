@@ -11,7 +11,8 @@ A comment right above a block says what is particular about it:
 
     <!-- not run: needs a GPU -->     it cannot be run here; its commands and options are looked up
     <!-- until Ctrl-C -->             it serves something: it is started, what follows is run beside it, and a
-                                      Ctrl-C ends it before the next such block or at the end of the page
+                                      Ctrl-C ends it before the next such block or at the end of the page;
+                                      a test has it listen to this machine alone, at a port that is free
     <!-- ends with 2 -->              the exit code of the commands in it
     <!-- wrong on purpose -->         a configuration that is refused
     <!-- stands for NAME.yml -->      a file, as `title`, in a block that shall not show its name

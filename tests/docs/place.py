@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import build_llama, build_tokenizer
-from tests.docs.preloaded import CLIENT
+from tests.docs.preloaded import CLIENT, LISTENING
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -56,6 +56,8 @@ _PIP = f"""\
 # What is to be installed is looked up, and not installed.
 exec {sys.executable} {Path(__file__).with_name("pip_words.py")} {ROOT}/pyproject.toml "$@"
 """
+_HERE = {"serve": "--host 127.0.0.1 --port 0", "web": "--host 127.0.0.1"}
+"""Where something listens in a test, whatever its page says; the web page takes the next free port itself."""
 _SECONDS = 400
 """How long a block may take at most."""
 
@@ -120,14 +122,21 @@ class Place:
         )
 
     @contextmanager
-    def running(self, script: str, folder: Path) -> Iterator[None]:
-        """Have a script run that serves something until Ctrl-C; the body begins when it answers."""
+    def running(self, script: str, folder: Path) -> Iterator[int]:
+        """Have a script run that serves something until Ctrl-C; the body begins when it answers.
+
+        Whatever the page says, it listens to this machine alone: only a test asks it.
+
+        Yields:
+            Its port: with `axolotl serve` one that is free, as the page's may be taken.
+        """
         log = folder / "running.log"
         with log.open("wb") as out:
             child = subprocess.Popen(
                 ["/bin/bash", "-euo", "pipefail", "-c", script],
                 cwd=folder,
-                env=self.environment(),
+                env=self.environment()
+                | {LISTENING: _HERE["serve" if " serve " in script else "web"]},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -136,8 +145,7 @@ class Place:
                 preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         try:
-            _wait_for_address(child, log)
-            yield
+            yield _port_of(child, log)
             os.killpg(child.pid, signal.SIGINT)
             assert child.wait(_SECONDS) in (0, 130), log.read_text("utf-8")
             assert "this is a bug in axolotl" not in log.read_text("utf-8")
@@ -147,16 +155,17 @@ class Place:
                 child.wait()
 
 
-def _wait_for_address(child: subprocess.Popen[bytes], log: Path) -> None:
+def _port_of(child: subprocess.Popen[bytes], log: Path) -> int:
     """Wait until what a program says it listens on can be reached."""
     end = time.monotonic() + _SECONDS
     while time.monotonic() < end:
         told = log.read_text("utf-8")
         assert child.poll() is None, told
-        if found := re.search(r"http://[\d.]+:(\d+)", told):
+        if found := re.search(r"http://([\d.]+):(\d+)", told):
+            assert found[1] == "127.0.0.1", f"others than this machine can ask it: {told}"
             with socket.socket() as attempt:
-                if attempt.connect_ex(("127.0.0.1", int(found[1]))) == 0:
-                    return
+                if attempt.connect_ex((found[1], int(found[2]))) == 0:
+                    return int(found[2])
         time.sleep(0.1)
     raise AssertionError(f"nothing is served: {log.read_text('utf-8')}")
 
@@ -168,7 +177,7 @@ def opened_place(folder: Path) -> Iterator[Place]:
     _write_model(place.home / "hf" / "hub")
     place.programs.mkdir()
     address = str(folder / "socket")
-    client = CLIENT.format(python=sys.executable, socket=address)
+    client = CLIENT.format(python=sys.executable, socket=address, listening=LISTENING)
     programs = dict.fromkeys(("axolotl", "python", "python3"), client)
     programs |= {"make": _MAKE, "pip": _PIP}
     for name, text in programs.items():

@@ -23,13 +23,16 @@ from typing import Any
 
 from axolotl.registry import available
 
+LISTENING = "DOCS_TEST_LISTENING"
+"""Variable with options for a program that listens, which say where it does so in a test."""
 CLIENT = """\
 #!{python} -IS
 import json, os, socket, sys
 name = os.path.basename(sys.argv[0])
 if name == "axolotl" and {{"serve", "--web", "--nproc"}} & set(sys.argv):
     # It becomes another program, or is to get signals: that needs a process of its own.
-    os.execv({python!r}, [{python!r}, "-m", "axolotl.cli.main", *sys.argv[1:]])
+    here = os.environ.get("{listening}", "").split()
+    os.execv({python!r}, [{python!r}, "-m", "axolotl.cli.main", *sys.argv[1:], *here])
 with socket.socket(socket.AF_UNIX) as to:
     to.connect({socket!r})
     asked = {{"argv": [name, *sys.argv[1:]], "cwd": os.getcwd(), "env": dict(os.environ)}}

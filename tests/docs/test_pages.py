@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ TRAINED = "<!-- first.yml has been trained -->"
 """Stands in a page whose commands go on from the first file of the README."""
 COPY = "<!-- in a copy of the repository -->"
 """Stands in a page that changes the repository."""
+SERVED = "127.0.0.1:8000"
+"""Where `axolotl serve` listens, in the pages; a test has it listen on any port that is free."""
 WHOLE = {"base_model", "datasets", "pretraining_dataset"}
 GPU = Machine(gpu=True, bf16=True)
 
@@ -46,11 +49,14 @@ def test_what_a_page_says_is_so(
     if TRAINED in text:
         copy_result(request.getfixturevalue("made"), tmp_path)
     with ExitStack() as lasting:
+        port = None
         for block in BLOCKS[page]:
             if block.lasts:
                 lasting.close()
-                lasting.enter_context(place.running(block.text, tmp_path))
+                port = lasting.enter_context(place.running(block.text, tmp_path))
             elif block.why_not is None:
+                if port is not None:
+                    block = replace(block, text=block.text.replace(SERVED, f"127.0.0.1:{port}"))
                 _RUN[block.language](block, block.title, place, tmp_path)
 
 
