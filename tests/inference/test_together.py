@@ -313,7 +313,7 @@ def test_memory_that_runs_out_while_a_row_leaves_ends_the_rows_but_not_the_engin
     found = all_rows(ours)
     engine.join(found[:2])
     layers: list[Any] = []
-    how_many = columns._kept
+    how_many = columns._kept  # pyright: ignore[reportPrivateUsage]
 
     def full(layer: Any, width: int) -> int:
         layers.append(layer)
@@ -342,7 +342,7 @@ def test_a_row_that_leaves_frees_its_memory_layer_by_layer(
     wanted = [layer.keys[[2, 0], :, -6:].clone() for layer in cache.layers]
     before = weakref.ref(cache.layers[0].keys)
     there: list[bool] = []
-    how_many = columns._kept
+    how_many = columns._kept  # pyright: ignore[reportPrivateUsage]
 
     def kept(layer: Any, width: int) -> int:
         there.append(before() is not None)

@@ -163,7 +163,7 @@ def test_whoever_leaves_midway_leaves_the_others_alone(pool: ThreadPoolExecutor)
             model="tiny", prompt="A long text that leaves. " * 4, stream=True
         )
         next(iter(leaving))
-        (job,) = server.worker._open
+        (job,) = server.worker._open  # pyright: ignore[reportPrivateUsage]
         passes.held_at = 4
         with passes.held_back_until_asked(server, 4):
             staying = [pool.submit(ask, client, text, max_tokens=60) for text in TEXTS[:3]]
