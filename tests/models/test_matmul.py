@@ -23,13 +23,18 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def pretend(
     monkeypatch: pytest.MonkeyPatch, *, seconds: dict[str, float], rounding: str | None = None
 ) -> None:
-    """Give each setting a speed, and let one of them round to bf16."""
+    """Give each setting a speed, and let one of them round to bf16, whatever this CPU does."""
     real = torch.nn.functional.linear
 
     def linear(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        if torch.get_float32_matmul_precision() == rounding:
+        setting = torch.get_float32_matmul_precision()
+        if setting == rounding:
             return real(x.bfloat16(), w.bfloat16()).float()
-        return real(x, w)
+        torch.set_float32_matmul_precision("highest")
+        try:
+            return real(x, w)
+        finally:
+            torch.set_float32_matmul_precision(setting)
 
     monkeypatch.setattr(torch.nn.functional, "linear", linear)
     monkeypatch.setattr(
