@@ -107,7 +107,8 @@ class Worker:
 
     def join(self, seconds: float) -> None:
         """Wait for the model to come to rest."""
-        self._thread.join(seconds)
+        if self._thread.ident is not None:  # a Ctrl-C may come before it has begun
+            self._thread.join(seconds)
 
     def _work(self) -> None:
         while self._take():
