@@ -23,6 +23,7 @@ from axolotl.artifacts.fold import (
 )
 from axolotl.artifacts.memory import give_back
 from axolotl.artifacts.shards import Entry
+from axolotl.models.patches.deepspeed_if_loaded import deepspeed_if_loaded
 
 
 class MergedWeights:
@@ -68,7 +69,8 @@ class MergedWeights:
 
     def write_settings(self, folder: Path) -> None:
         """Write all but weights and tokenizer: configurations, and code that the model brings."""
-        self.base.save_pretrained(folder, state_dict={})
+        with deepspeed_if_loaded():
+            self.base.save_pretrained(folder, state_dict={})
         self.base.config.dtype = self.dtype
         self.base.config.save_pretrained(folder)
 

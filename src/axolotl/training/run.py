@@ -22,6 +22,7 @@ from axolotl.data.prepare import prepare, prepare_tests
 from axolotl.errors import located
 from axolotl.models.adapters import keep_base
 from axolotl.models.matmul import choose_route, layer_shapes, use_route
+from axolotl.models.patches.deepspeed_if_loaded import deepspeed_if_loaded
 from axolotl.models.tokenizer import load_tokenizer, pad_id, save_early
 from axolotl.packing.loader import SampleStore
 from axolotl.records import RunResult
@@ -60,7 +61,7 @@ class Trained:
         result: Its figures.
         resolved: The configuration that it followed.
         data: The data it saw.
-        save: Writes model or adapter and tokenizer into a folder.
+        write: Writes model or adapter and tokenizer into a folder.
         is_writer: Whether this process is the one that writes.
         spread: How it was spread over processes, as was seen when the model was made ready.
         model: The model, with its adapter.
@@ -70,11 +71,16 @@ class Trained:
     result: RunResult
     resolved: Resolved
     data: RunData
-    save: Callable[[Path], None]
+    write: Callable[[Path], None]
     is_writer: bool
     spread: Spread
     model: Any = field(repr=False)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write model or adapter, and the tokenizer, into a folder."""
+        with deepspeed_if_loaded():
+            self.write(folder)
 
     def record(self) -> dict[str, Any]:
         """What `run.json` says of it."""
@@ -133,7 +139,7 @@ def run_training(
         AxolotlError: the user's input or machine is at fault.
     """
     muster = Muster.call()
-    with muster.together():
+    with muster.together(), deepspeed_if_loaded():
         return _run(
             resolved,
             muster,
@@ -239,7 +245,7 @@ def _run(
         result=result,
         resolved=resolved,
         data=data,
-        save=trainer.result_writer(),
+        write=trainer.result_writer(),
         is_writer=trainer.args.should_save,
         spread=spread,
         model=model,

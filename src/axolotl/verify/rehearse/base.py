@@ -14,6 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from axolotl.config import Config, load_config
 from axolotl.data.encoder import Encoder
 from axolotl.errors import ModelError
+from axolotl.models.patches.deepspeed_if_loaded import deepspeed_if_loaded
 from axolotl.models.tiny import tiny_model
 from axolotl.models.tokenizer import load_tokenizer
 from axolotl.templates.choice import DEFAULT
@@ -65,7 +66,8 @@ def make_base(
     if config.quantization.gptq:
         write_rounded(model, folder)
     else:
-        model.save_pretrained(folder)
+        with deepspeed_if_loaded():
+            model.save_pretrained(folder)
     described = model.config.get_text_config()
     return {
         "model_type": model_type,
