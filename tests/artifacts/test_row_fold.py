@@ -1,4 +1,4 @@
-"""Merged a few rows at a time, a matrix has the same bits as merged in one go, and little room."""
+"""Merged a few rows at a time, a matrix is the same as merged in one go, and takes little room."""
 
 from __future__ import annotations
 
@@ -54,9 +54,22 @@ def adapted(kind: str, folder: Path, dtype: torch.dtype = torch.bfloat16) -> Any
     return model
 
 
+def assert_same_but_for_sums(got: torch.Tensor, want: torch.Tensor) -> None:
+    """The same bits, but for where a processor adds the products of a slice in another order.
+
+    That moves a float32 by its last bits, and a bfloat16 only where it lies between two of them.
+    """
+    assert got.dtype == want.dtype
+    if want.dtype == torch.bfloat16:
+        assert (got != want).float().mean() < 0.01
+        torch.testing.assert_close(got, want, rtol=2**-7, atol=1e-6)
+    else:
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("kind", [*KINDS, "conv1d"])
-def test_sliced_it_has_the_bits_of_one_go(
+def test_sliced_it_is_the_same_as_in_one_go(
     kind: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_fold, "SLICE_BYTES", 60 * 64 * 4)
@@ -75,7 +88,8 @@ def test_sliced_it_has_the_bits_of_one_go(
         got.setdefault(name, []).append(rows.clone())
     assert max(len(pieces) for pieces in got.values()) > 5
     assert got.keys() == want.keys() - ({"lm_head.weight"} if kind == "conv1d" else set())
-    assert all(torch.equal(torch.cat(pieces), want[name]) for name, pieces in got.items())
+    for name, pieces in got.items():
+        assert_same_but_for_sums(torch.cat(pieces), want[name])
     assert any(not torch.equal(want[name], before[name].to(dtype)) for name in got)
     assert all(torch.equal(value, before[name]) for name, value in plain_weights(base))
 
