@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from axolotl.core.garbage import leave_loaded_alone
 from tests.browser import MISSING, Page, chromium, find_chromium
 
 # The same examples every time; `--hypothesis-profile default` searches anew.
@@ -53,9 +53,8 @@ def _libraries_are_no_garbage() -> None:
     long as the rest of a tiny training.
     """
     global _modules_left_out
-    if len(sys.modules) >= _modules_left_out + _MANY_MODULES or not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
+    if len(sys.modules) >= _modules_left_out + _MANY_MODULES:
+        leave_loaded_alone()
         _modules_left_out = len(sys.modules)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from axolotl.core import garbage
 from axolotl.data import batch as borders
 from axolotl.data import store, text_batches, writer
 from axolotl.data.prepare import Prepared
@@ -303,6 +304,16 @@ def test_large_stores_are_checked_at_their_ends_and_row_by_row(
     assert not make().summary.from_cache
 
 
+@pytest.fixture
+def not_left_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Libraries are looked through for garbage, as in a process in which nothing has been said of it."""
+    monkeypatch.setattr(garbage, "_is_left_alone", False)
+    gc.unfreeze()
+    yield
+    garbage.leave_loaded_alone()
+
+
+@pytest.mark.usefixtures("not_left_alone")
 def test_the_garbage_collector_is_as_before_when_a_store_is_made(
     make: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,15 +325,16 @@ def test_the_garbage_collector_is_as_before_when_a_store_is_made(
         return original(batch, encoder)
 
     monkeypatch.setattr(text_batches, "tokenize", tokenize)
-    gc.unfreeze()
     make()
     assert min(frozen) > 0
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.usefixtures("not_left_alone")
+@pytest.mark.parametrize("keep", [gc.freeze, garbage.leave_loaded_alone])
 def test_what_the_caller_keeps_from_the_garbage_collector_stays_so(
-    make: Callable[..., Prepared],
+    keep: Callable[[], None], make: Callable[..., Prepared]
 ) -> None:
-    gc.freeze()
+    keep()
     make()
     assert gc.get_freeze_count() > 0

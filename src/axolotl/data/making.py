@@ -5,7 +5,6 @@ A preparation that was interrupted goes on behind its last whole shard.
 
 from __future__ import annotations
 
-import gc
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from axolotl.core.atomic import disk_faults, ensure_folder, put_folder, sync_folder, write_json
 from axolotl.core.console import note
+from axolotl.core.garbage import loaded_left_alone
 from axolotl.core.hashing import hash_values
 from axolotl.core.units import bytes_in_words
 from axolotl.data import batch
@@ -176,7 +176,9 @@ def _build(
 ) -> None:
     began = time.perf_counter()
     work = _work_of(folder)
-    with _kept_when_cut_short(work), disk_faults(folder), _loaded_left_alone():
+    with _kept_when_cut_short(work), disk_faults(folder), loaded_left_alone():
+        # Millions of small objects come and go while rows are read, and each time the garbage collector
+        # would look through the libraries, too: about a twentieth of the time.
         borders = [batch.BATCH_ROWS, batch.BATCH_CHARACTERS, batch.BATCH_TOKENS]
         writer = StoreWriter(work, folder.name, borders)
         if writer.rows:
@@ -193,24 +195,6 @@ def _build(
         put_folder(writer.folder, folder)
         sync_folder(folder.parent)
         shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
-def _loaded_left_alone() -> Iterator[None]:
-    """Have the garbage collector pass over all that is there already, libraries above all.
-
-    Millions of small objects come and go while rows are read, and each time it would look through
-    everything else too: about a twentieth of the time. Where the caller has seen to it already, it
-    stays as it is.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _facts(

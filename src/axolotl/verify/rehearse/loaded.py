@@ -6,8 +6,6 @@ garbage: a stage that looks for some need not go through it, nor have its pages 
 
 from __future__ import annotations
 
-import gc
-
 import datasets  # noqa: F401
 import peft  # noqa: F401
 import torch  # noqa: F401
@@ -19,10 +17,10 @@ import axolotl.inference.opening
 import axolotl.training.evaluate
 import axolotl.training.run
 import axolotl.verify.rehearse.jobs  # noqa: F401
+from axolotl.core.garbage import leave_loaded_alone
 from axolotl.registry import available, load
 
 for package in ("architectures", "attention", "optimizers", "schedules"):
     for name in available(f"axolotl.{package}"):
         load(f"axolotl.{package}", name)
-gc.collect()
-gc.freeze()
+leave_loaded_alone()
