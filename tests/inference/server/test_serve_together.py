@@ -284,6 +284,21 @@ def test_prompts_of_one_request_are_answered_together(model: Any, stream: bool) 
         assert len(passes.rows) < 12 * len(TEXTS) / 2
 
 
+def test_equal_prompts_of_one_request_are_drawn_each_by_itself(model: Any) -> None:
+    drawn: dict[str, Any] = {"temperature": 1.5, "max_tokens": 30}
+    with running(model, build_tokenizer(), bound=None) as server, server.client() as client:
+
+        def four(**more: Any) -> list[str]:
+            reply = client.completions.create(model="tiny", prompt=["x"] * 4, **drawn, **more)
+            return [choice.text for choice in reply.choices]
+
+        assert len(set(four())) == 4
+        seeded = four(seed=5)
+        assert len(set(seeded)) == 4
+        assert four(seed=5) == seeded
+        assert ask(client, "x", seed=5, **drawn) == seeded[0] == alone("x", seed=5, **drawn)
+
+
 def test_a_request_of_many_prompts_does_not_keep_the_others_waiting(
     model: Any, pool: ThreadPoolExecutor
 ) -> None:

@@ -12,10 +12,11 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from axolotl.errors import AxolotlError
+from axolotl.inference.sampling import seed_of
 from axolotl.inference.server.errors import ApiError
 from axolotl.inference.server.jobs import Ended, Event, Job, Piece, Started
 from axolotl.inference.server.prompts import told
@@ -24,6 +25,7 @@ from axolotl.inference.together import Made, prefill_groups
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
     from axolotl.inference.making import Row
+    from axolotl.inference.options import GenerationOptions
 
 MAX_BATCH = 8
 _RETRY_S = 5
@@ -144,7 +146,10 @@ class Worker:
             return
         try:
             ids = [self._generator.segment_ids(segments) for segments in job.prompts()]
-            rows = [self._generator.row(prompt, job.options) for prompt in ids]
+            rows = [
+                self._generator.row(prompt, _own(job.options, index))
+                for index, prompt in enumerate(ids)
+            ]
         except Exception as error:  # noqa: BLE001  the others are not concerned
             self._close([job], _as_told(error))
             return
@@ -242,6 +247,11 @@ class Worker:
             self._engine.leave(rows)
         except Exception as error:  # noqa: BLE001  the next requests may do better
             self._close({part.job for part in self._running.values()}, _as_told(error))
+
+
+def _own(options: GenerationOptions, index: int) -> GenerationOptions:
+    """How one of a request's answers is chosen: equal prompts have draws of their own."""
+    return replace(options, seed=seed_of(options.seed, index))
 
 
 def _as_told(error: Exception) -> ApiError:
