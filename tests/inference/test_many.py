@@ -66,7 +66,8 @@ def test_each_row_has_the_answer_that_it_has_alone(
         assert line["answer"] == alone.text
         assert (line["tokens"], line["cut"]) == (alone.tokens, alone.cut)
     assert told.cut == sum(line["cut"] for line in found) > 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.jsonl.made"]
+    there = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [name for name in there if not name.startswith(".")] == ["a.jsonl", "a.jsonl.made"]
 
 
 class Killed(BaseException):
@@ -346,6 +347,38 @@ def test_many_rows_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.Monke
 
     peak(10)  # what is imported on the way
     assert peak(4000) < peak(400) + 300_000
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from axolotl.inference.answer_file import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("writes", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
+    file, out = written(tmp_path, 5), tmp_path / "a.jsonl"
+    (tmp_path / "b.jsonl").symlink_to(out)
+    command = [sys.executable, "-c", WRITER, str(out)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "writes\n"
+            for name in ("a.jsonl", "b.jsonl"):
+                with pytest.raises(
+                    EnvironmentFault, match=r"another process is writing '.*a\.jsonl'"
+                ):
+                    quick(file, tmp_path / name)
+            assert not out.exists()
+            assert quick(file, tmp_path / "c.jsonl").rows == 5, "another file is free"
+        finally:
+            child.kill()
+    assert quick(file, out).before == 0, "one that was killed keeps nobody out"
+    assert len(lines_of(out)) == 5
 
 
 PROGRAM = """

@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from axolotl.core.atomic import disk_faults, sync
-from axolotl.errors import DataError
+from axolotl.errors import DataError, EnvironmentFault
 from axolotl.inference.made import MadeFile
 from axolotl.inference.prompt_rows import PromptRow
 
@@ -42,8 +44,36 @@ class Kept:
     named: list[int] = field(default_factory=list)
 
 
+@contextmanager
+def only_writer(place: Path) -> Iterator[None]:
+    """Keep others from a file of answers while the body runs; one that was killed keeps nobody out.
+
+    Args:
+        place: The file; its folder is made.
+
+    Raises:
+        EnvironmentFault: another process writes it.
+    """
+    place = place.resolve()
+    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    with disk_faults(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise EnvironmentFault(
+                f"another process is writing '{place}'",
+                where="--out",
+                hint="wait for its end, or name another file",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class AnswerFile:
-    """Takes in answers in any order and holds them in theirs.
+    """Takes in answers in any order and holds them in theirs; `only_writer` keeps others out.
 
     Args:
         place: The file.
@@ -63,7 +93,6 @@ class AnswerFile:
         self.journal = place.with_name(f"{place.name}.part")
         self._made = MadeFile(place, made_by)
         with disk_faults(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
             self.found = _mended(place)
             self.done = self.found.rows
             # The file is there before the journal has answers: without it, it was deleted.

@@ -10,7 +10,7 @@ from typing import Any
 
 from axolotl.core.console import note, progress
 from axolotl.errors import DataError
-from axolotl.inference.answer_file import SHOWN_ROWS, AnswerFile
+from axolotl.inference.answer_file import SHOWN_ROWS, AnswerFile, only_writer
 from axolotl.inference.generate import Generator
 from axolotl.inference.prompt_rows import PromptRow, count_rows, read_rows, row_segments
 from axolotl.records import Segment
@@ -79,36 +79,43 @@ def answer_file(
 
     Raises:
         DataError: there is no such file, or `out` holds something else, or answers to other rows.
+        EnvironmentFault: another process writes `out`.
     """
     told = Told(count_rows(prompts))
     if prompts.resolve() == out.resolve():
         raise DataError("prompts and answers are the same file", where="--out", hint="name another")
     options = asdict(generator.options) | {"stop": list(generator.options.stop)}
-    answers = AnswerFile(out, {**(made_by or {}), **options})
+    with only_writer(out):
+        answers = AnswerFile(out, {**(made_by or {}), **options})
+        whole = False
+        try:
+            _answer_rows(generator, prompts, answers, batch_prompts, told)
+            whole = True
+        finally:
+            answers.close(whole=whole)
+    return told
+
+
+def _answer_rows(
+    generator: Generator, prompts: Path, answers: AnswerFile, most: int, told: Told
+) -> None:
+    out = answers.place
     told.before, told.failed_before = answers.found.rows, answers.found.failed
     told.named = answers.found.named
-    whole = False
-    try:
-        if told.before > told.rows:
-            raise DataError(
-                f"'{out}' has {told.before} answers, and '{prompts}' only {told.rows} rows",
-                where="--out",
-                hint="name another file",
-            )
-        if told.before:
-            note(_of_before(told, out))
-        with progress("rows") as bar:
-            task = bar.add_task("answers", total=told.rows, completed=told.before, info="")
-            rows = read_rows(prompts)
-            answers.skip_done(rows)
-            for stretch in _stretches(rows, batch_prompts * _STRETCH_BATCHES):
-                _answer_stretch(
-                    generator, stretch, answers, batch_prompts, told, lambda n: bar.advance(task, n)
-                )
-        whole = True
-    finally:
-        answers.close(whole=whole)
-    return told
+    if told.before > told.rows:
+        raise DataError(
+            f"'{out}' has {told.before} answers, and '{prompts}' only {told.rows} rows",
+            where="--out",
+            hint="name another file",
+        )
+    if told.before:
+        note(_of_before(told, out))
+    with progress("rows") as bar:
+        task = bar.add_task("answers", total=told.rows, completed=told.before, info="")
+        rows = read_rows(prompts)
+        answers.skip_done(rows)
+        for stretch in _stretches(rows, most * _STRETCH_BATCHES):
+            _answer_stretch(generator, stretch, answers, most, told, lambda n: bar.advance(task, n))
 
 
 def _of_before(told: Told, out: Path) -> str:
