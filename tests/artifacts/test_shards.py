@@ -118,6 +118,39 @@ def test_what_was_trained_or_merged_comes_before_the_base_model(
     assert not (report.folder / "run.json").exists()
 
 
+def test_an_adapter_that_is_not_merged_is_not_taken_for_nothing(
+    options: Options, adapter: Path, tmp_path: Path
+) -> None:
+    for given in (options(), options(lora_model_dir=str(adapter), output_dir=str(tmp_path / "x"))):
+        with pytest.raises(ModelError, match=r"adapter in '.*out' is not merged yet") as refused:
+            api.shard(given)
+        assert "axolotl merge-lora" in str(refused.value.hint)
+    assert not (adapter / "sharded").exists()
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("adapter_kind", ["lora", None])
+def test_a_run_that_did_not_finish_is_not_taken_for_nothing(
+    options: Options, tmp_path: Path, adapter_kind: str | None
+) -> None:
+    given = options(adapter=adapter_kind)
+    assert api.shard(given, max_shard_size="100KB").folder == tmp_path / "out"
+    (tmp_path / "out" / "metrics.jsonl").touch()
+    with pytest.raises(ModelError, match="saved again, and a run without a result"):
+        api.shard(given)
+
+
+def test_the_model_that_relora_made_comes_before_the_base_model(
+    options: Options, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    build_llama(seed=5).save_pretrained(out)
+    (out / "run.json").write_text('{"config": {"resolved": {"relora_steps": 3}}}')
+    report = api.shard(options(relora_steps=3))
+    assert (report.source, report.folder) == (out, out / "sharded")
+    assert torch.equal(logits(report.folder), logits(out))
+
+
 def test_pickled_weights_are_read_as_weights_only(options: Options, tmp_path: Path) -> None:
     base = tmp_path / "base"
     model = build_llama()

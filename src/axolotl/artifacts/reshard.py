@@ -17,7 +17,7 @@ import torch
 from axolotl.artifacts.merge_target import check_target, room_for, sign_result
 from axolotl.artifacts.run_folder import MOVING_FILE, RUN_FILE, versions
 from axolotl.artifacts.shards import DEFAULT_SHARD, Entry, ShardFiles, shard_bytes
-from axolotl.artifacts.trained import MERGE_FILE, MERGED, find_full
+from axolotl.artifacts.trained import MERGE_FILE, MERGED, find_full, find_trained, has_begun
 from axolotl.core.atomic import atomic_folder, usual_permissions
 from axolotl.core.console import note
 from axolotl.errors import ModelError
@@ -42,6 +42,7 @@ _WEIGHTS = (
     ".index.json",
 )
 _OF_A_RUN = (RUN_FILE, MOVING_FILE, MERGE_FILE, SHARD_FILE, "metrics.jsonl")
+_MODEL = "config.json"
 _LET_GO_BYTES = 256 << 20
 """After so much has been read, files are opened anew: what was read of them leaves the memory."""
 
@@ -77,7 +78,7 @@ class ShardReport:
 def shard_run(
     resolved: Resolved, *, max_shard_size: str | None = None, out: Path | None = None
 ) -> ShardReport:
-    """Save again what a configuration trained, or its base model where nothing is trained yet.
+    """Save again what a configuration trained, or its base model while no run has begun.
 
     Args:
         resolved: The configuration.
@@ -86,7 +87,8 @@ def shard_run(
 
     Raises:
         ConfigError: no such size, or the target is not to be written to.
-        ModelError: no weights there, or damaged ones.
+        ModelError: no weights there, damaged ones, an adapter that is not merged, or a run that has
+            no result.
         EnvironmentFault: no room on the disk.
     """
     size = shard_bytes(max_shard_size or DEFAULT_SHARD)
@@ -138,20 +140,48 @@ def shard(source: Path, out: Path, *, max_shard_bytes: int) -> ShardReport:
 
 
 def _source(resolved: Resolved, output: Path) -> Path:
-    """The merged model, or the one that was trained in full, or else the base model."""
-    adapter = resolved.adapter
-    folder = output / MERGED if adapter.adapter or adapter.lora_model_dir else output
-    earlier = (folder / SHARD_FILE).is_file() and not (folder / RUN_FILE).is_file()
-    if (folder / "config.json").is_file() and not earlier:
-        return Path(find_full(resolved.model, folder).model.base_model)
-    note(f"nothing is trained in '{folder}' yet: it is the base model that is saved again")
-    return base_folder(resolved.model)
+    """The merged model, or the one that was trained in full, or the base model while no run has begun.
+
+    Raises:
+        ModelError: an adapter that is not merged, or a run that has no result.
+    """
+    model, adapter = resolved.model, resolved.adapter
+    merged = output / MERGED
+    is_adapted = (adapter.adapter or adapter.lora_model_dir) and not (output / _MODEL).is_file()
+    if is_adapted and (merged / _MODEL).is_file():
+        return Path(find_full(model, merged).model.base_model)
+    if adapter.lora_model_dir is None and _is_blank(output):
+        note(f"no run has begun in '{output}': it is the base model that is saved again")
+        return base_folder(model)
+    if adapter.lora_model_dir is None and _is_own(output):
+        raise ModelError(
+            f"'{output}' holds the base model that was saved again, and a run without a result",
+            hint="train with --auto_resume_from_checkpoints",
+        )
+    found = find_trained(model, adapter, output_dir=output)
+    if found.adapter is not None:
+        raise ModelError(
+            f"the adapter in '{found.adapter}' is not merged yet",
+            hint="merge it first: axolotl merge-lora with the file that trained it; the base model is "
+            "saved with an empty --output_dir",
+        )
+    return Path(found.model.base_model)
+
+
+def _is_own(output: Path) -> bool:
+    """Whether the model in a folder is what an earlier call has saved again."""
+    return (output / SHARD_FILE).is_file() and not (output / RUN_FILE).is_file()
+
+
+def _is_blank(output: Path) -> bool:
+    """Whether neither a run nor another program has left a model in a folder."""
+    model = (output / _MODEL).is_file() and not _is_own(output)
+    return not (model or has_begun(output) or (output / "adapter_config.json").is_file())
 
 
 def _target(output: Path) -> Path:
     empty = not output.is_dir() or not any(output.iterdir())
-    earlier = (output / SHARD_FILE).is_file() and not (output / RUN_FILE).is_file()
-    return output if empty or earlier else output / SHARDED
+    return output if empty or _is_own(output) else output / SHARDED
 
 
 def _copy(weights: WeightFiles, files: ShardFiles) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,6 @@ from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage
 from axolotl.training.checkpoints import list_checkpoints
 
-MERGE_FILE = "merge.json"
-"""What a merge says of itself, in the folder of the merged model."""
 GENERATION_FILE = "generation_config.json"
 """Where generation stops, beside the weights."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -65,6 +62,11 @@ class Trained:
         """Load the tokenizer.
 
         Raises:
+    @property
+    def has_own_tokenizer(self) -> bool:
+        """Whether the tokenizer was saved with the weights, and the chat template with it."""
+        return self.model.tokenizer_config == self.name
+
             ModelError: none loads.
         """
         return load_tokenizer(self.model)
@@ -205,6 +207,11 @@ def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> 
 
     Args:
         model: The base model's options; those for loading are kept.
+def has_begun(folder: Path) -> bool:
+    """Whether a run has left its record or a checkpoint in a folder."""
+    return any((folder / name).exists() for name in _BEGUN) or any(folder.glob("checkpoint-*"))
+
+
         folder: Where the model is.
         key: The option that names the folder, for messages.
 
@@ -243,9 +250,10 @@ def _refuse_old_merge(folder: Path, key: str) -> None:
     Raises:
         ModelError: the adapter next to it is another one than the merged one.
     """
-    merged = json.loads((folder / MERGE_FILE).read_text("utf-8"))
+    merged = read_record(folder / MERGE_FILE) or {}
     weights = folder.parent / ADAPTER_WEIGHTS
-    if not _same(Path(merged["adapter"]), folder.parent) or not weights.is_file():
+    beside = "adapter" in merged and _same(Path(merged["adapter"]), folder.parent)
+    if not beside or not weights.is_file():
         return
     if hash_file(weights) != merged.get("adapter_hash"):
         raise ModelError(
@@ -271,6 +279,8 @@ def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
             f"'{folder}' has no run.json: another program made it, or the last run there did not "
             "finish and left an earlier result"
         )
+    if run is None and (folder / SHARD_FILE).is_file():
+        return
     elif run.get("interrupted"):
         note_once(f"the run in '{folder}' was stopped before its last step")
 
@@ -294,7 +304,7 @@ def _instead(folder: Path, model: ModelSection) -> str:
     )
     if steps and (steps[-1] / _ADAPTER).is_file():
         return f"the run did not finish; its newest checkpoint: --lora_model_dir {steps[-1]}"
-    if not steps and not any((folder / name).exists() for name in _BEGUN):
+    if not has_begun(folder):
         return "no run has begun there: train first, axolotl train with this file"
     return "the run did not finish: train with --auto_resume_from_checkpoints"
 

@@ -29,7 +29,7 @@ def main(resolved: Resolved, max_shard_size: str | None, out: Path | None) -> No
     """Save a model again, in files of another size.
 
     It is the merged model where an adapter was trained, else the model in output_dir, and the base
-    model as long as nothing is trained. Every tensor is read back and compared, bit for bit.
+    model as long as no run has begun. Every tensor is read back and compared, bit for bit.
     """
     from axolotl import api
     from axolotl.core.console import print_pairs
