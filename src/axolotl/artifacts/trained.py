@@ -202,16 +202,16 @@ def find_checkpoint(
     return find_trained(model, there, output_dir=folder)
 
 
-def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> Trained:
-    """A whole model that was written into `folder`.
-
-    Args:
-        model: The base model's options; those for loading are kept.
 def has_begun(folder: Path) -> bool:
     """Whether a run has left its record or a checkpoint in a folder."""
     return any((folder / name).exists() for name in _BEGUN) or any(folder.glob("checkpoint-*"))
 
 
+def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> Trained:
+    """A whole model that was written into `folder`.
+
+    Args:
+        model: The base model's options; those for loading are kept.
         folder: Where the model is.
         key: The option that names the folder, for messages.
 
