@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage
 from axolotl.training.checkpoints import list_checkpoints
 
+MERGE_FILE = "merge.json"
+"""What a merge says of itself, in the folder of the merged model."""
 GENERATION_FILE = "generation_config.json"
 """Where generation stops, beside the weights."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -62,11 +65,6 @@ class Trained:
         """Load the tokenizer.
 
         Raises:
-    @property
-    def has_own_tokenizer(self) -> bool:
-        """Whether the tokenizer was saved with the weights, and the chat template with it."""
-        return self.model.tokenizer_config == self.name
-
             ModelError: none loads.
         """
         return load_tokenizer(self.model)
@@ -250,10 +248,9 @@ def _refuse_old_merge(folder: Path, key: str) -> None:
     Raises:
         ModelError: the adapter next to it is another one than the merged one.
     """
-    merged = read_record(folder / MERGE_FILE) or {}
+    merged = json.loads((folder / MERGE_FILE).read_text("utf-8"))
     weights = folder.parent / ADAPTER_WEIGHTS
-    beside = "adapter" in merged and _same(Path(merged["adapter"]), folder.parent)
-    if not beside or not weights.is_file():
+    if not _same(Path(merged["adapter"]), folder.parent) or not weights.is_file():
         return
     if hash_file(weights) != merged.get("adapter_hash"):
         raise ModelError(
@@ -279,8 +276,6 @@ def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
             f"'{folder}' has no run.json: another program made it, or the last run there did not "
             "finish and left an earlier result"
         )
-    if run is None and (folder / SHARD_FILE).is_file():
-        return
     elif run.get("interrupted"):
         note_once(f"the run in '{folder}' was stopped before its last step")
 
