@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,24 @@ def test_a_prompt_from_a_pipe_gives_one_answer_on_standard_output(config: dict[s
     assert result.stdout == expected(config)
     assert len(result.stdout) > 3
     assert "cut after 8 tokens" in result.stderr
+
+
+def test_an_answer_that_fills_the_model_says_so(config: dict[str, Any]) -> None:
+    positions = open_generator(api.resolved(config)).positions
+    assert positions is not None
+    asked = ["--temperature", "0", "--max_new_tokens", str(10 * positions), "--prompter", "none"]
+    result = run(*asked, text="x " * (positions // 3))
+    assert result.exit_code == 0, result.stderr
+    filled = f"prompt and answer fill the model's {positions} positions"
+    assert re.search(rf"\(cut after \d+ tokens?: {filled}\)", result.stderr), result.stderr
+    assert "allows more" not in result.stderr
+    rows = [{"prompt": "x " * (positions // 3)}, {"prompt": "x"}]
+    Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked[3] = str(positions - 4)
+    result = run(*asked, "--prompts", "p.jsonl", "--out", "a.jsonl", text="")
+    assert result.exit_code == 0, result.stderr
+    assert f"(1 cut where {filled})" in result.stderr
+    assert f"(1 cut after {positions - 4} tokens; --max_new_tokens allows more)" in result.stderr
 
 
 def test_every_option_reaches_the_answer(config: dict[str, Any]) -> None:

@@ -24,6 +24,10 @@ QUESTIONS = ["Name three colours.", "Is that so?", "x", "Write a response to the
 GREEDY = {"temperature": 0.0, "max_new_tokens": 20}
 
 
+def options_with(max_new_tokens: int) -> GenerationOptions:
+    return GenerationOptions(temperature=0, max_new_tokens=max_new_tokens)
+
+
 def generator(tokenizer: Any, model: Any = None, **options: Any) -> Generator:
     return Generator(
         model or build_llama(eos_token_id=500, initializer_range=0.3),
@@ -139,10 +143,28 @@ def test_prompt_and_answer_stay_within_the_models_positions(
     ours.bound = None
     pieces = "".join(ours.stream("Name three colours, "))
     assert ours.cut
+    assert ours.full
+    room = 64 - len(ours.prompt_ids("Name three colours, "))
+    told = f"cut after {room} tokens: prompt and answer fill the model's 64 positions"
+    assert ours.why_cut == told
+    for most, full in ((room - 1, False), (room, True)):
+        "".join(ours.stream("Name three colours, ", options=options_with(most)))
+        assert (ours.tokens, ours.cut, ours.full) == (most, True, full)
     assert len(tokenizer(pieces)["input_ids"]) <= 64
     assert "model's 64 positions" in said[0]
     with pytest.raises(DataError, match="the model only 64 positions"):
         ours.answer("0 1 2 3 4 " * 20)
+
+
+@pytest.mark.parametrize("apart", [None, "by the library"])
+def test_answers_of_a_batch_say_which_limit_cut_them(tokenizer: Any, apart: str | None) -> None:
+    ours = generator(tokenizer, build_llama(max_position_embeddings=64, eos_token_id=500))
+    vars(ours)["apart"] = apart
+    made = ours.batch_ids([[5] * 40, [7] * 44], options_with(20), numbers=[0, 1])
+    assert [(one.tokens, one.cut, one.full) for one in made] == [
+        (20, True, False),
+        (20, True, True),
+    ]
 
 
 def test_an_empty_prompt_is_refused(tokenizer: Any) -> None:

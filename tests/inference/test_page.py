@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,15 @@ def test_both_sides_answer_and_each_follows_what_it_said_itself() -> None:
     first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "three"}]
     assert said(session) == ["three", "".join(ours.stream(first))], "begun anew"
     assert said(session, "base") == []
+
+
+def test_an_answer_that_fills_the_model_says_so() -> None:
+    model = build_llama(eos_token_id=500, max_position_embeddings=64)
+    ours = Generator(model, build_tokenizer(), bound=None, options=GREEDY)
+    long = replace(GREEDY, max_new_tokens=1000)
+    told = list(Session(Answerer(ours, None)).ask("x", long, system="", both=False))[-1]
+    room = 64 - len(ours.prompt_ids("x"))
+    assert told == f"cut after {room} tokens: prompt and answer fill the model's 64 positions"
 
 
 def test_the_base_of_a_model_trained_in_full_is_loaded_when_it_is_asked() -> None:

@@ -146,11 +146,12 @@ def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: 
         made_by={"model": generator.name, "weights": generator.weights, "format": kind},
     )
     note(f"{told.rows - told.before - told.failed:,} answers written to {out}")
-    if told.cut:
-        note(
-            f"({told.cut:,} cut after {generator.options.max_new_tokens} tokens; --max_new_tokens "
-            "allows more)"
-        )
+    if longer := told.cut - told.full:
+        most = generator.options.max_new_tokens
+        note(f"({longer:,} cut after {most} tokens; --max_new_tokens allows more)")
+    if told.full:
+        filled = f"prompt and answer fill the model's {generator.positions} positions"
+        note(f"({told.full:,} cut where {filled})")
     if told.unanswered:
         raise DataError(
             f"{told.unanswered:,} of {told.rows:,} rows could not be answered ({told.which})",
@@ -223,7 +224,8 @@ def _say_if_cut(generator: Generator) -> None:
     from axolotl.core.console import note
 
     if generator.cut:
-        note(f"(cut after {generator.options.max_new_tokens} tokens; --max_new_tokens allows more)")
+        more = "" if generator.full else "; --max_new_tokens allows more"
+        note(f"({generator.why_cut}{more})")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Generator:
 
     Attributes:
         cut: Whether the last answer ended because it had become too long.
+        full: Whether that was because prompt and answer fill the model's positions.
         tokens: How many tokens the last answer has so far, without the one that ends it.
     """
 
@@ -63,7 +64,7 @@ class Generator:
         self.name = name
         self.weights = weights
         self.bound = bound
-        self.cut = False
+        self.cut = self.full = False
         self.tokens = 0
         self._model = model.eval()
         self._tokenizer = tokenizer
@@ -82,6 +83,20 @@ class Generator:
     def has_adapter(self) -> bool:
         """Whether the base model can answer as well, without what was trained."""
         return hasattr(self._model, "disable_adapter")
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens prompt and answer may have together; None where there is no limit."""
+        return position_limit(self._model)
+
+    @property
+    def why_cut(self) -> str:
+        """How the last answer was cut, in words; empty where it was not."""
+        if not self.cut:
+            return ""
+        said = f"cut after {self.tokens} token{'s' * (self.tokens != 1)}"
+        full = f": prompt and answer fill the model's {self.positions} positions"
+        return said + full * self.full
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids that the model is given for a question or a conversation.
@@ -149,13 +164,15 @@ class Generator:
         Raises:
             DataError: as `stream_ids`.
         """
+        room, positions = self._room([ids], options), self.positions
         making = Making(
             self._decode,
             ends=self._eos,
             stops=options.stop,
             most_tokens=options.max_new_tokens,
-            most_made=self._room([ids], options),
+            most_made=room,
             landmarks=self._landmarks,
+            positions=None if positions is None else positions - len(ids),
         )
         return Row(ids, options, making)
 
@@ -206,7 +223,7 @@ class Generator:
         """
         if len(lengths) < 2 or self.apart is None:
             return batches_of(lengths, most=most, room_tokens=None)
-        limit = position_limit(self._model)
+        limit = self.positions
         room = None if limit is None else limit - self.options.max_new_tokens
         return batches_of(lengths, most=most if self._padded else 1, room_tokens=room)
 
@@ -245,20 +262,21 @@ class Generator:
             return [row.answer() for row in rows]
         most = self._room(prompts, options)
         made = self._library.batch(prompts, options, seeds, most=most)
-        return [self._made(row, options) for row in made]
+        return [self._made(prompt, ids, options) for prompt, ids in zip(prompts, made, strict=True)]
 
-    def _made(self, ids: list[int], options: GenerationOptions) -> Answer:
+    def _made(self, prompt: list[int], ids: list[int], options: GenerationOptions) -> Answer:
         end = next((place for place, token in enumerate(ids) if token in self._eos), None)
         kept = self._landmarks.answer(ids[:end])[: options.max_new_tokens]
         text, stopped = before_stop(self._decode(kept), options.stop)
-        return Answer(text, len(kept), cut=end is None and not stopped)
+        cut = end is None and not stopped
+        return Answer(text, len(kept), cut, full=cut and len(prompt) + len(ids) == self.positions)
 
     def _pieces(self, making: Making, tokens: Stream[int]) -> Stream[str]:
-        self.cut, self.tokens = False, 0
+        self.cut, self.full, self.tokens = False, False, 0
         with closing(tokens):
             for token in tokens:
                 piece = making.add(token)
-                self.cut, self.tokens = making.cut, making.tokens
+                self.cut, self.full, self.tokens = making.cut, making.full, making.tokens
                 if piece:
                     yield piece
                 if making.ended:
@@ -270,7 +288,7 @@ class Generator:
             self.check_room(prompt)
         longest = max(map(len, ids))
         tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
-        limit = position_limit(self._model)
+        limit = self.positions
         if limit is None or longest + tokens <= limit:
             return tokens
         note_once(f"answers end where prompt and answer fill the model's {limit} positions")
@@ -284,7 +302,7 @@ class Generator:
         """
         if not ids:
             raise DataError("the prompt is empty", hint="write a question")
-        limit = position_limit(self._model)
+        limit = self.positions
         if limit is not None and len(ids) >= limit:
             raise DataError(
                 f"the prompt has {len(ids)} tokens, and the model only {limit} positions",

@@ -21,10 +21,12 @@ class Making:
         most_tokens: Longest answer, without landmarks.
         most_made: How many tokens are made at most, landmarks among them.
         landmarks: The landmarks of the model.
+        positions: How many positions the prompt leaves of the model's; None where they have no end.
 
     Attributes:
         ended: Whether it is whole; no token is to come then.
         cut: Whether it ended because it had become too long.
+        full: Whether that was because no position is left.
         tokens: How many tokens it has, without landmarks and without the one that ends it.
     """
 
@@ -37,8 +39,9 @@ class Making:
         most_tokens: int,
         most_made: int,
         landmarks: LandmarkAnswers,
+        positions: int | None = None,
     ) -> None:
-        self.ended = self.cut = False
+        self.ended = self.cut = self.full = False
         self.tokens = 0
         self._ends = ends
         self._text = TextSoFar(decode)
@@ -47,6 +50,7 @@ class Making:
         self.most_made = most_made
         self._made = 0
         self._landmarks = landmarks
+        self._positions = positions
 
     def add(self, token: int) -> str:
         """The text that one more token makes certain; often empty."""
@@ -63,6 +67,7 @@ class Making:
         elif self._made == self.most_made or self.tokens == self._most_tokens:
             piece = self._whole(piece)
             self.cut = not self._stop.found
+            self.full = self.cut and self._made == self._positions
         return piece
 
     def _whole(self, piece: str) -> str:
@@ -79,11 +84,13 @@ class Answer:
         text: What it says, without special tokens.
         tokens: Its length, without the token that ends it.
         cut: Whether it ended because it had become too long.
+        full: Whether that was because prompt and answer fill the model's positions.
     """
 
     text: str
     tokens: int
     cut: bool
+    full: bool = False
 
 
 @dataclass(eq=False)
@@ -111,4 +118,5 @@ class Row:
 
     def answer(self) -> Answer:
         """The answer, as far as it is made."""
-        return Answer("".join(self.pieces), self.making.tokens, self.making.cut)
+        making = self.making
+        return Answer("".join(self.pieces), making.tokens, making.cut, making.full)

@@ -30,6 +30,7 @@ class Told:
         failed_before: How many of these have an error in the place of their answer.
         failed: How many have no answer in this run.
         cut: How many answers ended because they had become too long.
+        full: How many of these because prompt and answer fill the model's positions.
         named: The numbers of rows without an answer, of whatever run, as far as they are named.
     """
 
@@ -38,6 +39,7 @@ class Told:
     failed_before: int = 0
     failed: int = 0
     cut: int = 0
+    full: int = 0
     named: list[int] = field(default_factory=list)
 
     @property
@@ -161,6 +163,7 @@ def _answer_stretch(
         )
         for number, answer in zip(which, made, strict=True):
             told.cut += answer.cut
+            told.full += answer.full
             said = {"answer": answer.text, "tokens": answer.tokens, "cut": answer.cut}
             row = by_number[number]
             answers.add(row, {**_head(row), **said})

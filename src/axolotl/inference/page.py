@@ -66,9 +66,9 @@ class Answerer:
                     if stop.is_set():
                         return
 
-    def cut(self, side: Side) -> bool:
-        """Whether the last answer of a side had become too long."""
-        return self._of(side)[0].cut
+    def why_cut(self, side: Side) -> str:
+        """How the last answer of a side was cut, in words; empty where it was not."""
+        return self._of(side)[0].why_cut
 
     def _of(self, side: Side) -> tuple[Answering, bool]:
         if side == "trained" or self.trained.has_adapter:
@@ -146,8 +146,8 @@ class Session:
             if self.stop.is_set():
                 yield "stopped"
                 return
-            if self._answerer.cut(side):
-                said = f"cut after {options.max_new_tokens} tokens"
+            if cut := self._answerer.why_cut(side):
+                said = cut
             elif not answer["content"]:
                 said = "an answer is empty: the model ended it at once"
         yield said
