@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,22 @@ def test_answers_of_a_batch_say_which_limit_cut_them(tokenizer: Any, apart: str 
         (20, True, False),
         (20, True, True),
     ]
+
+
+def test_padding_behind_a_stop_text_is_no_part_of_an_answer(tokenizer: Any) -> None:
+    ours = generator(tokenizer)
+    vars(ours)["apart"] = "by the library"
+    ids = [ours.prompt_ids(text) for text in QUESTIONS[:3]]
+    whole = ours.answers(QUESTIONS[:3])
+    how = replace(ours.options, stop=(whole[0][4:6], whole[1][9:11]))
+
+    def facts(prompts: list[list[int]]) -> list[tuple[str, int, bool]]:
+        made = ours.batch_ids(prompts, how, numbers=range(len(prompts)))
+        return [(one.text, one.tokens, one.cut) for one in made]
+
+    together = facts(ids)
+    assert together == [facts([one])[0] for one in ids]
+    assert len({tokens for _, tokens, _ in together}) > 1, "they do not end together"
 
 
 def test_an_empty_prompt_is_refused(tokenizer: Any) -> None:

@@ -48,8 +48,11 @@ def test_rows_of_a_batch_end_by_themselves(tokenizer: Any) -> None:
     width = max(map(len, rows))
     prompt = [5, 6]
     ids = torch.tensor([prompt + [0] * (width - len(row)) + row for row in rows])
-    ends = StopTexts(stops, tokenizer.decode, len(prompt))(ids, None)
-    assert ends.tolist() == [True, False, True]
+    ends = StopTexts(stops, tokenizer.decode, len(prompt))
+    assert ends(ids, None).tolist() == [True, False, True]
+    more = torch.cat([ids, torch.zeros((3, 40), dtype=torch.long)], dim=1)
+    assert ends(more, None).tolist() == [True, False, True], "padding does not begin them again"
+    assert ends.ended == {0: width, 2: width}
 
 
 def test_a_stop_text_in_the_prompt_counts_for_nothing(tokenizer: Any) -> None:

@@ -72,7 +72,7 @@ class ByLibrary:
         *,
         most: int,
     ) -> list[list[int]]:
-        """Tokens behind a few prompts, made together; behind the end of an answer stands padding.
+        """Tokens behind a few prompts, made together; behind an end token stands padding.
 
         Args:
             prompts: The prompts.
@@ -82,10 +82,11 @@ class ByLibrary:
         """
         given = self._given(prompts, options, seeds, most)
         width = given["input_ids"].shape[1]
+        stops = StopTexts(options.stop, lambda ids: decode(self._tokenizer, ids), width)
         if options.stop:
-            stops = StopTexts(options.stop, lambda ids: decode(self._tokenizer, ids), width)
             given["stopping_criteria"] = [stops]
-        return self._model.generate(**given)[:, width:].tolist()
+        made = self._model.generate(**given)[:, width:].tolist()
+        return [ids[: stops.ended.get(number)] for number, ids in enumerate(made)]
 
     def _given(
         self,

@@ -71,20 +71,27 @@ class StopTexts(StoppingCriteria):
         stops: The stop texts.
         decode: Ids to text.
         prompt_tokens: Width of the prompts, with their padding.
+
+    Attributes:
+        ended: Answers that a stop text has come in, with their tokens until then; behind them is
+            padding.
     """
 
     def __init__(
         self, stops: Sequence[str], decode: Callable[[list[int]], str], prompt_tokens: int
     ) -> None:
+        self.ended: dict[int, int] = {}
         self._stops = stops
         self._decode = decode
         self._prompt_tokens = prompt_tokens
-        self._tail_tokens = max(len(stop.encode()) for stop in stops) + _SPARE_TOKENS
+        self._tail_tokens = max((len(stop.encode()) for stop in stops), default=0) + _SPARE_TOKENS
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:  # noqa: ARG002  the library's signature
         """One answer for each row of ids, (B, T)."""
-        begin = max(self._prompt_tokens, input_ids.shape[1] - self._tail_tokens)
-        ends = [
-            before_stop(self._decode(row), self._stops)[1] for row in input_ids[:, begin:].tolist()
-        ]
+        width = input_ids.shape[1]
+        begin = max(self._prompt_tokens, width - self._tail_tokens)
+        for number, row in enumerate(input_ids[:, begin:].tolist()):
+            if number not in self.ended and before_stop(self._decode(row), self._stops)[1]:
+                self.ended[number] = width - self._prompt_tokens
+        ends = [number in self.ended for number in range(len(input_ids))]
         return torch.tensor(ends, device=input_ids.device)
