@@ -18,6 +18,7 @@ from axolotl.formats import bind
 from axolotl.inference.generate import Generator
 from axolotl.inference.opening import open_generator
 from axolotl.inference.options import GenerationOptions
+from axolotl.records import Segment
 from tests.artifacts.made import random_adapter
 from tests.conftest import build_llama
 
@@ -166,6 +167,23 @@ def test_answers_of_a_batch_say_which_limit_cut_them(tokenizer: Any, apart: str 
         (20, True, False),
         (20, True, True),
     ]
+
+
+def test_a_far_too_long_prompt_is_refused_by_its_beginning(tokenizer: Any) -> None:
+    ours = generator(tokenizer, build_llama(max_position_embeddings=64))
+    encode, characters = ours.segment_ids, list[int]()
+
+    def segment_ids(prompt: Any) -> list[int]:
+        characters.append(sum(len(segment.text) for segment in prompt))
+        return encode(prompt)
+
+    vars(ours)["segment_ids"] = segment_ids
+    with pytest.raises(DataError, match="has more than 64 tokens, and the model only 64 positions"):
+        ours.read([Segment("0 1 2 3 " * 10**6, False)])
+    assert characters == [8 * 64]
+    with pytest.raises(DataError, match="has 80 tokens, and the model only 64 positions"):
+        ours.read([Segment("0 " * 40, False)])
+    assert ours.read([Segment("0 1", False)]) == tokenizer("0 1")["input_ids"]
 
 
 def test_padding_behind_a_stop_text_is_no_part_of_an_answer(tokenizer: Any) -> None:

@@ -300,11 +300,8 @@ class Quick:
     bound = None
     options = GenerationOptions(temperature=0)
 
-    def segment_ids(self, segments: Any) -> list[int]:
+    def read(self, prompt: Any) -> list[int]:
         return [1]
-
-    def check_room(self, ids: Any) -> None:
-        pass
 
     def batches(self, lengths: Any, most: int) -> Iterator[list[int]]:
         return iter(

@@ -15,7 +15,6 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.data.tokenize import SegmentBatch, tokenize
-from axolotl.errors import DataError
 from axolotl.formats import BoundFormat
 from axolotl.inference.by_library import ByLibrary, OneByOne
 from axolotl.inference.joining import turned_by_length, why_not_join
@@ -23,6 +22,7 @@ from axolotl.inference.making import Answer, Making, Row
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.padding import answers_alike_with_padding, batches_of
 from axolotl.inference.prompt import Prompt, segments_of
+from axolotl.inference.room import check_beginning, check_room
 from axolotl.inference.sampling import seed_of
 from axolotl.inference.stop import before_stop
 from axolotl.inference.together import Engine, Together, answer_all
@@ -105,6 +105,18 @@ class Generator:
             DataError: the format has no place for the messages.
         """
         return self.segment_ids(segments_of(prompt, self.bound))
+
+    def read(self, prompt: Sequence[Segment]) -> list[int]:
+        """Token ids that the model is given for segments of a prompt that leaves room for an answer.
+
+        Raises:
+            DataError: it is empty, or too long, which is known of a far too long one at once.
+        """
+        if self.positions is not None:
+            check_beginning(prompt, self.positions, self.segment_ids)
+        ids = self.segment_ids(prompt)
+        check_room(len(ids), self.positions)
+        return ids
 
     def segment_ids(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids that the model is given for segments of a prompt."""
@@ -285,7 +297,7 @@ class Generator:
     def _room(self, ids: Sequence[list[int]], options: GenerationOptions) -> int:
         """How many tokens are made for each of some prompts, landmarks among them."""
         for prompt in ids:
-            self.check_room(prompt)
+            check_room(len(prompt), self.positions)
         longest = max(map(len, ids))
         tokens = self._landmarks.tokens_for(ids, options.max_new_tokens)
         limit = self.positions
@@ -293,21 +305,6 @@ class Generator:
             return tokens
         note_once(f"answers end where prompt and answer fill the model's {limit} positions")
         return limit - longest
-
-    def check_room(self, ids: list[int]) -> None:
-        """Refuse a prompt of tokens that cannot be answered.
-
-        Raises:
-            DataError: it is empty, or leaves no room for an answer.
-        """
-        if not ids:
-            raise DataError("the prompt is empty", hint="write a question")
-        limit = self.positions
-        if limit is not None and len(ids) >= limit:
-            raise DataError(
-                f"the prompt has {len(ids)} tokens, and the model only {limit} positions",
-                hint="shorten it",
-            )
 
     def _number(self, count: int) -> int:
         """Number of the next answer, of which `count` are made now."""

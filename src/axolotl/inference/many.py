@@ -180,9 +180,7 @@ def _ids(generator: Generator, row: PromptRow) -> list[int]:
         "".join(part.text for part in segments).encode()
     except UnicodeEncodeError as error:
         raise DataError("the text holds half a character (a lone surrogate)") from error
-    ids = generator.segment_ids(segments)
-    generator.check_room(ids)
-    return ids
+    return generator.read(segments)
 
 
 def _head(row: PromptRow) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import openai
@@ -16,6 +17,7 @@ from openai import OpenAI
 from axolotl.inference import columns
 from axolotl.inference.generate import Generator
 from axolotl.inference.options import GenerationOptions
+from axolotl.inference.server import worker as working
 from axolotl.models.tiny import tiny_model
 from tests.conftest import build_llama, build_tokenizer
 from tests.inference.server.running import Running, running
@@ -150,6 +152,39 @@ def test_one_that_comes_later_joins_one_that_is_being_answered() -> None:
         assert server.wait_until_idle()
     assert second == alone("Name three colours, please.", endless_model(), max_tokens=30)
     assert alone("x", endless_model(), max_tokens=100).startswith(said)
+
+
+def test_of_long_prompts_one_is_read_between_two_tokens_of_the_others(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "_READ_CHARACTERS", 100)
+    model, happened = endless_model(), list[str]()
+    with (
+        running(model, build_tokenizer(), bound=None, max_new_tokens=90_000) as server,
+        server.client() as client,
+    ):
+        passes = Passes(model)
+        first = client.completions.create(model="tiny", prompt="x", stream=True)
+        next(iter(first))
+        read = server.generator.read
+        model.register_forward_pre_hook(lambda *_: happened.append("pass"))
+        server.generator.read = lambda prompt: happened.append("read") or read(prompt)
+
+        def of_three(text: str) -> list[str]:
+            happened.clear()
+            with passes.held_back_until_asked(server, 4):
+                coming = [pool.submit(ask, client, text, max_tokens=2) for _ in range(3)]
+            assert [one.result(60) for one in coming] == [
+                alone(text, endless_model(), max_tokens=2)
+            ] * 3
+            wait_until(lambda: server.worker.unanswered == 1, "they do not leave")
+            assert happened.count("read") == 3
+            return happened[happened.index("read") :]
+
+        long, short = of_three("Name some colours. " * 8), of_three("Name some.")
+        first.close()
+    assert ("read", "read") not in list(pairwise(long))
+    assert ("read", "read") in list(pairwise(short))
 
 
 def test_whoever_leaves_midway_leaves_the_others_alone(pool: ThreadPoolExecutor) -> None:

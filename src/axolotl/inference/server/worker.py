@@ -20,7 +20,7 @@ from axolotl.inference.sampling import seed_of
 from axolotl.inference.server.errors import ApiError
 from axolotl.inference.server.jobs import Ended, Event, Job, Piece, Started
 from axolotl.inference.server.prompts import told
-from axolotl.inference.together import Made, prefill_groups
+from axolotl.inference.together import PREFILL_TOKENS, Made, prefill_groups
 
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 8
 _RETRY_S = 5
+_READ_CHARACTERS = 4 * PREFILL_TOKENS
+"""Characters of prompts after which no further request is taken in before the next token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,37 +127,49 @@ class Worker:
     def _take(self) -> bool:
         """Take in the requests that have come, and wait for one where there is nothing to do.
 
+        Of long ones one at a time, as nobody has a token while a prompt is read.
+
         Returns:
             Whether the server goes on.
         """
         idle = not (self._running or self._waiting)
-        while True:
+        characters = 0
+        while characters < _READ_CHARACTERS:
             try:
                 job = self._jobs.get(block=idle)
             except queue.Empty:
                 return True
             if job is None:
                 return False
-            self._begin(job)
+            characters += self._begin(job)
             idle = False
+        return True
 
-    def _begin(self, job: Job) -> None:
-        """Read the prompts of a request, of which a broken one is told at once."""
+    def _begin(self, job: Job) -> int:
+        """Read the prompts of a request, of which a broken one is told at once.
+
+        Returns:
+            How many characters they have.
+        """
         if job.given_up.is_set():
             self._close([job], None)
-            return
+            return 0
+        characters = 0
         try:
-            ids = [self._generator.segment_ids(segments) for segments in job.prompts()]
+            prompts = job.prompts()
+            characters = sum(len(segment.text) for prompt in prompts for segment in prompt)
+            ids = [self._generator.read(prompt) for prompt in prompts]
             rows = [
                 self._generator.row(prompt, _own(job.options, index))
                 for index, prompt in enumerate(ids)
             ]
         except Exception as error:  # noqa: BLE001  the others are not concerned
             self._close([job], _as_told(error))
-            return
+            return characters
         job.prompt_tokens = sum(map(len, ids))
         job.left = len(rows)
         self._waiting += [_Part(job, index, row) for index, row in enumerate(rows)]
+        return characters
 
     def _made(self) -> Made:
         """The next token of every answer, and the first of those that have found a place."""
