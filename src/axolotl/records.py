@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from signal import Signals
+
     import numpy as np
 
 IGNORE_INDEX = -100
@@ -140,6 +142,7 @@ class RunResult:
         eval_loss: The same on the evaluation set after the last step; None without one.
         interrupted: Whether the run was stopped before its last step.
         metrics: Further figures: seconds, tokens per second, peak memory in bytes.
+        stopped_by: The signal by which it was stopped.
     """
 
     output_dir: Path
@@ -148,3 +151,4 @@ class RunResult:
     eval_loss: float | None
     interrupted: bool = False
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    stopped_by: Signals | None = None

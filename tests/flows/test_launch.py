@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -98,6 +99,54 @@ def test_a_killed_process_ends_all_and_a_restart_goes_on(
     assert f"resuming from {out / f'checkpoint-{last}'}" in said
     assert steps(out) == list(range(1, last + 3))
     assert AutoModelForCausalLM.from_pretrained(out).num_parameters() > 0
+
+
+ENDLESS = {"num_epochs": 5000, "save_strategy": "no", "val_set_size": 0}
+
+
+def said_by(out: Path, rank: int) -> str:
+    log = out / "logs" / f"rank-{rank}.log"
+    return log.read_text() if log.exists() else ""
+
+
+def pid(out: Path, rank: int) -> int:
+    (number,) = re.findall(rf"--- rank {rank}, process (\d+) on", said_by(out, rank))
+    return int(number)
+
+
+@pytest.mark.parametrize(
+    ("number", "whom", "code"),
+    [(signal.SIGINT, "all", 0), (signal.SIGTERM, "all", 143), (signal.SIGTERM, "one", 143)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM to one process"],
+)
+def test_a_run_that_is_stopped_is_saved_and_its_exit_code_says_by_what(
+    tiny_options: Options, tmp_path: Path, number: signal.Signals, whom: str, code: int
+) -> None:
+    out = tmp_path / "out"
+    process = start(written(tiny_options(**ENDLESS), tmp_path), "--nproc", "2")
+    wait_for(lambda: "step 2/" in said_by(out, 0), process)
+    os.kill(process.pid if whom == "all" else pid(out, 1), number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert json.loads((out / "run.json").read_text())["interrupted"]
+    assert "exit code" not in said, "nothing has failed"
+    if whom == "all":
+        assert "go on with: --resume_from_checkpoint=true" in said
+
+
+def test_a_second_ctrl_c_ends_all_at_once(tiny_options: Options, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(written(tiny_options(**ENDLESS), tmp_path), "--nproc", "2")
+    wait_for(lambda: "step 2/" in said_by(out, 0), process)
+    os.kill(pid(out, 1), signal.SIGSTOP)  # so that the running step does not end
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: "once more stops at once" in said_by(out, 0), process)
+    process.send_signal(signal.SIGINT)
+    # The processes hold the output open: it ends when the last of them has.
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert not (out / "run.json").exists()
+    assert not list(out.glob("checkpoint-*"))
 
 
 def answers(place: tuple[str, int]) -> bool:

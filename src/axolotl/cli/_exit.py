@@ -1,6 +1,8 @@
 """How a command ends: 0 done, 2 the user can mend it, 1 a bug, 130 interrupted.
 
-Of several processes of a run, those that end because another one has gone end with 3.
+Of several processes of a run, those that end because another one has gone end with 3. A training that
+SIGTERM has stopped ends with 143, however much is saved: whoever starts it anew is to know that it is
+not done. After Ctrl-C it ends with 0.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import click
 from axolotl.cli._say import say_error
 from axolotl.errors import AxolotlError, EnvironmentFault, ProcessLost
 
-DONE, BUG, MENDABLE, LOST, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, BUG, MENDABLE, LOST, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 

@@ -67,6 +67,16 @@ def read_code(file: Path, rank: int) -> int | None:
         return None
 
 
+def left_codes(file: Path) -> list[int]:
+    """The exit codes that processes have left.
+
+    Args:
+        file: What `VARIABLE` names for the processes.
+    """
+    ranks = [int(each.name.rpartition("-")[2]) for each in file.parent.glob(f"{file.name}.code-*")]
+    return [code for rank in ranks if (code := read_code(file, rank)) is not None]
+
+
 def read_word(file: Path) -> LastWord | None:
     """What a process has left; None where there is nothing."""
     try:

@@ -53,6 +53,7 @@ def run_loop(
         train_loss=counters.train_loss,
         eval_loss=evaluated.get("eval_loss"),
         interrupted=stop.interrupted,
+        stopped_by=stop.stopped_by if stop.interrupted else None,
         metrics={
             "seconds": round(counters.seconds, 3),
             "seconds_in_all": round(time.perf_counter() - start, 3),

@@ -10,7 +10,7 @@ What is replaced, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -240,12 +240,12 @@ class PackedTrainer(CheckpointingTrainer):
         alone = self.accelerator.num_processes == 1
         return alone and self.stop is not None and self.stop.cuts_evaluation
 
-    def any_process(self, wanted: bool) -> bool:
-        """Whether one of all processes wants something."""
+    def any_process(self, marks: Sequence[bool]) -> Sequence[bool]:
+        """Which of some marks one of all processes has."""
         if self.accelerator.num_processes == 1:
-            return wanted
-        flag = torch.tensor(float(wanted), device=self.args.device)
-        return bool(self._sum_over_ranks(flag) > 0)
+            return marks
+        flags = torch.tensor([float(mark) for mark in marks], device=self.args.device)
+        return [bool(count > 0) for count in self._sum_over_ranks(flags).tolist()]
 
     @contextmanager
     def _formats_of_evaluation(self) -> Iterator[None]:

@@ -179,26 +179,58 @@ def test_the_process_that_failed_is_named(
     assert capsys.readouterr().err == "", "the first process has said it on the screen"
 
 
-def test_a_run_that_was_stopped_in_order_ends_with_0(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("codes", "told", "ends"),
+    [
+        ([], signal.SIGTERM, 143),
+        ([], signal.SIGINT, 130),
+        ([0, 0], signal.SIGINT, 0),
+        ([0, 0], signal.SIGTERM, 0),
+        ([143, 143], signal.SIGTERM, 143),
+        ([2, 3], signal.SIGTERM, 2),
+    ],
+    ids=["began not", "the same by Ctrl-C", "Ctrl-C", "all was done", "SIGTERM", "a full disk"],
+)
+def test_a_launcher_that_was_told_to_stop_ends_as_its_processes_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    codes: list[int],
+    told: signal.Signals,
+    ends: int,
 ) -> None:
     import torch.distributed.run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
 
     def stopped(_: Any) -> None:
-        raise SignalException("told", signal.SIGTERM)
+        if not codes and told is signal.SIGINT:
+            raise KeyboardInterrupt  # torchrun takes it over later
+        for rank, code in enumerate(codes):
+            monkeypatch.setenv("RANK", str(rank))
+            leave_code(code)
+        raise SignalException("told", told)
 
     monkeypatch.setattr(torchrun, "run", stopped)
     monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
     monkeypatch.setattr("logging.disable", lambda _: None)
-    arguments = [str(tmp_path / "logs"), "--nnodes=1"]
-    assert run_agent(arguments) == 143
-    record = tmp_path / "run.json"
-    record.touch()
-    os.utime(record, (0, 0))
-    assert run_agent(arguments) == 143, "that is the result of an earlier run"
-    os.utime(record, (time.time() + 9, time.time() + 9))
-    assert run_agent(arguments) == 0
+    assert run_agent([str(tmp_path / "logs"), "--nnodes=1"]) == ends
+
+
+@pytest.mark.parametrize(
+    ("told", "code"), [(None, 0), (signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=str
+)
+def test_who_starts_a_run_that_was_taken_away_anew_knows_by_its_exit_code(
+    file: Path, monkeypatch: pytest.MonkeyPatch, told: signal.Signals | None, code: int
+) -> None:
+    figures = {"tokens_per_second": 1.0, "seconds": 1.0, "peak_memory_bytes": 1}
+    result = RunResult(file.parent, 1, 2.0, 1.0, told is not None, figures, told)
+    monkeypatch.setattr(api, "train", lambda _: result)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        answer = invoke(str(file))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert answer.exit_code == code, answer.output
+    assert ("go on with" in answer.output) == (told is not None)
 
 
 def test_a_launcher_of_another_machine_that_has_gone_is_told_from_one_that_never_came(

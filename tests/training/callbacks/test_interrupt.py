@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -80,20 +81,27 @@ def test_a_launchers_sigterm_after_a_ctrl_c_is_no_second_signal() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_all_processes_stop_where_one_was_told_to() -> None:
+@pytest.mark.parametrize(
+    ("got", "of_all"),
+    [([False, True], signal.SIGTERM), ([True, True], signal.SIGINT), ([False, False], None)],
+)
+def test_all_processes_stop_where_one_was_told_to_and_know_by_what(
+    got: list[bool], of_all: signal.Signals | None
+) -> None:
     stop, control = StopOnSignal(), TrainerControl()
     stop.on_train_begin(None, state(0), control)
-    asked: list[bool] = []
+    asked: list[Sequence[bool]] = []
 
-    def agree(wanted: bool) -> bool:
-        asked.append(wanted)
-        return True
+    def agree(own: Sequence[bool]) -> Sequence[bool]:
+        asked.append(own)
+        return got
 
     stop.agree = agree
     stop.on_step_end(None, state(3), control)
-    assert asked == [False]
-    assert stop.interrupted
-    assert control.should_save
+    assert asked == [[False, False]]
+    assert stop.stopped_by is of_all
+    assert stop.interrupted == bool(of_all)
+    assert control.should_save == bool(of_all)
 
 
 @pytest.mark.parametrize("at_end", [False, True], ids=["on the way", "after the last step"])

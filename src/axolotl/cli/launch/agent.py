@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl.cli._exit import BUG, LOST, MENDABLE
+from axolotl.cli._exit import BUG, DONE, INTERRUPTED, LOST, MENDABLE, TERMINATED
 from axolotl.cli._say import say_error
 from axolotl.cli.launch.children import end_children
-from axolotl.core.last_word import VARIABLE, LastWord, read_code, read_word
+from axolotl.cli.launch.twice import ending_at_second_signal
+from axolotl.core.last_word import VARIABLE, LastWord, left_codes, read_code, read_word
 from axolotl.errors import EnvironmentFault
 
 _LAST_LINES = 12
@@ -34,6 +35,7 @@ _ENDS_AFTER_PROCESS_S = 25.0
 """How long torchrun has to end after a process has left word of one that is gone. Its processes end by
 themselves meanwhile, in 5 and 10 seconds."""
 _SIGNAL_OF_LAUNCHER = -signal.SIGTERM
+_WORST_FIRST = (BUG, MENDABLE, LOST, TERMINATED, DONE)
 
 
 def run_agent(arguments: Sequence[str]) -> int:
@@ -43,7 +45,8 @@ def run_agent(arguments: Sequence[str]) -> int:
         arguments: Folder of the logs, then what torchrun takes.
 
     Returns:
-        0, or the exit code: that of the process that failed first, 1 where a signal ended it.
+        0, or the exit code: that of the process that failed first, 1 where a signal ended it. Of a run
+        that was told to stop, that of its processes, or of a program that the signal ended.
     """
     logs, *words = arguments
     begun = time.time()
@@ -57,13 +60,17 @@ def run_agent(arguments: Sequence[str]) -> int:
 
     if own is None:  # torch has read it by now; it is not for the processes
         del os.environ["TORCH_CPP_LOG_LEVEL"]
-    with _heeding_last_word(Path(logs)) as word:
+    with _heeding_last_word(Path(logs)) as word, ending_at_second_signal(word.parent):
         try:
             run(parse_args(words))
         except ChildFailedError as error:
             return tell_failure(_endings(error.failures, word), Path(logs), read_word(word))
+        except KeyboardInterrupt:  # before torchrun listens
+            sys.stderr.write("interrupted\n")
+            return INTERRUPTED
         except SignalException as error:
-            return 0 if _saved(Path(logs).parent, since=begun) else 128 + int(error.sigval)
+            left = left_codes(word)
+            return next((code for code in _WORST_FIRST if code in left), 128 + int(error.sigval))
         except (RendezvousError, ConnectionError, TimeoutError) as error:
             began = any(file.stat().st_mtime >= begun for file in Path(logs).glob("rank-*.log"))
             gone = other_gone(Path(logs).parent, read_word(word))
@@ -157,7 +164,7 @@ def tell_failure(failures: Mapping[int, Ending], logs: Path, word: LastWord | No
             how += "; where nobody did that, the system may have been out of memory: see `dmesg`"
     else:
         how = f"ended with exit code {code}"
-    if rank == 0 and code in (MENDABLE, LOST):
+    if code == TERMINATED or (rank == 0 and code in (MENDABLE, LOST)):
         return code  # it has said so on the screen
     if code == LOST and word is not None:
         say_error(other_gone(logs.parent, word))
@@ -181,12 +188,6 @@ def _way_on(output: Path) -> str:
     if any(output.glob("checkpoint-*")):
         return "go on from the last checkpoint with --resume_from_checkpoint=true"
     return "there is no checkpoint yet"
-
-
-def _saved(output: Path, *, since: float) -> bool:
-    """Whether a run that was told to stop has written its result, of which run.json comes last."""
-    record = output / "run.json"
-    return record.exists() and record.stat().st_mtime >= since
 
 
 def _first(failures: Mapping[int, Ending]) -> int:

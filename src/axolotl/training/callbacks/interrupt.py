@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ from transformers.trainer_callback import ExportableState
 from axolotl.core.console import note
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Of both the first counts: launchers of several processes make a SIGTERM of a Ctrl-C."""
 
 
 class StopOnSignal(TrainerCallback, ExportableState):
@@ -34,8 +35,8 @@ class StopOnSignal(TrainerCallback, ExportableState):
 
     def __init__(self, *, evaluates: bool = False) -> None:
         self.evaluates = evaluates
-        self.agree: Callable[[bool], bool] = lambda wanted: wanted
-        """From whether this process wants something to whether one of all does."""
+        self.agree: Callable[[Sequence[bool]], Sequence[bool]] = lambda got: got
+        """From which signals this process got to which of them one of all processes got."""
         self.interrupted = False
         """Whether steps are left to do."""
         self.owes_evaluation = False
@@ -44,12 +45,13 @@ class StopOnSignal(TrainerCallback, ExportableState):
         """Whether the checkpoint that owes it would have been written without a signal, too."""
         self._safe = False
         self._received: list[signal.Signals] = []
+        self._of_all: list[signal.Signals] = []
         self._trains = False
 
     @property
     def stopped_by(self) -> signal.Signals | None:
-        """The first signal that came."""
-        return self._received[0] if self._received else None
+        """The signal that a process of the run got."""
+        return next((one for one in _SIGNALS if one in (*self._received, *self._of_all)), None)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -65,7 +67,7 @@ class StopOnSignal(TrainerCallback, ExportableState):
                 signal.signal(number, handler)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        # Of a Ctrl-C a launcher of several processes makes a SIGTERM besides: that is no second one.
+        # A launcher's SIGTERM after a Ctrl-C is no second one.
         if signal.Signals(number) in self._received:
             raise KeyboardInterrupt
         self._received.append(signal.Signals(number))
@@ -85,7 +87,7 @@ class StopOnSignal(TrainerCallback, ExportableState):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop where a signal has come; after the last step, save before the evaluation."""
-        if not self._trains or not self.agree(bool(self._received)):
+        if not self._trains or not self._anyone_told():
             return
         last = state.global_step >= state.max_steps
         if last and not self.evaluates:
@@ -138,7 +140,12 @@ class StopOnSignal(TrainerCallback, ExportableState):
     def _stops(self, state: Any) -> bool:
         if not self._trains or self.interrupted or state.global_step >= state.max_steps:
             return False
-        return self.agree(bool(self._received))
+        return self._anyone_told()
+
+    def _anyone_told(self) -> bool:
+        got = self.agree([one in self._received for one in _SIGNALS])
+        self._of_all = [one for one, there in zip(_SIGNALS, got, strict=True) if there]
+        return bool(self._of_all)
 
     def _stop(self, state: Any, control: Any) -> None:
         self.interrupted = state.global_step < state.max_steps
