@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from axolotl import api
 from axolotl.artifacts import merge_check, shards
 from axolotl.artifacts.merge_target import check_target
+from axolotl.artifacts.merged_weights import MergedWeights
 from axolotl.errors import ConfigError, EnvironmentFault, ModelError
 from axolotl.inference import opening
 from axolotl.models.tiny import tiny_model as tiny_model_of
@@ -211,19 +212,32 @@ def test_a_token_that_rounding_sends_to_another_expert_is_no_fault(
     assert apart.relative > merge_check.LIMITS[torch.bfloat16] > 4 * apart.typical
     assert api.merge(given, dtype="float32").difference.relative < 1e-5
 
-    spoilt(monkeypatch, "model.layers.0.self_attn.o_proj.weight", -1)
+    otherwise_read(monkeypatch)
     with pytest.raises(ModelError, match="bfloat16, loaded again"):
         api.merge(given, dtype="bfloat16")
 
 
-def spoilt(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
+def spoilt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have one weight written as another."""
     put = shards.ShardFiles.put
 
-    def wrong(self: Any, written: str, tensor: torch.Tensor, first: int = 0) -> None:
-        put(self, written, tensor * factor if written == name else tensor, first)
+    def wrong(self: Any, name: str, tensor: torch.Tensor, first: int = 0) -> None:
+        factor = 1.2 if name == "model.layers.0.mlp.down_proj.weight" else 1
+        put(self, name, tensor * factor, first)
 
     monkeypatch.setattr(shards.ShardFiles, "put", wrong)
+
+
+def otherwise_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the weights written as they are, and a configuration by which they say something else."""
+    write = MergedWeights.write_settings
+
+    def wrong(self: Any, folder: Path) -> None:
+        write(self, folder)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        (folder / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1000.0}))
+
+    monkeypatch.setattr(MergedWeights, "write_settings", wrong)
 
 
 def test_a_merge_that_is_killed_while_saving_leaves_no_folder(
@@ -244,13 +258,25 @@ def test_a_merge_that_is_killed_while_saving_leaves_no_folder(
     assert hidden(adapter) == [".merged.mine"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (spoilt, r"down_proj\.weight' was not written as base \+ adapter"),
+        (otherwise_read, r"float32, loaded again\) differs from base \+ adapter"),
+    ],
+    ids=["weight", "configuration"],
+)
 def test_a_folder_that_came_out_wrong_is_not_left_behind(
-    options: Options, adapter: Path, monkeypatch: pytest.MonkeyPatch
+    options: Options,
+    adapter: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[pytest.MonkeyPatch], None],
+    said: str,
 ) -> None:
     api.merge(options())
     before = (adapter / "merged" / "model.safetensors").read_bytes()
-    spoilt(monkeypatch, "model.layers.0.mlp.down_proj.weight", 1.2)
-    with pytest.raises(ModelError, match=r"float32, loaded again\) differs from base \+ adapter"):
+    fault(monkeypatch)
+    with pytest.raises(ModelError, match=said):
         api.merge(options())
     assert (adapter / "merged" / "model.safetensors").read_bytes() == before
     assert hidden(adapter) == []

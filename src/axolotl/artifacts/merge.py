@@ -1,11 +1,12 @@
 """Adapter + base model → one model, with the measured difference between the two.
 
 The merge is computed in fp32 whatever the target dtype: in half precision W + BA would lose most of
-BA to rounding. It is checked twice. Before anything is written, the model with the adapter added into
-its weights must give the logits of base + adapter up to fp32 rounding; that proves the merge. Then
-the written folder is loaded again as any other program would, and compared in its own dtype; that
-proves the folder, and says what the dtype costs. Memory: the base as it is stored, or the merged
-model, whichever is larger, and a block of layers in fp32; never two models at a time.
+BA to rounding. It is checked three times. Before anything is written, the model with the adapter added
+into its weights must give the logits of base + adapter up to fp32 rounding; that proves the merge. Then
+every weight is read back and compared with that; that proves the files. At last the written folder is
+loaded again as any other program would, and compared in its own dtype; that proves that it can be
+used, and says what the dtype costs. Memory: the base as it is stored, or the merged model, whichever
+is larger, and a block of layers in fp32; never two models at a time.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from axolotl.artifacts.model_card import write_merged_card
 from axolotl.artifacts.run_folder import versions
 from axolotl.artifacts.shards import DEFAULT_SHARD, ShardFiles, shard_bytes
 from axolotl.artifacts.trained import ADAPTER_WEIGHTS, MERGE_FILE, MERGED, Trained, find_trained
+from axolotl.artifacts.written_weights import refuse_other_weights
 from axolotl.core.atomic import atomic_folder, usual_permissions
 from axolotl.core.console import note
 from axolotl.core.hashing import hash_file
@@ -206,6 +208,7 @@ def merge(
         room_for(weights.size_bytes, out)
         with atomic_folder(out) as work:
             _save(weights, tokenizer, max_shard_bytes, work)
+            refuse_other_weights(weights, work)
             del model, base, weights
             gc.collect()
             again = reloaded_logits(

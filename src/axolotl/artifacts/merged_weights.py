@@ -37,8 +37,10 @@ class MergedWeights:
     def __init__(self, base: Any, dtype: torch.dtype) -> None:
         self.base = base
         self.dtype = dtype
-        self._cut_anew = _cut_anew(base)
-        self._left_out = {*tied_after(base), *(base._keys_to_ignore_on_save or ())}
+        self.cut_anew = _cut_anew(base)
+        """Whether the files hold tensors in other cuts than the model's code."""
+        self.left_out = {*tied_after(base), *(base._keys_to_ignore_on_save or ())}
+        """Names of weights that are not written."""
         self._exact = set(getattr(base, "_keep_in_fp32_modules_strict", None) or ())
         if base.config.get_text_config().tie_word_embeddings and self._is_apart():
             untie(base)
@@ -60,7 +62,7 @@ class MergedWeights:
         What comes must be used before the next is asked for.
         """
         for path, block in blocks(self.base):
-            if self._cut_anew:
+            if self.cut_anew:
                 yield from self._whole(path, block)
             else:
                 for name, module in blocks(block, path):
@@ -78,7 +80,7 @@ class MergedWeights:
         """What the files hold of a module, in slices."""
         names: dict[str, str] = {}
         for name, first, rows in merged_pieces(module, path):
-            if name in self._left_out:
+            if name in self.left_out:
                 continue
             if name not in names:
                 [names[name]] = revert_weight_conversion(self.base, {name: rows})
@@ -98,7 +100,7 @@ class MergedWeights:
         state: Mapping[str, Tensor] = {
             name: self._cast(name, value.detach(), meta=meta)
             for name, value in plain_weights(block, path)
-            if name not in self._left_out
+            if name not in self.left_out
         }
         yield from revert_weight_conversion(self.base, dict(state)).items()
 
@@ -112,7 +114,7 @@ class MergedWeights:
         """Whether the output head is written beside the embeddings that it was tied to."""
         known = getattr(self.base, "all_tied_weights_keys", None) or {}
         head = self.base.get_output_embeddings()
-        return head is not None and bool(known) and not self._left_out & set(known)
+        return head is not None and bool(known) and not self.left_out & set(known)
 
 
 def _cut_anew(base: Any) -> bool:
