@@ -79,6 +79,12 @@ def test_the_file_of_a_folder_is_named_to_each_process(file: Path, became: list[
     assert became[0][-3:] == [str(file), "--seed", "3"]
 
 
+def test_as_many_machines_at_least_as_at_most_are_a_number(file: Path, became: list[Any]) -> None:
+    answer = invoke(str(file), "--nnodes", "2:2", "--rdzv_endpoint", "a:1")
+    assert answer.exit_code == 0, answer.output
+    assert "--nnodes=2" in became[0]
+
+
 def test_a_mistake_in_the_file_is_said_once_and_starts_nothing(
     file: Path, became: list[Any]
 ) -> None:
@@ -112,7 +118,8 @@ def test_of_processes_of_other_launchers_one_says_it(
         (["--launcher", "ray", "--nproc", "2"], {}, "Ray decides where the processes are"),
         (["--ray_num_workers", "2"], {}, "add --launcher ray"),
         (["--nproc", "many"], {}, "neither a number of processes"),
-        (["--nproc", "2", "--nnodes", "0"], {}, "neither a number of machines"),
+        (["--nproc", "2", "--nnodes", "0"], {}, "'0' is no number of machines"),
+        (["--nproc", "2", "--nnodes", "1:2"], {}, "'1:2': a run has as many machines at its end"),
     ],
 )
 def test_what_does_not_go_together(

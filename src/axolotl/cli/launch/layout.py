@@ -19,7 +19,7 @@ class Asked:
 
     Args:
         nproc: Processes of this machine: a number, `gpu`, `cpu` or `auto`.
-        nnodes: Machines: a number, or `MIN:MAX`.
+        nnodes: Machines.
         node_rank: Number of this machine.
         rdzv_endpoint: Where they meet, `HOST:PORT`.
         rdzv_id: Name of the meeting.

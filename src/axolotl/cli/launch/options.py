@@ -28,11 +28,13 @@ class _Machines(click.ParamType):
     name = "N"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        text = str(value)
-        parts = text.split(":")
-        if len(parts) <= 2 and all(part.isdecimal() and int(part) > 0 for part in parts):
-            return text
-        self.fail(f"'{text}' is neither a number of machines nor MIN:MAX", param, ctx)
+        least, _, most = str(value).partition(":")
+        if not least.isdecimal() or int(least) < 1:
+            self.fail(f"'{value}' is no number of machines", param, ctx)
+        if most not in ("", least):
+            fixed = "a run has as many machines at its end as at its beginning"
+            self.fail(f"'{value}': {fixed}; write one number, such as {most}", param, ctx)
+        return least
 
 
 OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
