@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 import pytest
@@ -23,12 +26,13 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from axolotl import api
-from axolotl.errors import ConfigError
+from axolotl.errors import ConfigError, EnvironmentFault
 from axolotl.formats import bind
 from axolotl.inference.generate import Generator
 from axolotl.inference.opening import open_generator
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.page import Answerer, Session, options_of
+from axolotl.inference.web import serve_page
 from tests.artifacts.made import random_adapter
 from tests.browser import Page, scanlines
 from tests.conftest import build_llama, build_tokenizer
@@ -127,6 +131,146 @@ def test_controls_become_options() -> None:
     )
     with pytest.raises(ConfigError, match="max_new_tokens must be at least 1"):
         options_of({"max_new_tokens": 0}, GREEDY)
+
+
+LAUNCHED = """
+import json, os, sys
+import gradio
+from axolotl.inference.web import serve_page
+
+def address(host, password):
+    with gradio.Blocks(analytics_enabled=False) as page:
+        gradio.Textbox()
+    return serve_page(page, host=host, port=None, password=password)
+
+def proxies():
+    return {name: said for name, said in os.environ.items() if name.lower().endswith("_proxy")}
+
+before = proxies()
+found = [address(host, word) for host, word in json.loads(sys.argv[1])]
+assert proxies() == before
+print(json.dumps(found), flush=True)
+sys.stdin.read()
+"""
+PROXIES = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+
+
+@contextmanager
+def launched(*pages: tuple[str, str | None]) -> Iterator[list[str]]:
+    """The addresses of empty pages, of which each has a host and a password; behind a proxy."""
+    pytest.importorskip("gradio", reason="pip install 'axolotl[web]'")
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHED, json.dumps(pages)],
+        env={**os.environ, **PROXIES, "NO_PROXY": "elsewhere"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            yield json.loads(child.stdout.readline())
+        finally:
+            child.kill()
+
+
+def status(address: str, host: str | None = None, *, path: str = "") -> int:
+    """What is said of a request, which may name another host than that of the address."""
+    with httpx.Client(trust_env=False, headers={"Host": host} if host else {}) as client:
+        return client.get(address + path).status_code
+
+
+@pytest.mark.slow
+def test_behind_a_proxy_pages_start_and_go_by_the_names_of_this_machine() -> None:
+    with launched(("127.0.0.1", None), ("::1", None), ("127.0.0.1", "söcret")) as addresses:
+        *alone, locked = addresses
+        for address in alone:
+            port = address.rstrip("/").rpartition(":")[2]
+            for name in (None, f"localhost:{port}", "LOCALHOST", f"[::1]:{port}"):
+                assert status(address, name) == 200
+            for name in (
+                f"evil.example:{port}",
+                "localhost.evil.example",
+                "127.0.0.1.evil.example",
+            ):
+                for path in ("", "config", "gradio_api/info"):
+                    assert status(address, name, path=path) == 403
+        assert status(locked, "my.proxy.example") == 200, "a password is enough"
+
+
+class Starting:
+    """A page whose start is noted.
+
+    Args:
+        fault: What the start ends with.
+    """
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.given: dict[str, Any] = {}
+        self.proxies: dict[str, str] = {}
+        self._fault = fault
+
+    def queue(self, **_: Any) -> Starting:
+        return self
+
+    def launch(self, **given: Any) -> tuple[None, str, None]:
+        self.given, self.proxies = given, getproxies()
+        if self._fault:
+            raise self._fault
+        return None, "http://here/", None
+
+
+def test_no_proxy_is_asked_whether_the_page_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("starlette", reason="pip install 'axolotl[web]'")
+    for name, said in PROXIES.items():
+        monkeypatch.setenv(name, said)
+    before = dict(os.environ)
+    page = Starting()
+    assert serve_page(page, host="127.0.0.1", port=None) == "http://here/"
+    assert page.proxies == {"no": "*"}
+    assert dict(os.environ) == before
+
+
+def test_a_page_that_cannot_be_started_is_a_fault_of_the_machine() -> None:
+    pytest.importorskip("starlette", reason="pip install 'axolotl[web]'")
+    page = Starting(httpx.ConnectError("refused"))
+    with pytest.raises(EnvironmentFault, match="gradio cannot start the page: ConnectError: refus"):
+        serve_page(page, host="127.0.0.1", port=None)
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "foreign"),
+    [("127.0.0.1", None, 403), ("::1", None, 403), ("::1", "x", 200), ("0.0.0.0", None, 200)],
+)
+def test_a_page_for_this_machine_alone_goes_by_its_names(
+    host: str, password: str | None, foreign: int
+) -> None:
+    pytest.importorskip("starlette", reason="pip install 'axolotl[web]'")
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    page = Starting()
+    serve_page(page, host=host, port=7999, password=password)
+    assert page.given["server_name"] == ("[::1]" if host == "::1" else host)
+    asked: list[Any] = []
+
+    async def behind(request: Any) -> Any:
+        asked.append(request)
+        return PlainTextResponse("here")
+
+    app = Starlette(routes=[Route("/", behind)], **page.given["app_kwargs"])
+    transport = httpx.ASGITransport(app)
+
+    async def status_of(name: str) -> int:
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{name}") as client:
+            return (await client.get("/")).status_code
+
+    for name in ("localhost:7999", "LOCALHOST", "[::1]:7999", "127.0.0.1:7999"):
+        assert asyncio.run(status_of(name)) == 200
+    asked.clear()
+    for name in ("evil.example:7999", "localhost.evil.example", "127.0.0.1.evil.example"):
+        assert asyncio.run(status_of(name)) == foreign
+    assert bool(asked) == (foreign == 200)
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ def main(
         need(package, extra="serve", why="axolotl serve")
     key = api_key or key_of_environment()
     refuse_open_door(host, key=key, without_key=without_key)
-    from axolotl.inference.hosts import is_loopback
-    from axolotl.inference.server.run import listen, names_of, serve, url_of
+    from axolotl.inference.hosts import is_loopback, names_of
+    from axolotl.inference.server.run import listen, serve, url_of
 
     with listen(host, port) as listening:
         from axolotl.inference.opening import open_generator

@@ -7,13 +7,16 @@ when a page is built.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from axolotl.core.optional import need
 from axolotl.errors import AxolotlError, EnvironmentFault
+from axolotl.inference.hosts import OnlyNamed, is_loopback, names_of
 from axolotl.inference.options import SAMPLING_PENALTY, GenerationOptions
 from axolotl.inference.page import SIDES, Answerer, Session, options_of
 
@@ -107,33 +110,62 @@ def serve_page(page: Any, *, host: str, port: int | None, password: str | None =
         The address of the page.
 
     Raises:
-        EnvironmentFault: the port is taken.
+        EnvironmentFault: the port is taken, or the library cannot start the page.
     """
     try:
-        _, address, _ = page.queue(api_open=False).launch(
-            server_name=host,
-            server_port=port,
-            auth=(USER, password) if password else None,
-            auth_message=f"The name is {USER}, the password the key of the server.",
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            show_error=True,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=[],
-            css=_STYLE.read_text("utf-8"),
-        )
+        with _without_proxy():
+            return _launched(page, host=host, port=port, password=password)
     except OSError as error:
         raise EnvironmentFault(
             f"no page can be served on {host}:{port or '7860 and above'}: {error}",
             where="--port",
             hint="choose another port",
         ) from error
+    except Exception as error:
+        raise EnvironmentFault(
+            f"gradio cannot start the page: {type(error).__name__}: {error}",
+            where="--web",
+            hint=f"look whether programs on this machine can reach {host}",
+        ) from error
+
+
+def _launched(page: Any, *, host: str, port: int | None, password: str | None) -> str:
+    from starlette.middleware import Middleware
+
+    alone = password is None and is_loopback(host)
+    _, address, _ = page.queue(api_open=False).launch(
+        server_name=f"[{host}]" if ":" in host else host,
+        server_port=port,
+        auth=(USER, password) if password else None,
+        auth_message=f"The name is {USER}, the password the key of the server.",
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        show_error=True,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        run_history=False,
+        footer_links=[],
+        css=_STYLE.read_text("utf-8"),
+        app_kwargs={"middleware": [Middleware(OnlyNamed, names_of(host))] if alone else []},
+    )
     return address
+
+
+@contextmanager
+def _without_proxy() -> Iterator[None]:
+    """Have requests go straight to their address: gradio asks its own page whether it is there."""
+    proxies = {name: said for name, said in os.environ.items() if name.lower().endswith("_proxy")}
+    for name in proxies:
+        del os.environ[name]
+    os.environ["NO_PROXY"] = "*"  # nor by a proxy that the system knows
+    try:
+        yield
+    finally:
+        os.environ.pop("NO_PROXY", None)
+        os.environ.update(proxies)
 
 
 def _heading(title: str, answerer: Answerer) -> str:

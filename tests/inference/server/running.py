@@ -12,9 +12,10 @@ from openai import OpenAI
 
 from axolotl.formats import BoundFormat
 from axolotl.inference.generate import Generator
+from axolotl.inference.hosts import names_of
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.server.app import Service
-from axolotl.inference.server.run import Server, listen, names_of, url_of
+from axolotl.inference.server.run import Server, listen, url_of
 from axolotl.inference.server.worker import Worker
 
 

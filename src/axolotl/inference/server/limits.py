@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from starlette.requests import Request
 
+from axolotl.inference.hosts import name_in
 from axolotl.inference.server.errors import ApiError
 
 BODY_BYTES = 4 * 2**20
@@ -40,9 +41,8 @@ def check_host(request: Request, hosts: Collection[str] | None) -> None:
     """
     if hosts is None:
         return
-    host = request.headers.get("host", "")
-    name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    if name.lower() not in hosts:
+    name = name_in(request.headers.get("host", ""))
+    if name not in hosts:
         raise ApiError(403, f"this server is not called '{name}'", code="wrong_host")
 
 

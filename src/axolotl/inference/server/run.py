@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,11 +13,6 @@ from axolotl.inference.server.worker import Worker
 
 _LAST_S = 10
 """Seconds that open connections have to end in, and the model to come to rest."""
-
-
-def names_of(host: str) -> Collection[str]:
-    """What a client on this machine may call a server that listens on a loopback address."""
-    return {"localhost", "127.0.0.1", "[::1]", host.lower(), f"[{host}]"}
 
 
 def listen(host: str, port: int) -> socket.socket:
