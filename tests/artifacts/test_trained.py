@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_an_adapter_comes_with_its_tokenizer_and_its_run(
     assert found.model.tokenizer_config == str(adapter)
     assert found.model.tokens == [], "the saved tokenizer has the tokens it was trained with"
     assert found.run is not None
-    assert found.run["format"] == {"type": "alpaca"}
+    assert found.run["format"] == found.format == {"type": "alpaca"}
     assert said == []
 
 
@@ -128,3 +129,13 @@ def test_a_folder_where_no_run_has_begun_is_not_called_unfinished(
     (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(ModelError, match="the run did not finish"):
         find_trained(model, LORA, output_dir=tmp_path)
+
+
+def test_a_record_that_cannot_be_read_is_refused(
+    model: ModelSection, tiny_model: Path, tmp_path: Path
+) -> None:
+    merged = tmp_path / "merged"
+    shutil.copytree(tiny_model, merged)
+    (merged / "merge.json").write_text("{")
+    with pytest.raises(ModelError, match=r"merge\.json' cannot be read"):
+        find_full(model, merged)

@@ -221,6 +221,49 @@ def test_a_model_that_was_trained_anew_adds_no_answers(config: dict[str, Any]) -
     assert "weights was 'files" in run(*there, text="").stderr
 
 
+OWN = [{"no_input_format": f"{word}: {{instruction}}"} for word in ("Q", "Frage")]
+TALK = {"path": "rows.jsonl", "type": "chat_template"}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "problem"),
+    [
+        ({"chat_template": "chatml"}, {"chat_template": "llama3"}, "wording was '"),
+        ({}, {"chat_template_kwargs": {"a": 1}}, "wording was '"),
+        (
+            {"datasets": [{"path": "rows.jsonl", "type": OWN[0]}]},
+            {"datasets": [{"path": "rows.jsonl", "type": OWN[1]}]},
+            "wording was '",
+        ),
+        ({"bf16": False}, {"bf16": True}, "held as float32' and is "),
+    ],
+    ids=["template", "variables", "own", "dtype"],
+)
+def test_answers_asked_or_computed_otherwise_are_not_gone_on_with(
+    config: dict[str, Any], then: dict[str, Any], now: dict[str, Any], problem: str
+) -> None:
+    Path("p.jsonl").write_text('{"prompt": "x"}\n')
+    plain = config | {"datasets": [TALK], "chat_template": "chatml"}
+    arguments = [*GREEDY, "--base", "--prompts", "p.jsonl", "--out", "a.jsonl"]
+    for _ in range(2):
+        Path("a.yml").write_text(yaml.safe_dump(plain | then))
+        assert run(*arguments, text="").exit_code == 0, "the same file is gone on with"
+    Path("a.yml").write_text(yaml.safe_dump(plain | now))
+    again = run(*arguments, text="")
+    assert again.exit_code == 2
+    assert problem in again.stderr
+
+
+def test_a_model_of_which_the_format_is_not_known_is_said_to_be_asked_as_in_the_file(
+    config: dict[str, Any],
+) -> None:
+    unknown = "in which format 'out' was trained is not known: questions are asked as the file says"
+    assert unknown not in run(*GREEDY).stderr
+    Path("out/run.json").unlink()
+    assert unknown in run(*GREEDY).stderr
+    assert unknown not in run(*GREEDY, "--prompter", "alpaca").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

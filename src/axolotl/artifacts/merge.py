@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,7 @@ class MergeReport:
         adapter_hash: SHA-256 of the adapter's weights.
         rows: What was compared: rows of the data, or fixed token ids.
         seconds: How long it took.
+        format: The format that the adapter was trained in; None where that is not known.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class MergeReport:
     adapter_hash: str
     rows: str
     seconds: float
+    format: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -103,6 +105,7 @@ class MergeReport:
             "merge_difference": self.merge_difference.as_dict(),
             "rows": self.rows,
             "seconds": round(self.seconds, 3),
+            "format": self.format,
             "versions": versions(),
         }
 
@@ -231,6 +234,7 @@ def merge(
                 adapter_hash=adapter_hash,
                 rows=probe.name,
                 seconds=time.perf_counter() - start,
+                format=found.format,
             )
             on_written(work, report)
             usual_permissions(work)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from axolotl.artifacts.format_record import SHARD_FILE, trained_format
 from axolotl.artifacts.merge_target import check_target, room_for, sign_result
 from axolotl.artifacts.run_folder import MOVING_FILE, RUN_FILE, versions
 from axolotl.artifacts.shards import DEFAULT_SHARD, Entry, ShardFiles, shard_bytes
@@ -27,8 +29,6 @@ from axolotl.training.relora.files import WeightFiles
 if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
-SHARD_FILE = "shard.json"
-"""What the command says of itself; a folder that has it may be replaced by the next call."""
 SHARDED = "sharded"
 _WEIGHTS = (
     ".safetensors",
@@ -59,6 +59,7 @@ class ShardReport:
         size_bytes: What those take.
         max_shard_bytes: The size asked for.
         seconds: How long it took.
+        format: The format that the model was trained in; None for a base model.
     """
 
     source: Path
@@ -68,6 +69,7 @@ class ShardReport:
     size_bytes: int
     max_shard_bytes: int
     seconds: float
+    format: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; there is a report only if all tensors are equal."""
@@ -133,6 +135,7 @@ def shard(source: Path, out: Path, *, max_shard_bytes: int) -> ShardReport:
             size_bytes=total,
             max_shard_bytes=max_shard_bytes,
             seconds=time.perf_counter() - start,
+            format=trained_format(source),
         )
         usual_permissions(work)
         sign_result(work, report.as_dict(), sign=SHARD_FILE)

@@ -167,15 +167,24 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     Raises:
         ModelError: it cannot be read, or files of two runs are mixed in the folder.
     """
-    file = folder / RUN_FILE
+    content = read_record(folder / RUN_FILE)
+    if content is None and (folder / MOVING_FILE).exists():
+        raise ModelError(
+            f"'{folder}' holds a result of which only some files arrived: the run was ended "
+            "while it wrote them",
+            hint="train with --auto_resume_from_checkpoints: it goes on from the newest "
+            "checkpoint and writes the result again",
+        )
+    return content
+
+
+def read_record(file: Path) -> dict[str, Any] | None:
+    """What a file such as `run.json` or `merge.json` says; None when there is none.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     if not file.is_file():
-        if (folder / MOVING_FILE).exists():
-            raise ModelError(
-                f"'{folder}' holds a result of which only some files arrived: the run was ended "
-                "while it wrote them",
-                hint="train with --auto_resume_from_checkpoints: it goes on from the newest "
-                "checkpoint and writes the result again",
-            )
         return None
     try:
         content = json.loads(file.read_text("utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from axolotl.artifacts.run_folder import RUN_FILE, START_FILE, read_run
+from axolotl.artifacts.format_record import MERGE_FILE as MERGE_FILE  # others take it from here
+from axolotl.artifacts.format_record import SHARD_FILE, trained_format
+from axolotl.artifacts.run_folder import RUN_FILE, START_FILE, read_record, read_run
 from axolotl.config.adapter import AdapterSection
 from axolotl.config.attention import RopeScaling
 from axolotl.config.model import ModelSection
@@ -30,8 +31,6 @@ from axolotl.models.tokenizer import load_tokenizer
 from axolotl.training.checkpoint_files import damage
 from axolotl.training.checkpoints import list_checkpoints
 
-MERGE_FILE = "merge.json"
-"""What a merge says of itself, in the folder of the merged model."""
 GENERATION_FILE = "generation_config.json"
 """Where generation stops, beside the weights."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -49,17 +48,24 @@ class Trained:
         adapter: Folder of the adapter to put on it, or None.
         run: What `run.json` says of the run that made it; None for a base model or a foreign folder.
         is_result: Whether the model is a whole one that was trained or merged.
+        format: The format of its training data; None where that is not known.
     """
 
     model: ModelSection
     adapter: Path | None = None
     run: Mapping[str, Any] | None = None
     is_result: bool = False
+    format: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """The folder or hub id that it is known by."""
         return str(self.adapter or self.model.base_model)
+
+    @property
+    def has_own_tokenizer(self) -> bool:
+        """Whether the tokenizer was saved with the weights, and the chat template with it."""
+        return self.model.tokenizer_config == self.name
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Load the tokenizer.
@@ -165,7 +171,8 @@ def find_trained(model: ModelSection, adapter: AdapterSection, *, output_dir: Pa
             f"the adapter is that of lora_model_dir, '{folder}'; '{output_dir}' holds another one: "
             f"--lora_model_dir {output_dir} takes that"
         )
-    return Trained(_with_tokenizer_of(folder, with_own_base(model, folder)), folder, run)
+    there = _with_tokenizer_of(folder, with_own_base(model, folder))
+    return Trained(there, folder, run, format=trained_format(folder))
 
 
 def find_checkpoint(
@@ -231,7 +238,7 @@ def find_full(model: ModelSection, folder: Path, *, key: str = "output_dir") -> 
         "resize_token_embeddings_to_32x": False,
     }
     whole = _with_tokenizer_of(folder, model.model_copy(update=there))
-    return Trained(whole, None, run, is_result=True)
+    return Trained(whole, None, run, is_result=True, format=trained_format(folder))
 
 
 def _with_tokenizer_of(folder: Path, model: ModelSection) -> ModelSection:
@@ -248,9 +255,10 @@ def _refuse_old_merge(folder: Path, key: str) -> None:
     Raises:
         ModelError: the adapter next to it is another one than the merged one.
     """
-    merged = json.loads((folder / MERGE_FILE).read_text("utf-8"))
+    merged = read_record(folder / MERGE_FILE) or {}
     weights = folder.parent / ADAPTER_WEIGHTS
-    if not _same(Path(merged["adapter"]), folder.parent) or not weights.is_file():
+    beside = "adapter" in merged and _same(Path(merged["adapter"]), folder.parent)
+    if not beside or not weights.is_file():
         return
     if hash_file(weights) != merged.get("adapter_hash"):
         raise ModelError(
@@ -270,6 +278,8 @@ def _is_merged(folder: Path) -> bool:
 
 def _say_if_unfinished(folder: Path, run: Mapping[str, Any] | None) -> None:
     if run is None and folder in list_checkpoints(folder.parent):
+        return
+    if run is None and (folder / SHARD_FILE).is_file():
         return
     if run is None:
         note_once(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from axolotl.resolve import Resolved
 
 _HERE = "127.0.0.1"
+_DIGITS = 16
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -134,16 +135,20 @@ def _check_file(prompts: Path) -> None:
 
 def _answer_file(generator: Generator, prompts: Path, out: Path, batch_prompts: int | None) -> None:
     from axolotl.core.console import note
+    from axolotl.core.hashing import hash_values
     from axolotl.errors import DataError
     from axolotl.inference.many import BATCH_PROMPTS, answer_file
 
-    kind = generator.bound.type if generator.bound else "none"
+    bound = generator.bound
+    made_by = {"model": generator.name, "weights": generator.weights, "format": "none"}
+    if bound:  # many formats go by one name: mappings, and all chat templates
+        made_by |= {"format": bound.type, "wording": hash_values(bound.identity())[:_DIGITS]}
     told = answer_file(
         generator,
         prompts,
         out,
         batch_prompts=batch_prompts or BATCH_PROMPTS,
-        made_by={"model": generator.name, "weights": generator.weights, "format": kind},
+        made_by=made_by,
     )
     note(f"{told.rows - told.before - told.failed:,} answers written to {out}")
     if longer := told.cut - told.full:
@@ -192,6 +197,7 @@ def _page(
 
 def _chat(generator: Generator) -> None:
     from dataclasses import asdict
+    from functools import partial
 
     from axolotl.core.console import note
     from axolotl.inference.chat import Conversation, changed, chat, terminal_line
@@ -210,6 +216,7 @@ def _chat(generator: Generator) -> None:
     chat(
         Conversation(generator.stream, follows=follows),
         ask=terminal_line,
+        more=partial(terminal_line, "… "),
         write=_write,
         after=lambda: _say_if_cut(generator),
         change=change,

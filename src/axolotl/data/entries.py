@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from axolotl.config import Sections
@@ -12,6 +12,9 @@ from axolotl.data.encoder import Encoder
 from axolotl.data.shard import Shard
 from axolotl.data.sources import find_sources
 from axolotl.formats import Shared, bind, shared_settings
+
+_OF_A_PROMPT = ("prompt_templates", "chat_template", "chat_template_jinja", "chat_template_kwargs")
+"""What the file says for all of its datasets and what decides the text of a prompt."""
 
 
 def open_parts(
@@ -74,9 +77,20 @@ def _open_entry(entry: DatasetSource, key: str, options: Sections, shared: Share
 
 
 def of_first_entry(options: Sections) -> dict[str, Any]:
-    """Type and settings of the first dataset of the file; texts of `pretraining_dataset` have none."""
+    """The format of the first dataset of the file, as a run keeps it to be asked in later.
+
+    Returns:
+        `type`, the `settings` of the entry, and what is `shared` by all entries of the file. Texts of
+        `pretraining_dataset` have no settings.
+    """
+    shared = shared_for_all(shared_settings(options))
     if not options.data.datasets:
-        return {"type": "completion", "settings": {}}
+        return {"type": "completion", "settings": {}, "shared": shared}
     first = options.data.datasets[0]
     kind = first.type if isinstance(first.type, str | None) else first.type.model_dump()
-    return {"type": kind, "settings": first.settings()}
+    return {"type": kind, "settings": first.settings(), "shared": shared}
+
+
+def shared_for_all(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of options by name decides the text of the prompts of all datasets."""
+    return {name: options[name] for name in _OF_A_PROMPT if name in options}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from axolotl.core.console import note_once
 from axolotl.data.encoder import Encoder
 from axolotl.inference.generate import Generator
 from axolotl.inference.options import GenerationOptions
@@ -42,16 +43,34 @@ def open_generator(
     found = find_answering(resolved, base=base, merged=merged)
     tokenizer = found.tokenizer()
     bound = choose_format(
-        prompter, run=found.run, options=resolved, encoder=Encoder(tokenizer), saved=not base
+        prompter,
+        trained=found.format,
+        options=resolved,
+        encoder=Encoder(tokenizer),
+        saved=not base and (found.format is None or found.has_own_tokenizer),
     )
+    if prompter is None and found.format is None and (found.adapter or found.is_result):
+        note_once(
+            f"in which format '{found.name}' was trained is not known: questions are asked as the file "
+            "says (--prompter chooses another format)"
+        )
     quantized = bits_of(resolved, found, base=base)
-    weights = weights_of(found) + (f", held as {quantized.kind}" if quantized else "")
+    dtype = base_dtype(resolved)
+    held = [quantized.kind] if quantized else []
+    held.append(str(dtype).removeprefix("torch."))
     model = found.open(
-        dtype=base_dtype(resolved),
+        dtype=dtype,
         tokenizer=tokenizer,
         quantized=quantized,
         rope_scaling=resolved.attention.rope_scaling,
     )
     if torch.cuda.is_available():
         model = model.to("cuda")
-    return Generator(model, tokenizer, bound=bound, options=how, name=found.name, weights=weights)
+    return Generator(
+        model,
+        tokenizer,
+        bound=bound,
+        options=how,
+        name=found.name,
+        weights=f"{weights_of(found) or found.name}, held as {' and '.join(held)}",
+    )

@@ -76,6 +76,7 @@ class Answerer:
         if self._base is None:
             assert self._open_base is not None, "the page offers no base model then"
             self._base = self._open_base()
+            self._base.bound = self.trained.bound  # both are asked the same text
         return self._base, False
 
 

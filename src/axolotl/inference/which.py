@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from axolotl.artifacts.format_record import trained_format
 from axolotl.artifacts.run_folder import read_run
 from axolotl.artifacts.trained import MERGE_FILE, MERGED, Trained, find_full, find_trained
 from axolotl.core.console import note_once
@@ -59,7 +60,11 @@ def names_whole(resolved: Resolved) -> bool:
         return False
     folder = Path(resolved.model.base_model)
     is_folder = (folder / _CONFIG).is_file()
-    made_here = is_folder and ((folder / MERGE_FILE).is_file() or read_run(folder) is not None)
+    made_here = is_folder and (
+        (folder / MERGE_FILE).is_file()
+        or read_run(folder) is not None
+        or trained_format(folder) is not None
+    )
     return adapter.adapter is None or made_here
 
 
