@@ -90,8 +90,9 @@ def test_commands_are_not_questions(said: list[str], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(chatting, "console", lambda: screen)
     assert talk("/clear", "/help", "/exti")[0] == ""
     assert cleared == [1]
-    assert [line.split()[0] for line in said[:6]] == list(chatting.COMMANDS)
-    assert said[6].startswith("there is no command /exti")
+    assert len(said) == len(chatting.COMMANDS) + 1
+    assert all(line.startswith(name) for line, name in zip(said, chatting.COMMANDS, strict=False))
+    assert said[-1].startswith("there is no command /exti")
     assert talk("/etc/hosts is what?")[0] == "You said /etc/hosts is what?\n"
 
 
@@ -103,6 +104,28 @@ def test_a_question_that_cannot_be_asked_does_not_end_the_chat(said: list[str]) 
 
     assert talk("far too long", "short", stream=picky)[0] == "You said short\n"
     assert said == ["the prompt is too long"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "question"),
+    [
+        (['"""one', "  two", "", '/exit"""'], "one\n  two\n\n/exit"),
+        (['"""', "/reset", ' """  '], "/reset"),
+        (['  """say "this"."""'], 'say "this".'),
+        (['"""/exit"""'], "/exit"),
+        (['"""', '"""', "three"], "three"),
+        (['"""half', KeyboardInterrupt(), "three"], "three"),
+    ],
+)
+def test_a_question_in_quotes_has_several_lines(
+    lines: list[str | BaseException], question: str
+) -> None:
+    assert talk(*lines) == (f"You said {question}\n", 1)
+
+
+def test_further_lines_are_asked_for_in_another_way() -> None:
+    more = typed("two", 'three"""')
+    assert talk('"""one', "four", more=more)[0] == "You said one\ntwo\nthree\nYou said four\n"
 
 
 class Listener:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from axolotl.inference.options import GenerationOptions
     from axolotl.inference.prompt import Prompt
 
+_QUOTES = '"""'
 COMMANDS = {
     "/reset": "forget what was said; the next question is the first",
     "/system": "TEXT: begin anew with this system text; without TEXT: without one",
     "/set": "NAME VALUE: another generation option, such as `/set temperature 0`; alone: list them",
+    _QUOTES: f"TEXT{_QUOTES}: a question of several lines",
     "/clear": "clear the screen",
     "/help": "these lines",
     "/exit": "end (or Ctrl-D)",
@@ -80,6 +82,7 @@ def chat(
     *,
     ask: Callable[[], str],
     write: Callable[[str], None],
+    more: Callable[[], str] | None = None,
     after: Callable[[], None] = lambda: None,
     change: Callable[[str, str], str] | None = None,
 ) -> None:
@@ -91,27 +94,40 @@ def chat(
         conversation: What was said.
         ask: Reads a line; raises `EOFError` at the end.
         write: Puts a piece of an answer on the screen.
+        more: Reads a further line of a question; None for `ask`.
         after: Called when an answer is whole.
         change: Gives a generation option another value, and says what the options are then; both
             are empty to ask only. None where nothing can be changed.
     """
     while True:
         try:
-            text = ask().strip()
+            text, quoted = _typed(ask, more or ask)
         except EOFError:
             return
         except KeyboardInterrupt:
             note("\n/exit or Ctrl-D ends the chat")
             continue
-        command, _, rest = text.partition(" ")
-        if text == "/exit":
+        command, space, rest = ("", "", "") if quoted else text.partition(" ")
+        if command == "/exit" and not space:
             return
         if command in COMMANDS and (not rest or command in ("/system", "/set")):
             _obey(command, rest.strip(), conversation, change)
-        elif text.startswith("/") and " " not in text:
+        elif command.startswith("/") and not space:
             note(f"there is no command {text}; there are: {', '.join(COMMANDS)}")
-        elif text:
+        elif text.strip():
             _answer(conversation, text, write, after)
+
+
+def _typed(ask: Callable[[], str], more: Callable[[], str]) -> tuple[str, bool]:
+    """What is typed, and whether it stands in quotes: then it may have lines, and is no command."""
+    line = ask().strip()
+    if not line.startswith(_QUOTES):
+        return line, False
+    lines = [line.removeprefix(_QUOTES)]
+    while not lines[-1].rstrip().endswith(_QUOTES):
+        lines.append(more())
+    lines[-1] = lines[-1].rstrip().removesuffix(_QUOTES)
+    return "\n".join(lines).lstrip("\n").rstrip(), True
 
 
 def _answer(
@@ -186,12 +202,15 @@ def changed(options: GenerationOptions, name: str, text: str) -> GenerationOptio
     return replace(options, **{name: value})
 
 
-def terminal_line() -> str:
+def terminal_line(sign: str = "> ") -> str:
     """Read one line from the terminal, with its history and editing keys where there are any.
+
+    Args:
+        sign: What stands before it.
 
     Raises:
         EOFError: Ctrl-D.
     """
     with suppress(ImportError):  # Windows has none, and edits lines by itself
         import readline  # noqa: F401  its import alone gives `input` history and editing
-    return console().input("[bold green]> [/]")
+    return console().input(f"[bold green]{sign}[/]")
