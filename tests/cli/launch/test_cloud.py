@@ -58,6 +58,18 @@ def test_skypilot() -> None:
     ((mount, storage),) = task["file_mounts"].items()
     assert f"--output_dir {mount}/" in task["run"]
     assert storage["mode"] == "MOUNT_CACHED", "metrics.jsonl and logs are appended to"
+    assert all(isinstance(value, str) for value in (task["envs"] | task["secrets"]).values()), (
+        "what is null has to be named at each launch"
+    )
+
+
+def test_the_commands_in_the_header_launch_the_file() -> None:
+    text = (CLOUD / "skypilot.yaml").read_text()
+    secrets = yaml.safe_load(text)["secrets"]
+    commands = [shlex.split(found) for found in re.findall(r"  (sky jobs launch .*)", text)]
+    assert [command[-1] for command in commands] == ["docs/cloud/skypilot.yaml"] * 2
+    assert commands[0][3:-1] == []
+    assert commands[1][3:-1] == [word for name in secrets for word in ("--secret", name)]
 
 
 def test_what_skypilot_installs_is_the_checkout_that_it_sends() -> None:
