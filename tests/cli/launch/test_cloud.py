@@ -16,7 +16,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from axolotl.cli._exit import LOST, MENDABLE, TERMINATED
 from axolotl.cli.launch.options import OPTIONS
+from axolotl.cli.launch.torchrun import STOP_S
 from axolotl.config import options
 
 CLOUD = Path(__file__).parents[3] / "docs" / "cloud"
@@ -33,6 +35,12 @@ SKY_VARIABLES = {
     "SKYPILOT_NODE_IPS",
     "SKYPILOT_TASK_ID",
 }
+
+# https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/
+JOB_KEYS = {"completionMode", "completions", "parallelism", "backoffLimit", "podFailurePolicy"} | {
+    "template"
+}
+POD_KEYS = {"subdomain", "restartPolicy", "terminationGracePeriodSeconds", "containers", "volumes"}
 
 
 def keys_of(words: list[str]) -> Iterator[str]:
@@ -89,6 +97,8 @@ def test_kubernetes() -> None:
     service, job = yaml.safe_load_all((CLOUD / "kubernetes-job.yaml").read_text())
     assert (service["apiVersion"], service["kind"]) == ("v1", "Service")
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert job["spec"].keys() == JOB_KEYS
+    assert job["spec"]["template"]["spec"].keys() == POD_KEYS
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     check_command([*container["command"], *container["args"]])
@@ -104,4 +114,16 @@ def test_kubernetes() -> None:
     assert str(container["resources"]["limits"]["nvidia.com/gpu"]) == said["nproc"]
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}
-    assert pod["restartPolicy"] in ("Never", "OnFailure")
+    assert pod["restartPolicy"] == "Never", "it must be with a policy for failures"
+
+
+def test_kubernetes_gives_a_drained_pod_the_time_to_save_and_starts_it_anew() -> None:
+    _, job = yaml.safe_load_all((CLOUD / "kubernetes-job.yaml").read_text())
+    spec = job["spec"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > STOP_S
+    assert spec["backoffLimit"] >= 5 * spec["completions"], "each pod of an incident counts"
+    ignored = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    assert spec["podFailurePolicy"] == {"rules": [ignored]}
+    said = (CLOUD / "kubernetes-job.yaml").read_text()
+    for code in (TERMINATED, LOST, MENDABLE):
+        assert re.search(rf"# .*\b{code} ", said), f"what {code} means"
