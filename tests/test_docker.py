@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 ENTRYPOINT = ROOT / "docker" / "cloud-entrypoint.sh"
 COMPOSE = ROOT / "docker-compose.yaml"
+CUDA_OF_TORCH = {"2.13": ("13.0", 580)}
+"""Of the pinned torch: the CUDA of its builds for Linux on PyPI, by their `Requires-Dist`, and the oldest
+driver for that (https://docs.nvidia.com/deploy/cuda-compatibility)."""
 TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 SCHEMA: dict[str, Any] = {
     # The part of the Compose specification that the file uses; another key is a misspelt one.
@@ -152,6 +156,25 @@ def test_every_line_that_installs_is_known_here() -> None:
         assert any(kind in command for kind in kinds), f"run '{command}' in a test, too"
     assert len(pip_lines()) == 2
     assert {"git", "python3-venv", "build-essential", "openssh-server"} <= set(apt_packages())
+
+
+def test_the_compiler_is_of_the_cuda_that_torch_is_built_for() -> None:
+    constraints = (ROOT / "constraints.txt").read_text("utf-8")
+    torch = re.findall(r"^torch==(\d+\.\d+)", constraints, re.MULTILINE)
+    assert torch == [*CUDA_OF_TORCH], "look up the CUDA of this torch, and the driver it needs"
+    ((cuda, driver),) = CUDA_OF_TORCH.values()
+    (compiler,) = re.findall(r"^ARG CUDA=(\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
+    assert compiler.split(".")[0] == cuda.split(".")[0]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", compiler), "tags of nvidia/cuda have three numbers"
+    built = [name for name in requires("torch") or () if name.startswith("cuda-toolkit")]
+    assert all(f"=={cuda}." in name for name in built), "that of this environment is another one"
+    docker, install = (
+        (ROOT / "docs" / f"{x}.md").read_text("utf-8") for x in ("docker", "install")
+    )
+    assert f"`CUDA={compiler}`" in docker
+    assert f"CUDA {cuda.split('.')[0]}:" in install
+    for page in (docker, install):
+        assert re.search(rf"driver(,| of) {driver} or newer", " ".join(page.split()))
 
 
 def test_the_compose_file_is_one() -> None:
