@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from axolotl.cli import _exit
 from axolotl.cli._run import config_command
+from axolotl.cli.main import command_names
 from axolotl.errors import DataError
 from axolotl.resolve import Resolved
 
@@ -177,6 +180,25 @@ def test_a_fault_of_the_machine_ends_with_2(error: Exception, said: str) -> None
     assert result.exit_code == 2
     assert said in result.stderr
     assert "hint: " in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inference", "serve"])
+def test_out_of_memory_while_asking_is_not_mended_by_options_of_a_training(command: str) -> None:
+    fault = _exit.as_fault(MemoryError(), command)
+    assert fault is not None
+    assert fault.hint is not None
+    declared = importlib.import_module(f"axolotl.cli.{command}").main
+    known = {name for option in declared.params for name in option.opts}
+    named = set(re.findall(r"--\w+", fault.hint))
+    assert {"--batch_prompts", "--max_batch"} & named & known
+    assert named <= known | {"--load_in_8bit", "--load_in_4bit"}
+    assert "micro_batch_size" not in fault.hint
+    result = CliRunner().invoke(config_command(command)(failing(MemoryError())), ["f.yml"])
+    assert fault.hint in " ".join(result.stderr.split())
+
+
+def test_every_command_with_a_hint_of_its_own_is_one() -> None:
+    assert set(_exit._LESS) <= set(command_names())  # pyright: ignore[reportPrivateUsage]
 
 
 def test_other_errors_of_the_system_are_bugs() -> None:

@@ -21,6 +21,24 @@ from axolotl.errors import AxolotlError, EnvironmentFault, ProcessLost
 
 DONE, BUG, MENDABLE, LOST, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+_LESS_IN_TRAINING = (
+    "lower micro_batch_size (and raise gradient_accumulation_steps) or sequence_len, or write "
+    "`gradient_checkpointing: true`"
+)
+_FEWER_BITS = (
+    "a lower --max_new_tokens, or fewer bits (--load_in_8bit, --load_in_4bit); a model larger than one "
+    "GPU is answered by another server: see docs/out_of_memory.md"
+)
+_LESS = {
+    "inference": f"try fewer prompts of a file at a time (--batch_prompts 1), {_FEWER_BITS}",
+    "serve": f"try fewer prompts at a time (--max_batch 1), {_FEWER_BITS}",
+    "evaluate": "lower eval_batch_size or sequence_len",
+    **dict.fromkeys(
+        ("merge-lora", "shard", "export-gguf"),
+        "the model has to fit into memory once: end other programs, or take a machine with more",
+    ),
+}
+"""What takes less memory, by the name of the command; all others train."""
 
 
 @contextmanager
@@ -45,7 +63,7 @@ def exit_codes(command: str) -> Iterator[None]:
             raise  # whoever read the output has gone; click ends quietly
         from axolotl.core.last_word import leave_code
 
-        fault = error if isinstance(error, AxolotlError) else as_fault(error)
+        fault = error if isinstance(error, AxolotlError) else as_fault(error, command)
         code = BUG if fault is None else LOST if isinstance(fault, ProcessLost) else MENDABLE
         leave_code(code)
         if fault is None:
@@ -55,16 +73,17 @@ def exit_codes(command: str) -> Iterator[None]:
         raise SystemExit(code) from error
 
 
-def as_fault(error: Exception) -> EnvironmentFault | None:
-    """What a library raised, if the machine and not the code is at fault; else None."""
+def as_fault(error: Exception, command: str = "train") -> EnvironmentFault | None:
+    """What a library raised, if the machine and not the code is at fault; else None.
+
+    Args:
+        error: The error.
+        command: Name of the command, for the way out.
+    """
     name = type(error).__name__
     text = str(error).lower()
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or _no_memory(error, text):
-        return EnvironmentFault(
-            "not enough memory",
-            hint="lower micro_batch_size (and raise gradient_accumulation_steps) or sequence_len, "
-            "or write `gradient_checkpointing: true`",
-        )
+        return EnvironmentFault("not enough memory", hint=_LESS.get(command, _LESS_IN_TRAINING))
     if isinstance(error, OSError):
         place = str(error.filename) if error.filename else None
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
