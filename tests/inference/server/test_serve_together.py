@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from axolotl.inference import columns
+from axolotl.inference import columns, together
 from axolotl.inference.generate import Generator
 from axolotl.inference.options import GenerationOptions
 from axolotl.inference.server import worker as working
@@ -185,6 +186,33 @@ def test_of_long_prompts_one_is_read_between_two_tokens_of_the_others(
         first.close()
     assert ("read", "read") not in list(pairwise(long))
     assert ("read", "read") in list(pairwise(short))
+
+
+def test_between_two_passes_that_read_prompts_the_others_have_a_token(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "PREFILL_TOKENS", 20)
+    model, text = endless_model(), "Name some colours, please. "
+    with (
+        running(model, build_tokenizer(), bound=None, max_new_tokens=90_000) as server,
+        server.client() as client,
+    ):
+        first = client.completions.create(model="tiny", prompt="x", stream=True)
+        next(iter(first))
+        passes = Passes(model)
+        with passes.held_back_until_asked(server, 3):
+            ask_three = partial(client.completions.create, model="tiny", max_tokens=2)
+            long: Future[Any] = pool.submit(ask_three, prompt=[text * 3, "y", text * 2])
+            short = pool.submit(ask, client, "z", max_tokens=2)
+        answers = [choice.text for choice in long.result(60).choices]
+        assert short.result(60) == alone("z", endless_model(), max_tokens=2)
+        first.close()
+    assert answers == [
+        alone(one, endless_model(), max_tokens=2) for one in (text * 3, "y", text * 2)
+    ]
+    reads = [width > 1 for width in passes.widths]
+    assert (True, True) not in list(pairwise(reads))
+    assert sum(reads) >= 2
 
 
 def test_whoever_leaves_midway_leaves_the_others_alone(pool: ThreadPoolExecutor) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from axolotl.errors import AxolotlError
+from axolotl.inference.making import Row
 from axolotl.inference.sampling import seed_of
 from axolotl.inference.server.errors import ApiError
 from axolotl.inference.server.jobs import Ended, Event, Job, Piece, Started
@@ -24,7 +25,6 @@ from axolotl.inference.together import PREFILL_TOKENS, Made, prefill_groups
 
 if TYPE_CHECKING:
     from axolotl.inference.generate import Generator
-    from axolotl.inference.making import Row
     from axolotl.inference.options import GenerationOptions
 
 MAX_BATCH = 8
@@ -182,20 +182,26 @@ class Worker:
                 made = []
         new = {part.row: part for part in self._next(self._engine.places - len(self._running))}
         self._running |= new
-        for group in prefill_groups(list(new)):
-            made += self._join(group)
-        return made
+        return made + self._join(list(new))
 
     def _next(self, free: int) -> list[_Part]:
-        """The parts that take the free places: first those of requests that have the fewest."""
+        """The parts that take free places: first those of requests that have the fewest.
+
+        They are no more than one pass reads, behind which those that are running have a token.
+        """
         held = Counter(part.job for part in self._running.values())
-        chosen: list[_Part] = []
-        while self._waiting and len(chosen) < free:
-            part = min(self._waiting, key=lambda part: held[part.job])
-            self._waiting.remove(part)
+        waiting, chosen = list(self._waiting), dict[Row, _Part]()
+        while waiting and len(chosen) < free:
+            part = min(waiting, key=lambda part: held[part.job])
+            waiting.remove(part)
             held[part.job] += 1
-            chosen.append(part)
-        return chosen
+            chosen[part.row] = part
+        # The group of the first: short prompts that keep coming must not keep out a long one.
+        group = next(
+            (rows for rows in prefill_groups(list(chosen)) if next(iter(chosen)) in rows), []
+        )
+        self._waiting = [part for part in self._waiting if part.row not in group]
+        return [chosen[row] for row in group]
 
     def _join(self, rows: Sequence[Row]) -> Made:
         """Begin with some rows; where they fail together, with each alone."""
