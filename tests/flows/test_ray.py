@@ -47,7 +47,7 @@ def run_worker(job):
         return step(self, *args, **kwargs)
 
     PackedTrainer.training_step = dying
-    run_worker(job)
+    return run_worker(job)
 
 ray_cluster.run_worker = run_worker
 train.main()
@@ -56,6 +56,35 @@ train.main()
 
 It leaves the names of the processes of its run.
 """
+REFUSED = """
+import sys
+from axolotl.cli import train
+from axolotl.cli.launch import ray_cluster
+
+starts = sys.argv.pop(1)
+
+def run_worker(job):
+    import os, pathlib
+    from axolotl.cli.launch.ray_cluster import run_worker
+    from axolotl.errors import DataError
+    from axolotl.training.trainer import PackedTrainer
+
+    step = PackedTrainer.training_step
+
+    def refused(self, *args, **kwargs):
+        if os.environ["RANK"] == "1" and self.state.global_step == 2:
+            raise DataError("no text in it", where="rows.jsonl row 17", hint="write some")
+        return step(self, *args, **kwargs)
+
+    with pathlib.Path(starts).open("a") as file:
+        file.write(os.environ["RANK"])
+    PackedTrainer.training_step = refused
+    return run_worker(job)
+
+ray_cluster.run_worker = run_worker
+train.main()
+"""
+"""The command, whose second worker meets a bad row; each start of a worker leaves its number."""
 MARK = "AXOLOTL_TESTED_BY"
 """A variable that all processes of a run take from the command; others on this machine have Ray too."""
 
@@ -124,6 +153,24 @@ def test_a_killed_worker_is_started_anew_and_the_losses_are_those_of_one_process
     api.train(options | {"output_dir": str(tmp_path / "one"), "gradient_accumulation_steps": 2})
     for got, want in zip(figures(out), figures(tmp_path / "one"), strict=True):
         assert got == {k: pytest.approx(v, rel=1e-4) for k, v in want.items()}
+
+
+def test_what_the_user_has_to_mend_is_not_tried_again(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    file, program, starts = tmp_path / "run.yml", tmp_path / "refused.py", tmp_path / "starts"
+    options = tiny_options(micro_batch_size=1, max_steps=STEPS, evaluation_strategy="no")
+    file.write_text(yaml.safe_dump(options))
+    program.write_text(REFUSED)
+    words = ("--ray_num_workers", "2", "--ray_max_failures", "3")
+    resources = ("--ray_resources_per_worker", '{"CPU": 0.5}')
+    code, said = run([str(program), str(starts)], file, *words, *resources)
+    assert code == 2, said
+    assert "rows.jsonl row 17: no text in it\n  hint: write some" in said
+    assert sorted(starts.read_text()) == ["0", "0", "1", "1"], "once, and once to be told"
+    log = Path(options["output_dir"]) / "logs" / "rank-1.log"
+    assert log.read_text().count("--- rank 1, process") == 1
+    assert not list(log.parent.glob("*.started"))
 
 
 def test_more_than_there_is_is_not_waited_for(tiny_options: Options, tmp_path: Path) -> None:

@@ -380,6 +380,47 @@ def test_what_ray_cannot_give_is_said(
         ray_cluster.train_on_ray(resolved, [], changes)
 
 
+@pytest.mark.parametrize("joined", ["--ray_address", "RAY_ADDRESS", None])
+def test_a_cluster_that_grows_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], joined: str | None
+) -> None:
+    """On one that has a first machine alone, and starts those with GPUs when it needs them."""
+    started: list[Any] = []
+    ray = SimpleNamespace(
+        init=lambda **_: None,
+        cluster_resources=lambda: {"CPU": 2.0},
+        shutdown=lambda: None,
+        ScalingConfig=lambda **given: started.append(given) or sys.exit(7),
+        TorchConfig=lambda **_: None,
+        TorchTrainer=lambda **_: None,
+    )
+    monkeypatch.setattr(ray_cluster, "need", lambda *_, **__: ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if joined == "RAY_ADDRESS":
+        monkeypatch.setenv("RAY_ADDRESS", "auto")
+    resolved: Any = SimpleNamespace(
+        distributed=SimpleNamespace(ddp_timeout=None, fsdp=None), as_dict=dict
+    )
+    options = {
+        "num_workers": 8,
+        "resources_per_worker": '{"GPU": 1}',
+        "address": "auto" if joined == "--ray_address" else None,
+    }
+    expected: Any = (
+        pytest.raises(SystemExit) if joined else pytest.raises(ConfigError, match="8 GPU")
+    )
+    with expected:
+        ray_cluster.train_on_ray(resolved, [], options)
+    if joined:
+        assert (started[0]["num_workers"], started[0]["use_gpu"]) == (8, True)
+        said = capsys.readouterr().err
+        assert "8 workers take 8 GPU, and the cluster has 0 now; Ray waits" in said
+        with pytest.raises(SystemExit):
+            ray_cluster.train_on_ray(resolved, [], options | {"resources_per_worker": None})
+        assert not started[1]["use_gpu"]
+        assert "so the workers compute on CPUs" in capsys.readouterr().err
+
+
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     resolved: Any = SimpleNamespace()
@@ -391,11 +432,13 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 class FakeTrainer:
     """Stands for Ray's: the first worker leaves its mark, and the result where it is to write one."""
 
-    def __init__(self, _: Any, *, output: Path, writes: bool, **given: Any) -> None:
-        self.output, self.writes = output, writes
+    def __init__(
+        self, _: Any, *, output: Path, writes: bool, fault: Any = None, **given: Any
+    ) -> None:
+        self.output, self.writes, self.fault = output, writes, fault
         self.mark = output / "logs" / f"{given['train_loop_config']['run']}.started"
 
-    def fit(self) -> None:
+    def fit(self) -> Any:
         self.mark.parent.mkdir(parents=True, exist_ok=True)
         self.mark.touch()
         if self.writes:
@@ -403,6 +446,7 @@ class FakeTrainer:
             final = {"train_loss": 2.5, "eval_loss": 1.25, "steps": 12, **figures}
             record = {"interrupted": False, "final": final}
             (self.output / "run.json").write_text(json.dumps(record))
+        return SimpleNamespace(return_value=self.fault)
 
 
 def test_the_end_of_a_run_on_ray_is_said(
@@ -410,7 +454,7 @@ def test_the_end_of_a_run_on_ray_is_said(
 ) -> None:
     output = tmp_path / "shared" / "out"
 
-    def train(*, writes: bool) -> str:
+    def train(*, writes: bool, fault: Any = None) -> str:
         def anything(**_: Any) -> None: ...
 
         ray = SimpleNamespace(
@@ -418,7 +462,7 @@ def test_the_end_of_a_run_on_ray_is_said(
             FailureConfig=anything,
             shutdown=anything,
             cluster_resources=lambda: {"CPU": 8.0},
-            TorchTrainer=partial(FakeTrainer, output=output, writes=writes),
+            TorchTrainer=partial(FakeTrainer, output=output, writes=writes, fault=fault),
         )
         ray.v2 = SimpleNamespace(api=SimpleNamespace(exceptions=SimpleNamespace()))
         ray.v2.api.exceptions.WorkerGroupError = RuntimeError
@@ -440,6 +484,11 @@ def test_the_end_of_a_run_on_ray_is_said(
     again = train(writes=False)
     assert "2.5000" not in again, "that is the result of an earlier run"
     assert str(output) in again
+    with pytest.raises(EnvironmentFault, match=r"a\.jsonl row 3: no text") as refused:
+        train(
+            writes=False, fault={"what": "no text", "where": "a.jsonl row 3", "hint": "write one"}
+        )
+    assert refused.value.hint == "write one"
 
 
 @pytest.mark.slow
@@ -472,33 +521,6 @@ def test_ray_joins_what_torchrun_joins(
     monkeypatch.setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     wanted.backend_cls().on_start(Workers([0, 1]), wanted)
     assert seen == [joined, joined]
-
-
-def test_whether_ray_has_started_the_workers_anew_is_decided_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mark = tmp_path / "logs" / "run.started"
-
-    def start() -> list[bool]:
-        told: list[Any] = []
-
-        def tell(found: Any) -> Any:
-            told.append(found)
-            return told[0]
-
-        ends = list[bool]()
-        for rank in ("0", "1", "2"):
-            monkeypatch.setenv("RANK", rank)
-            ends.append(ray_cluster._started_before(mark, tell))  # pyright: ignore[reportPrivateUsage]
-        return ends
-
-    assert start() == [False] * 3, "the mark of this very start is none of an earlier one"
-    assert start() == [True] * 3
-    assert start() == [True] * 3
-    monkeypatch.setenv("RANK", "1")
-    mark.unlink()
-    ray_cluster._started_before(mark, lambda _: False)  # pyright: ignore[reportPrivateUsage]
-    assert not mark.exists(), "only the first process says that the run has started"
 
 
 def test_what_a_worker_failed_with_is_found() -> None:

@@ -2,7 +2,7 @@
 
 Each worker reads the same file and trains as a process that torchrun would have started. After a
 failure Ray starts all workers anew, and they go on from the last checkpoint in `output_dir`; so all
-machines must see that folder.
+machines must see that folder. What the user has to mend is not tried again.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from axolotl.artifacts.run_folder import RUN_FILE, read_run
 from axolotl.cli._trained import say_trained
+from axolotl.cli.launch.ray_mark import earlier_start, fault_of, leave_fault, mark_of
 from axolotl.cli.launch.torchrun import CHECKED
-from axolotl.core.atomic import disk_faults
 from axolotl.core.console import note
 from axolotl.core.optional import need
-from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault
+from axolotl.errors import AxolotlError, ConfigError, EnvironmentFault, ProcessLost
 from axolotl.records import RunResult
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
     train: Any = need("ray.train", extra="ray", why="--launcher ray")
     resources = _resources(options.get("resources_per_worker"))
     storage, run = _storage(options.get("storage_path")), uuid.uuid4().hex
-    _connect(ray, options.get("address"))
+    joined = _connect(ray, options.get("address"))
     try:
-        workers, use_gpu = _workers(ray.cluster_resources(), options.get("num_workers"), resources)
+        there, asked = ray.cluster_resources(), options.get("num_workers")
+        workers, use_gpu = _workers(there, asked, resources, joined=joined)
         job = {
             "folder": str(Path.cwd()),
             "arguments": [*arguments, *_placed(resolved, storage)],
@@ -79,7 +80,7 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
         output = (storage or Path.cwd()) / resolved.saving.output_dir
         before = _written(output)
         try:
-            trainer.fit()
+            result = trainer.fit()
         except train.v2.api.exceptions.WorkerGroupError as error:
             fault = _fault_of(error.worker_failures)
             if fault is None:
@@ -87,7 +88,9 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
             raise fault from error
         finally:
             with suppress(OSError):  # it would hide how the run ended
-                _mark(output, run).unlink(missing_ok=True)
+                mark_of(output, run).unlink(missing_ok=True)
+        if result.return_value is not None:
+            raise EnvironmentFault(**result.return_value)
     finally:
         ray.shutdown()
     if _written(output) != before:
@@ -97,11 +100,14 @@ def train_on_ray(resolved: Resolved, arguments: Sequence[str], options: Mapping[
         note(f"trained; the result is in {output}, on the machines that see that folder")
 
 
-def run_worker(job: Mapping[str, Any]) -> None:
+def run_worker(job: Mapping[str, Any]) -> dict[str, Any] | None:
     """One process of the run, in a worker of Ray.
 
     Args:
         job: What `train_on_ray` sends.
+
+    Returns:
+        The arguments of an `EnvironmentFault` that has ended an earlier start of the run; else None.
 
     Raises:
         EnvironmentFault: whatever the user can mend; it is of one class so that it can be sent.
@@ -114,45 +120,25 @@ def run_worker(job: Mapping[str, Any]) -> None:
     if Path(job["folder"]).is_dir():
         os.chdir(job["folder"])
     os.environ[CHECKED] = "1"
+    mark: Path | None = None
     try:
         resolved = resolve(load_arguments(job["arguments"]), purpose="train")
         output = Path(resolved.saving.output_dir)
         tell: Any = need("ray.train.collective", extra="ray", why="--launcher ray")
-        if _started_before(_mark(output, job["run"]), tell.broadcast_from_rank_zero):
+        mark = mark_of(output, job["run"])
+        earlier = earlier_start(mark, tell.broadcast_from_rank_zero)
+        if earlier.fault:
+            return earlier.fault
+        if earlier.started:
             arguments = [*job["arguments"], "--auto_resume_from_checkpoints=true"]
             resolved = resolve(load_arguments(arguments), purpose="train")
         keep_output(output)
         api.train(resolved)
     except AxolotlError as error:
-        raise EnvironmentFault(
-            error.what or str(error), where=error.where, hint=error.hint
-        ) from None
-
-
-def _mark(output: Path, run: str) -> Path:
-    """The file that says that this run has started; it stays until the run has ended for good."""
-    return output / "logs" / f"{run}.started"
-
-
-def _started_before(mark: Path, tell: Callable[[Any], Any]) -> bool:
-    """Whether Ray has started the workers anew: what the first process finds, on all of them.
-
-    Each by itself could see the mark of this very start, or miss that of a start it did not live to see.
-
-    Args:
-        mark: The file that the first process leaves.
-        tell: Gives all processes what the first one puts in.
-
-    Raises:
-        EnvironmentFault: the mark cannot be written.
-    """
-    found = None
-    if os.environ["RANK"] == "0":
-        found = mark.exists()
-        with disk_faults(mark):
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-    return bool(tell(found))
+        if mark is not None and not isinstance(error, ProcessLost):
+            leave_fault(mark, error)
+        raise EnvironmentFault(**fault_of(error)) from None
+    return None
 
 
 def _written(output: Path) -> int | None:
@@ -176,8 +162,12 @@ def _result(output: Path) -> RunResult:
     )
 
 
-def _connect(ray: Any, address: str | None) -> None:
-    """Join the cluster, or start a Ray on this machine alone, which only this machine reaches."""
+def _connect(ray: Any, address: str | None) -> bool:
+    """Join the cluster, or start a Ray on this machine alone, which only this machine reaches.
+
+    Returns:
+        Whether a cluster was joined.
+    """
     given = address or os.environ.get("RAY_ADDRESS")
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
@@ -189,15 +179,26 @@ def _connect(ray: Any, address: str | None) -> None:
             hint="start one with `ray start --head`, or leave --ray_address out: then one is started on "
             "this machine for the run",
         ) from error
+    return bool(given)
 
 
 def _workers(
-    there: Mapping[str, float], asked: int | None, each: Mapping[str, float] | None
+    there: Mapping[str, float],
+    asked: int | None,
+    each: Mapping[str, float] | None,
+    *,
+    joined: bool,
 ) -> tuple[int, bool]:
     """How many workers, and whether they compute on GPUs.
 
+    Args:
+        there: What the cluster has now.
+        asked: How many the user wants.
+        each: What the user says that each takes.
+        joined: Whether it is a cluster of the user's, which may start machines once they are asked for.
+
     Raises:
-        ConfigError: nobody says how many, or the cluster has not so much; Ray would wait for more.
+        ConfigError: nobody says how many, or there is not so much and never will be.
     """
     gpus = int(there.get("GPU", 0))
     use_gpu = bool((each or {}).get("GPU", gpus))
@@ -209,15 +210,24 @@ def _workers(
             where="--ray_num_workers",
             hint="write --ray_num_workers 2",
         )
+    if joined and not use_gpu and "GPU" not in (each or {}):
+        note(
+            "the cluster has no GPU now, so the workers compute on CPUs; where it starts machines with "
+            """GPUs when it needs them, write --ray_resources_per_worker '{"GPU": 1}'"""
+        )
     needs = {**({"GPU": 1.0} if use_gpu else {}), "CPU": 1.0, **(each or {})}
     for name, amount in needs.items():
-        if workers * amount > (found := there.get(name, 0.0)):
+        if workers * amount <= (found := there.get(name, 0.0)):
+            continue
+        what = f"{workers} workers take {workers * amount:g} {name}, and the cluster has {found:g}"
+        if not (joined and asked):
             raise ConfigError(
                 "ray_num_workers",
-                f"{workers} workers take {workers * amount:g} {name}, and the cluster has {found:g}",
+                what,
                 where="--ray_num_workers",
                 hint="ask for fewer workers, or for less for each with --ray_resources_per_worker",
             )
+        note(f"{what} now; Ray waits until it has started more machines, or others have joined")
     return workers, use_gpu
 
 
