@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from axolotl.packing.loader import SampleStore
     from axolotl.records import RunResult
     from axolotl.training.evaluation import EvalResult
+    from axolotl.training.ranks.muster import Muster
     from axolotl.training.run import Trained
 
 Source = str | Path | Mapping[str, Any] | Config | Resolved
@@ -60,13 +61,22 @@ def prepare(config: Source) -> Prepared:
 
 def train(config: Source) -> RunResult:
     """Train, and write model or adapter, tokenizer and `run.json` into `output_dir`."""
+    from axolotl.training.ranks.muster import Muster
+
+    settings = resolved(config, purpose="train")
+    muster = Muster.call()
+    with muster.together():
+        return _train(settings, muster)
+
+
+def _train(settings: Resolved, muster: Muster) -> RunResult:
+    """As `train`, among the other processes of the run."""
     from axolotl.artifacts.run_folder import begin_run, only_run, write_start
     from axolotl.core.atomic import ensure_folder
     from axolotl.training.hub import sending
     from axolotl.training.run import run_training
     from axolotl.training.trackers import following
 
-    settings = resolved(config, purpose="train")
     output = ensure_folder(Path(settings.saving.output_dir))
     # Of the processes of one run, only the first writes.
     alone = only_run(output) if os.environ.get("RANK", "0") == "0" else nullcontext()
@@ -79,6 +89,7 @@ def train(config: Source) -> RunResult:
                 on_prepared=_print_samples(settings),
                 trackers=trackers,
                 hub=hub,
+                muster=muster,
             )
             trackers.interrupted = trained.result.interrupted
             files = _write_result(trained, output) if trained.is_writer else []

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 
 from axolotl import api
 from axolotl.training.callbacks.metrics import MEASURED, read_metrics
-from tests.flows.spread import free_port
+from tests.flows.spread import FSDP, free_port
 
 pytestmark = pytest.mark.slow
 Options = Callable[..., dict[str, Any]]
@@ -178,3 +179,60 @@ def test_a_signal_stops_both_at_the_same_step(tiny_options: Options, tmp_path: P
     assert f"checkpoint-{read_metrics(out / 'metrics.jsonl')[-1]['step']}" == checkpoint.name, (
         errors
     )
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "ddp": {},
+    "fsdp": FSDP,
+    "zero3": {"deepspeed": str(Path(__file__).parents[2] / "deepspeed" / "zero3.json")},
+}
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from axolotl import api
+from axolotl.training.ranks.muster import Muster
+
+folder, call, write, of_run = Path(sys.argv[1]).parent, Muster.call, api._write_result, []
+(folder / f"process-{os.environ['RANK']}").write_text(str(os.getpid()))
+
+def called():
+    of_run.append(call())
+    return of_run[0]
+
+def watching(trained, output):
+    beat, seen = lambda: of_run[0]._post.get("beat", 1), 0
+    while not seen or beat()["count"] < seen + 3:
+        time.sleep(0.05)
+        if not seen and beat()["stands"][1] == "waiting for rank 0 to write and send the result":
+            seen = beat()["count"]
+    (folder / "writing").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    return write(trained, output)
+
+Muster.call, api._write_result = called, watching
+api.train(sys.argv[1])
+"""
+"""A run whose first process writes when the other has given three signs of life, waiting, and `go` is there."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_other_process_is_there_until_the_result_is_written(
+    tiny_options: Options, tmp_path: Path, method: str
+) -> None:
+    program, run, out = tmp_path / "writer.py", tmp_path / "run", tmp_path / "out"
+    program.write_text(WRITER)
+    options = tiny_options(max_steps=1, save_strategy="no", val_set_size=0, **METHODS[method])
+    process = start(options, run, program=str(program))
+    deadline = time.monotonic() + 240
+    while not (run / "writing").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "the other process gives no sign of life"
+        time.sleep(0.05)
+    assert not (out / "run.json").exists()
+    other = psutil.Process(int((run / "process-1").read_text()))
+    assert other.status() != psutil.STATUS_ZOMBIE
+    (run / "go").touch()
+    finish(process)
+    assert not other.is_running()
+    assert json.loads((out / "run.json").read_text())["final"]["steps"] == 1

@@ -124,6 +124,7 @@ def run_training(
     on_prepared: Callable[[SampleStore, Any], object] | None = None,
     trackers: Trackers | None = None,
     hub: HubUploads | None = None,
+    muster: Muster | None = None,
 ) -> Trained:
     """Prepare, train, evaluate.
 
@@ -134,13 +135,14 @@ def run_training(
         on_prepared: Called with samples and the tokenizer before the model is loaded.
         trackers: What follows the run.
         hub: Sends checkpoints to the hub.
+        muster: The processes of the run; by default there is this one.
 
     Raises:
         AxolotlError: the user's input or machine is at fault.
     """
-    muster = Muster.call()
-    with muster.together(), deepspeed_if_loaded():
-        return _run(
+    muster = muster or Muster(None, None)
+    with deepspeed_if_loaded():
+        trained = _run(
             resolved,
             muster,
             on_start=on_start,
@@ -149,6 +151,8 @@ def run_training(
             trackers=trackers or Trackers(),
             hub=hub,
         )
+    muster.part()
+    return trained
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""The processes of a run before its first step: one prepares, all wait, all join, all answer."""
+"""The processes of a run: one prepares, all wait, all join, all answer; one writes, all leave together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import torch
 import torch.distributed as dist
 
 from axolotl.core.console import note
-from axolotl.errors import EnvironmentFault, ProcessLost
+from axolotl.errors import EnvironmentFault
+from axolotl.training.ranks import leaving
+from axolotl.training.ranks.blame import lost_process, naming_lost
 from axolotl.training.ranks.facts import compare, facts_of
 from axolotl.training.ranks.lines import Lines
 from axolotl.training.ranks.post import Place, Post
@@ -29,7 +31,6 @@ HELLO_S = 600.0
 """How long a process that has never been heard of is waited for."""
 _SAID_AFTER_S = 30.0
 _POLL_S = 0.2
-_NETWORK = ("gloo", "nccl", "connection", "socket", "timed out", "store", "peer", "unreachable")
 Result = TypeVar("Result")
 
 
@@ -62,36 +63,40 @@ class Muster:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Leave a word on how this process ended; say who has gone where that is why it ends.
+        """Leave together: when the first process is through, and no earlier; its result may take hours.
+
+        Leaves a word on how this process ended, and says who has gone where that is why it ends.
 
         Raises:
             ProcessLost: another process has gone, and this one fails because of it.
         """
-        if self.pulse is None:
+        post, pulse = self._post, self.pulse
+        if post is None or pulse is None:
             yield
             return
+        leaving.stay_in_group()
         try:
-            with self._naming_lost(self.pulse):
+            with naming_lost(pulse):
                 yield
+                pulse.part()
+                if post.place.rank == 0:
+                    gone = leaving.let_go(post, pulse)
+                else:
+                    gone = self._wait(leaving.THROUGH, [0])[0]["gone"]
+            if not gone:
+                leaving.leave_group_at_exit()
         except BaseException as error:
-            self.pulse.end(error)
+            pulse.end(error)
             raise
-        self.pulse.end(None)
+        pulse.end(None)
 
-    @contextmanager
-    def _naming_lost(self, pulse: Pulse) -> Iterator[None]:
-        try:
-            yield
-        except EnvironmentFault:
-            raise
-        except RuntimeError as error:
-            if not any(word in str(error).lower() for word in _NETWORK):
-                raise
-            if (lost := pulse.wait_lost(4.0)) is not None:
-                raise _lost(lost) from error
-            if late := pulse.behind():
-                raise _lost(f"{'; '.join(late)}, and was waited for too long") from error
-            raise
+    def part(self) -> None:
+        """What all do together is done: the first writes and sends, and the others wait for it."""
+        if self.pulse is not None:
+            words = "write and send the result"
+            first = self.pulse.place.rank == 0
+            self.pulse.at(words if first else f"waiting for rank 0 to {words}")
+            self.pulse.part()
 
     def first_alone(self, what: str, work: Callable[[], Result]) -> Result:
         """Let the first process do something, and the others after it; then wait for all.
@@ -191,8 +196,11 @@ class Muster:
         sys.stderr.flush()
         os._exit(2)
 
-    def _wait(self, name: str, ranks: list[int]) -> None:
+    def _wait(self, name: str, ranks: list[int]) -> dict[int, dict[str, Any]]:
         """Wait until some processes have left a message, as long as they live.
+
+        Returns:
+            The messages.
 
         Raises:
             ProcessLost: one has gone.
@@ -200,10 +208,14 @@ class Muster:
         post, pulse = self._post, self.pulse
         assert post is not None
         assert pulse is not None
-        missing, begun, pause = set(ranks), time.monotonic(), _POLL_S
-        while missing := missing - post.get_all(name, sorted(missing)).keys():
+        found: dict[int, dict[str, Any]] = {}
+        begun, pause = time.monotonic(), _POLL_S
+        while True:
+            found |= post.get_all(name, [rank for rank in ranks if rank not in found])
+            if not (missing := set(ranks) - found.keys()):
+                return found
             if pulse.lost is not None:
-                raise _lost(pulse.lost)
+                raise lost_process(pulse.lost)
             waited = time.monotonic() - begun
             if waited > HELLO_S and (dumb := self._never_heard(missing)):
                 raise _no_answer(post, f"not heard of for {waited:.0f} s", missing=dumb)
@@ -247,12 +259,4 @@ def _no_answer(post: Post, what: str, *, missing: set[int] | None = None) -> Env
         "of their own: look for a firewall between the machines; where they have several network "
         "cards, name the one that the others reach: NCCL_SOCKET_IFNAME (GPUs) or GLOO_SOCKET_IFNAME "
         f"(CPUs), of {cards or 'none'} here; NCCL_DEBUG=INFO says what NCCL tries",
-    )
-
-
-def _lost(what: str) -> ProcessLost:
-    return ProcessLost(
-        what,
-        hint="its output is in the file `logs/rank-N.log` of the output folder; go on from the last "
-        "checkpoint with --resume_from_checkpoint=true",
     )

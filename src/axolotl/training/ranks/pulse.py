@@ -72,7 +72,9 @@ class Pulse:
     def __init__(self, letters: Letters, *, lines: Lines | None = None, say: Any = note) -> None:
         self.place = letters.place
         self.lost: str | None = None
-        """What is known of a process that has gone; None while all are there."""
+        """What is known of a process that has gone; None while all are there that this one needs."""
+        self.left: set[int] = set()
+        """Those that have gone and were not needed any more."""
         self._letters = letters
         self._lines = lines
         self._say = say
@@ -82,6 +84,7 @@ class Pulse:
         self._seen: dict[int, _Seen] = {}
         self._ended = threading.Event()
         self._losing, self._leaving = threading.Lock(), False
+        self._apart = False
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -103,16 +106,31 @@ class Pulse:
         self._stands = self._stands[0] + 1 if level is None else level, what
         self._since = time.monotonic()
 
+    def part(self) -> None:
+        """What all do together is done: from now on the first needs nobody, and the others only it."""
+        self._apart = True
+
+    def needs(self, rank: int) -> bool:
+        """Whether this process cannot go on without another one.
+
+        Args:
+            rank: The other; of the first process itself, whether it needs anybody.
+        """
+        return not self._apart or (rank == 0 and self.place.rank != 0)
+
     def end(self, error: BaseException | None) -> None:
         """This process leaves: done, or because of an error."""
         self._ended.set()
         if error is None:
             self._put_end({"done": True})
         else:
-            first = (str(error).strip().splitlines() or [""])[0]
-            self._put_end({"error": f"{type(error).__name__}: {first}"[:500]})
+            words = [type(error).__name__, *str(error).strip().splitlines()[:1]]
+            self._put_end({"error": ": ".join(words)[:500]})
         if self._lines is not None:
             self._lines.end()
+        if self._thread.is_alive():
+            # One that is in the store's own code while Python ends takes the process down.
+            self._thread.join(LAST_WORD_S)
 
     def _put_end(self, message: Mapping[str, Any]) -> None:
         """Tell the others how this process ended; a store that has gone with its keeper may never answer."""
@@ -136,10 +154,9 @@ class Pulse:
         return self.lost
 
     def behind(self) -> list[str]:
-        """Those that have not come as far as another, in words."""
+        """The others that have not come as far as one of all, in words."""
         stands = {rank: seen.beat["stands"][0] for rank, seen in self._seen.items()}
-        stands[self.place.rank] = self._stands[0]
-        furthest = max(stands.values())
+        furthest = max([self._stands[0], *stands.values()])
         late = [rank for rank, at in sorted(stands.items()) if at < furthest]
         return [self._words(rank) for rank in late]
 
@@ -162,31 +179,32 @@ class Pulse:
             if seen is not None and beat["count"] != seen.beat["count"]:
                 seen.beat, seen.changed = beat, now
         ends = self._letters.get_all("end", watched)
-        for rank, seen in self._seen.items():
-            end = ends.get(rank)
-            if end is None or "error" in end:
+        for rank in watched:
+            seen, end = self._seen.get(rank), ends.get(rank)
+            if seen is not None and (end is None or "error" in end):
                 self._judge(rank, seen, end, now)
 
     def _judge(self, rank: int, seen: _Seen, end: dict[str, Any] | None, now: float) -> None:
         silent = now - seen.changed
         here = seen.words["namespace"] == self.place.words()["namespace"]
+        at = seen.beat["stands"][1]
         if end is not None:
-            self.lost = self.lost or f"{self._name(rank)} ended: {end['error']}"
+            self._found(rank, f"ended: {end['error']}")
         elif here and not _exists(seen.words["pid"]):
-            self.lost = (
-                self.lost
-                or f"{self._name(rank)} is gone; last heard of at: {seen.beat['stands'][1]}"
-            )
+            self._found(rank, f"is gone; last heard of at: {at}")
         elif not here and silent > GONE_S and not (self._lines and self._lines.watch(rank)):
-            self.lost = self.lost or (
-                f"{self._name(rank)} has not answered for {silent:.0f} s; last heard of at: "
-                f"{seen.beat['stands'][1]}"
-            )
+            self._found(rank, f"has not answered for {silent:.0f} s; last heard of at: {at}")
         elif silent > max(SILENT_S, 2 * seen.named):
             seen.named = silent
             self._say(f"{self._words(rank)}; no sign of life for {silent:.0f} s")
         elif silent < SILENT_S:
             self._name_still(rank, seen)
+
+    def _found(self, rank: int, what: str) -> None:
+        if self.needs(rank):
+            self.lost = self.lost or f"{self._name(rank)} {what}"
+        else:
+            self.left.add(rank)
 
     def _name_still(self, rank: int, seen: _Seen) -> None:
         """Name a process that others wait for: one that stands still and is not as far as this one."""
@@ -199,6 +217,8 @@ class Pulse:
 
     def _watched(self) -> list[int]:
         own, world = self.place.rank, self.place.world_size
+        if self._apart and own != 0:
+            return [0]
         if own == 0 or world <= _WATCHED:
             return list(self.place.others)
         return [(own + step) % world for step in range(1, _WATCHED)]
@@ -214,9 +234,13 @@ class Pulse:
     def _hung_up(self, found: Mapping[str, Any]) -> None:
         """The connection of another has ended, or it tells whose has; on a thread of its own."""
         if "told" in found:
-            self._lose(str(found["told"]), machine=found["machine"])
+            if self.needs(0):
+                self._lose(str(found["told"]), machine=found["machine"])
             return
         rank, words = found["rank"], found["words"]
+        if not self.needs(rank):
+            self.left.add(rank)
+            return
         at = self._seen[rank].beat["stands"][1] if rank in self._seen else "starting"
         how = "does not answer: its machine is lost" if found["machine"] else "is gone"
         name = f"rank {rank} (process {words['pid']} on {words['host']})"
@@ -228,6 +252,8 @@ class Pulse:
                 self.beat()
                 self.look()
             except RuntimeError as error:  # also what torch raises of a store that has gone
+                if not self.needs(0):
+                    return  # the first process, which has only to write
                 # Whose process kept it is known better from the end of its line.
                 self.lost = self.wait_lost(BEAT_S) or _store_gone(error)
             if self.lost is not None:
@@ -251,7 +277,7 @@ class Pulse:
         if self._lines is not None:
             self._lines.tell(self.lost, machine=machine)
         leave_word(self.lost, machine=machine)
-        if self._ended.wait(ENDS_WITHOUT_MACHINE_S if machine else ENDS_S):
+        if self._ended.wait(ENDS_WITHOUT_MACHINE_S if machine else ENDS_S) or not self.needs(0):
             return
         self._put_end({"error": f"{ProcessLost.__name__}: {self.lost}"[:500]})
         sys.stderr.write(f"{self.lost}; rank {self.place.rank} ends, too\n")
