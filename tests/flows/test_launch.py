@@ -175,9 +175,13 @@ OTHER_MACHINE = [
 """Another name, and numbers of processes that mean nothing outside; Linux allows it where containers run."""
 
 
-@pytest.mark.parametrize("what", ["process", "machine"])
+@pytest.mark.parametrize(
+    ("what", "numbered"),
+    [("process", True), ("machine", True), ("machine", False)],
+    ids=["a process", "a machine", "a machine without a number"],
+)
 def test_who_is_lost_on_another_machine_ends_all_and_is_named(
-    tiny_options: Options, tmp_path: Path, what: str
+    tiny_options: Options, tmp_path: Path, what: str, numbered: bool
 ) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost machine-b " + socket.gethostname() + "\n")
@@ -186,14 +190,14 @@ def test_who_is_lost_on_another_machine_ends_all_and_is_named(
     )
     if not tried or tried.returncode:
         pytest.skip(f"no second machine can be made here: {tried and tried.stderr.strip()}")
-    file = written(tiny_options(num_epochs=5000, save_strategy="no", val_set_size=0), tmp_path)
+    file = written(tiny_options(**ENDLESS), tmp_path)
+    own = [["--node_rank", str(n)] if numbered else [] for n in (0, 1)]
     place = ("127.0.0.1", int(free_port()))
     words = ["--nproc", "1", "--nnodes", "2", "--rdzv_endpoint", f"{place[0]}:{place[1]}"]
-    near = start(file, *words)
+    near = start(file, *words, *own[0])
     wait_for(lambda: answers(place), near)
-    far = start(
-        file, *words, "--output_dir", str(tmp_path / "far"), on=[*OTHER_MACHINE, str(hosts)]
-    )
+    there = ["--output_dir", str(tmp_path / "far")]
+    far = start(file, *words, *own[1], *there, on=[*OTHER_MACHINE, str(hosts)])
     with far:
         logs = [tmp_path / name / "logs" for name in ("out", "far")]
         wait_for(
@@ -207,6 +211,7 @@ def test_who_is_lost_on_another_machine_ends_all_and_is_named(
         ((rank, number),) = re.findall(
             r"--- rank (\d), process (\d+) on machine-b", log.read_text()
         )
+        assert not numbered or rank == "1", "the first machine is the one with the number 0"
         inside = psutil.Process(far.pid).children(recursive=True)
         trains = [one for one in inside if "axolotl.cli.train" in one.cmdline()][-1]
         (trains if what == "process" else psutil.Process(far.pid)).kill()
@@ -214,6 +219,26 @@ def test_who_is_lost_on_another_machine_ends_all_and_is_named(
     assert near.returncode != 0
     assert f"rank {rank} (process {number} on machine-b) is gone" in " ".join(said.split())
     assert "last heard of at: " in said
+
+
+def test_a_machine_that_is_taken_away_stops_all_and_each_says_so(
+    tiny_options: Options, tmp_path: Path
+) -> None:
+    """Neither waits for the other at its end, as torchrun does for five minutes."""
+    file = written(tiny_options(**ENDLESS), tmp_path)
+    words = ["--nproc", "1", "--nnodes", "2", "--rdzv_endpoint", f"127.0.0.1:{free_port()}"]
+    outs = [tmp_path / "out", tmp_path / "far"]
+    # The second begins before there is anything to meet at.
+    second, first = (
+        start(file, *words, "--node_rank", str(n), "--output_dir", str(outs[n])) for n in (1, 0)
+    )
+    with first, second:
+        wait_for(lambda: all("step 2/" in said_by(out, n) for n, out in enumerate(outs)), first)
+        second.send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=90)[1] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [143, 143], said
+    assert json.loads((outs[0] / "run.json").read_text())["interrupted"]
+    assert not (outs[1] / "run.json").exists()
 
 
 def test_processes_that_are_not_about_to_do_the_same_are_refused(

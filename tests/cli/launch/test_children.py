@@ -61,15 +61,22 @@ def test_a_launcher_that_ends_leaves_no_process_that_hangs(tmp_path: Path) -> No
 
 
 @PROC
-def test_a_second_signal_ends_a_launcher_and_what_it_waits_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "answers", "code"),
+    [(signal.SIGTERM, ["started", "told"], 143), (signal.SIGINT, ["started"], 130)],
+    ids=["the second", "Ctrl-C before torchrun listens"],
+)
+def test_a_signal_ends_a_launcher_and_what_it_waits_for(
+    tmp_path: Path, number: signal.Signals, answers: list[str], code: int
+) -> None:
     (tmp_path / "deaf.py").write_text(DEAF)
     (folder := tmp_path / "word").mkdir()
     words = [sys.executable, "-c", TWICE, str(folder), str(tmp_path / "deaf.py")]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
-        for said in ("started", "told"):
+        for said in answers:
             assert run.stderr.readline() == f"{said}\n"
-            run.send_signal(signal.SIGTERM)
+            run.send_signal(number)
         *_, last = run.communicate(timeout=60)[1].splitlines()  # it ends when the child has, too
-    assert (run.returncode, last) == (143, "interrupted")
+    assert (run.returncode, last) == (code, "interrupted")
     assert not folder.exists()

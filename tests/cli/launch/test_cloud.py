@@ -106,6 +106,7 @@ def test_kubernetes() -> None:
     # A pod of an indexed job is called after the job and its number, below the service.
     name = job["metadata"]["name"]
     assert said["rdzv_endpoint"] == f"{name}-0.{service['metadata']['name']}:29500"
+    assert said["node_rank"] == "$(JOB_COMPLETION_INDEX)", "that of the pod with this name is 0"
     assert pod["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["selector"] == {"job-name": name}
     assert service["spec"]["clusterIP"] == "None"

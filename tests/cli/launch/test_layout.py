@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from axolotl.cli.launch import layout
 from axolotl.cli.launch.hostfile import read_hostfile
 from axolotl.cli.launch.layout import Asked, find_layout
 from axolotl.cli.launch.slurm import SlurmStep, hosts_of
@@ -33,8 +34,8 @@ def hostfile(folder: Path, text: str) -> str:
 
 
 def test_one_machine_needs_no_meeting_place() -> None:
-    layout = find_layout(Asked(nproc="4"), {})
-    assert layout.torchrun() == ["--nproc-per-node=4", "--nnodes=1", "--standalone"]
+    alone = find_layout(Asked(nproc="4"), {})
+    assert alone.torchrun() == ["--nproc-per-node=4", "--nnodes=1", "--standalone"]
 
 
 @pytest.mark.parametrize(
@@ -56,27 +57,53 @@ def test_one_machine_does_not_train_alone_in_silence(
     assert find_layout(Asked(nproc="2", **meeting), step).torchrun() == alone
 
 
-def test_two_machines_by_hand() -> None:
-    asked = Asked(nproc="8", nnodes="2", rdzv_endpoint="a:29400", rdzv_id="run", node_rank=1)
-    assert find_layout(asked, {}).torchrun() == [
-        "--nproc-per-node=8",
-        "--nnodes=2",
-        "--rdzv-backend=c10d",
-        "--rdzv-endpoint=a:29400",
-        "--rdzv-id=run",
-    ]
-    static = Asked(nnodes="2", rdzv_endpoint="a:1", rdzv_backend="static", node_rank=1)
-    assert find_layout(static, {}).torchrun()[-1] == "--node-rank=1"
+BY_HAND = {"nproc": "8", "nnodes": "2", "rdzv_endpoint": "127.0.0.1:29400", "rdzv_id": "run"}
+MEET = ["--nproc-per-node=8", "--nnodes=2", "--rdzv-endpoint=127.0.0.1:29400", "--rdzv-id=run"]
 
 
-def test_slurm_says_the_rest() -> None:
-    assert find_layout(Asked(nproc="8"), STEP).torchrun() == [
+def test_machines_with_numbers_keep_them() -> None:
+    numbered: Any = {**BY_HAND, "node_rank": 1}
+    by_number = [*MEET, "--rdzv-backend=static", "--node-rank=1"]
+    assert find_layout(Asked(**numbered), {}).torchrun() == by_number
+    assert find_layout(Asked(**numbered, rdzv_backend="static"), {}).torchrun() == by_number
+
+
+def test_machines_without_numbers_say_by_which_address_they_are_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: Any = BY_HAND
+    here = [*MEET, "--rdzv-backend=c10d"]
+    assert find_layout(Asked(**asked), {}).torchrun() == here, "a loopback address leads nowhere"
+    own = {("127.0.0.1", 29400): "10.0.0.7"}
+    monkeypatch.setattr(layout, "address_towards", lambda *place: own[place])
+    assert find_layout(Asked(**asked), {}).torchrun() == [*here, "--local-addr=10.0.0.7"]
+
+
+@pytest.mark.parametrize(
+    ("said", "place"), [("a", "a:29500"), ("a:7", "a:7"), ("[::1]", "[::1]:29500"), ("::1", None)]
+)
+def test_a_port_is_added(said: str, place: str | None) -> None:
+    asked = Asked(nnodes="2", node_rank=0, rdzv_endpoint=said)
+    if place is not None:
+        assert find_layout(asked, {}).endpoint == place
+        return
+    with pytest.raises(ConfigError, match="is not HOST:PORT"):
+        find_layout(asked, {})
+
+
+def test_slurm_says_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(nproc="8")
+    assert find_layout(asked, STEP).torchrun() == [
         "--nproc-per-node=8",
         "--nnodes=2",
-        "--rdzv-backend=c10d",
         "--rdzv-endpoint=gpu08:30211",
         "--rdzv-id=4711",
+        "--rdzv-backend=static",
+        "--node-rank=1",
     ]
+    monkeypatch.setattr(layout, "address_towards", lambda *_: None)  # as without a name service
+    settled = find_layout(Asked(nproc="8", rdzv_backend="c10d"), STEP)
+    assert "--rdzv-backend=c10d" in settled.torchrun()
 
 
 def test_a_task_of_slurm_is_a_process() -> None:
@@ -111,9 +138,9 @@ def test_lists_of_slurm(names: str, hosts: list[str]) -> None:
 
 def test_a_hostfile_says_machines_and_slots(tmp_path: Path) -> None:
     text = f"# all\nfirst slots=4\n\n{socket.gethostname()} slots=2 # this one\n"
-    layout = find_layout(Asked(hostfile=hostfile(tmp_path, text)), {})
-    assert (layout.nproc, layout.nnodes, layout.node_rank) == ("2", "2", 1)
-    assert layout.endpoint == "first:29500"
+    second = find_layout(Asked(hostfile=hostfile(tmp_path, text)), {})
+    assert (second.nproc, second.nnodes, second.node_rank) == ("2", "2", 1)
+    assert second.endpoint == "first:29500"
     third = find_layout(Asked(hostfile=hostfile(tmp_path, "a\nb slots=3\n"), node_rank=1), {})
     assert (third.nproc, third.node_rank) == ("3", 1)
 
@@ -137,6 +164,12 @@ def test_a_hostfile_says_machines_and_slots(tmp_path: Path) -> None:
             {},
             r"static needs the number of each machine",
         ),
+        (
+            Asked(nnodes="2", rdzv_endpoint="a:1", rdzv_backend="c10d", node_rank=1),
+            {},
+            r"--node_rank is 1, and with --rdzv_backend c10d the machines get their numbers",
+        ),
+        (Asked(nnodes="2", node_rank=0, rdzv_endpoint="a:70000"), {}, r"'a:70000' is not HOST"),
     ],
 )
 def test_what_contradicts_is_said(asked: Asked, environment: dict[str, str], told: str) -> None:
@@ -154,6 +187,11 @@ def test_what_contradicts_is_said(asked: Asked, environment: dict[str, str], tol
             "a slots=2\nb slots=2\n",
             {"node_rank": 0, "nnodes": "3"},
             r"--nnodes says 3, .*hosts says 2",
+        ),
+        (
+            "a\nb\n",
+            {"node_rank": 0, "rdzv_endpoint": "b:29500"},
+            r"are to meet at b, and .*hosts begins with a",
         ),
         ("a slots two\n", {}, r"'a slots two' is no machine"),
         ("a\na\n", {}, r"a stands in it twice"),

@@ -80,7 +80,7 @@ def test_the_file_of_a_folder_is_named_to_each_process(file: Path, became: list[
 
 
 def test_as_many_machines_at_least_as_at_most_are_a_number(file: Path, became: list[Any]) -> None:
-    answer = invoke(str(file), "--nnodes", "2:2", "--rdzv_endpoint", "a:1")
+    answer = invoke(str(file), "--nnodes", "2:2", "--rdzv_endpoint", "127.0.0.1:1")
     assert answer.exit_code == 0, answer.output
     assert "--nnodes=2" in became[0]
 
@@ -209,8 +209,6 @@ def test_a_launcher_that_was_told_to_stop_ends_as_its_processes_do(
     from torch.distributed.elastic.multiprocessing.api import SignalException
 
     def stopped(_: Any) -> None:
-        if not codes and told is signal.SIGINT:
-            raise KeyboardInterrupt  # torchrun takes it over later
         for rank, code in enumerate(codes):
             monkeypatch.setenv("RANK", str(rank))
             leave_code(code)
@@ -240,13 +238,18 @@ def test_who_starts_a_run_that_was_taken_away_anew_knows_by_its_exit_code(
     assert ("go on with" in answer.output) == (told is not None)
 
 
+@pytest.mark.parametrize("error", ["ConnectionError", "DistNetworkError", "DistStoreError"])
 def test_a_launcher_of_another_machine_that_has_gone_is_told_from_one_that_never_came(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: str,
 ) -> None:
+    import torch.distributed as dist
     import torch.distributed.run as torchrun
 
     def alone(_: Any) -> None:
-        raise ConnectionError("no answer")
+        raise getattr(dist, error, ConnectionError)("no answer")
 
     monkeypatch.setattr(torchrun, "run", alone)
     monkeypatch.setattr(torchrun, "parse_args", lambda words: words)
@@ -331,6 +334,9 @@ def test_machines_that_do_not_meet() -> None:
     error = no_meeting(["--nnodes=2", "--rdzv-endpoint=a:1", "-m", "x"], TimeoutError("late\nmore"))
     assert "did not meet at a:1: late" in str(error)
     assert "more" not in str(error)
+    assert "--node_rank 0" not in str(error)
+    words = ["--nnodes=2", "--rdzv-endpoint=a:1", "--node-rank=1"]
+    assert "the one with --node_rank 0" in str(no_meeting(words, TimeoutError("late")))
 
 
 def test_the_output_of_the_first_is_kept_without_colours_and_bars(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl.cli._exit import BUG, DONE, INTERRUPTED, LOST, MENDABLE, TERMINATED
+from axolotl.cli._exit import BUG, DONE, LOST, MENDABLE, TERMINATED
 from axolotl.cli._say import say_error
 from axolotl.cli.launch.children import end_children
 from axolotl.cli.launch.twice import ending_at_second_signal
@@ -53,6 +53,7 @@ def run_agent(arguments: Sequence[str]) -> int:
     logging.disable(logging.ERROR)  # torchrun's own lines say less, in more of them
     own = os.environ.get("TORCH_CPP_LOG_LEVEL")
     os.environ["TORCH_CPP_LOG_LEVEL"] = own or "ERROR"
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
@@ -65,13 +66,10 @@ def run_agent(arguments: Sequence[str]) -> int:
             run(parse_args(words))
         except ChildFailedError as error:
             return tell_failure(_endings(error.failures, word), Path(logs), read_word(word))
-        except KeyboardInterrupt:  # before torchrun listens
-            sys.stderr.write("interrupted\n")
-            return INTERRUPTED
         except SignalException as error:
             left = left_codes(word)
             return next((code for code in _WORST_FIRST if code in left), 128 + int(error.sigval))
-        except (RendezvousError, ConnectionError, TimeoutError) as error:
+        except (RendezvousError, DistError, ConnectionError, TimeoutError) as error:
             began = any(file.stat().st_mtime >= begun for file in Path(logs).glob("rank-*.log"))
             gone = other_gone(Path(logs).parent, read_word(word))
             say_error(gone if began else no_meeting(words, error))
@@ -231,12 +229,13 @@ def no_meeting(words: Sequence[str], error: Exception) -> EnvironmentFault:
     """
     told = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
     place = told.get("rdzv-endpoint", "this machine")
+    first = "; the machine of that name must be the one with --node_rank 0"
     return EnvironmentFault(
         f"the machines did not meet at {place}: {str(error).splitlines()[0]}",
         where="--rdzv_endpoint",
         hint=f"all {told.get('nnodes', '1')} machines must run the same command, reach {place} by that "
         "name (try `nc -zv HOST PORT` from each), and have the same --rdzv_id; a firewall may be in "
-        "between, or the port be taken",
+        "between, or the port be taken" + (first if "node-rank" in told else ""),
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from axolotl.cli.launch.hostfile import HostLine, own_line, read_hostfile
 from axolotl.cli.launch.slurm import SlurmStep
+from axolotl.core.network import address_towards
 from axolotl.errors import ConfigError
 
 PORT = 29500
 """Where the processes of several machines meet, unless it is said."""
+_PLACE = re.compile(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Asked:
         node_rank: Number of this machine.
         rdzv_endpoint: Where they meet, `HOST:PORT`.
         rdzv_id: Name of the meeting.
-        rdzv_backend: How they meet, `c10d` or `static`.
+        rdzv_backend: How they meet: `static` by their numbers, `c10d` without.
         hostfile: File with the machines, as DeepSpeed reads it.
     """
 
@@ -48,10 +52,11 @@ class Layout:
     Args:
         nproc: Processes of this machine, as torchrun takes them.
         nnodes: Machines, as torchrun takes them.
-        node_rank: Number of this machine; None leaves it to the rendezvous.
-        endpoint: Where the machines meet; None where there is one.
+        node_rank: Number of this machine; None has the machines settle it when they meet.
+        endpoint: Where the machines meet, `HOST:PORT`; None where there is one machine.
         run_id: Name of the meeting; None where there is one machine.
-        backend: How they meet.
+        address: Where the others reach this machine if it becomes the first; None leaves that to its
+            name.
     """
 
     nproc: str = "1"
@@ -59,19 +64,18 @@ class Layout:
     node_rank: int | None = None
     endpoint: str | None = None
     run_id: str | None = None
-    backend: str = "c10d"
+    address: str | None = None
 
     def torchrun(self) -> list[str]:
         """The same as arguments of torchrun."""
         words = [f"--nproc-per-node={self.nproc}", f"--nnodes={self.nnodes}"]
         if self.endpoint is None:
             return [*words, "--standalone"] if self.nnodes == "1" else words
-        words += [f"--rdzv-backend={self.backend}", f"--rdzv-endpoint={self.endpoint}"]
-        words += [f"--rdzv-id={self.run_id or 'axolotl'}"]
-        # torchrun takes the number of a machine only where the machines do not settle it themselves.
-        if self.backend == "static":
-            words.append(f"--node-rank={self.node_rank or 0}")
-        return words
+        words += [f"--rdzv-endpoint={self.endpoint}", f"--rdzv-id={self.run_id or 'axolotl'}"]
+        if self.node_rank is not None:
+            return [*words, "--rdzv-backend=static", f"--node-rank={self.node_rank}"]
+        words.append("--rdzv-backend=c10d")
+        return words if self.address is None else [*words, f"--local-addr={self.address}"]
 
 
 def find_layout(asked: Asked, environment: Mapping[str, str]) -> Layout:
@@ -103,9 +107,8 @@ def find_layout(asked: Asked, environment: Mapping[str, str]) -> Layout:
             _check_alone(asked)
         return Layout(nproc, nnodes)
     node_rank = _node_rank(asked, step, own)
-    endpoint = asked.rdzv_endpoint or _meeting_place(hosts, step, nnodes)
-    backend = asked.rdzv_backend or "c10d"
-    if backend == "static" and node_rank is None:
+    endpoint = _said_place(asked, hosts) or _meeting_place(hosts, step, nnodes)
+    if asked.rdzv_backend == "static" and node_rank is None:
         raise ConfigError(
             "node_rank",
             "--rdzv_backend static needs the number of each machine",
@@ -113,7 +116,52 @@ def find_layout(asked: Asked, environment: Mapping[str, str]) -> Layout:
             hint="write --node_rank 0 on the first machine, --node_rank 1 on the second, …",
         )
     run_id = asked.rdzv_id or (step.job if step else None)
-    return Layout(nproc, nnodes, node_rank, endpoint, run_id, backend)
+    if node_rank is not None and asked.rdzv_backend != "c10d":
+        return Layout(nproc, nnodes, node_rank, endpoint, run_id)
+    if asked.node_rank is not None and not hosts:
+        raise ConfigError(
+            "node_rank",
+            f"--node_rank is {asked.node_rank}, and with --rdzv_backend c10d the machines get their "
+            "numbers when they meet",
+            where="--node_rank",
+            hint="leave out one of the two: --rdzv_backend, if this is to be the number",
+        )
+    return Layout(nproc, nnodes, None, endpoint, run_id, _own_address(endpoint))
+
+
+def _own_address(endpoint: str) -> str | None:
+    """Where those reach this machine who meet there; its name alone may mean nothing to them."""
+    host, _, port = endpoint.rpartition(":")
+    own = address_towards(host.strip("[]"), int(port))
+    # A machine may know its own name by an address that leads nowhere else.
+    return None if own is None or ip_address(own).is_loopback else own
+
+
+def _said_place(asked: Asked, hosts: list[HostLine]) -> str | None:
+    """Where the machines meet, by the command line, with a port.
+
+    Raises:
+        ConfigError: it is none, or not on the first machine of the hostfile.
+    """
+    if asked.rdzv_endpoint is None:
+        return None
+    match = _PLACE.fullmatch(asked.rdzv_endpoint)
+    port = int(match[2] or PORT) if match else 0
+    if match is None or not 0 < port < 1 << 16:
+        raise ConfigError(
+            "rdzv_endpoint",
+            f"'{asked.rdzv_endpoint}' is not HOST:PORT",
+            where="--rdzv_endpoint",
+            hint=f"write such as first-machine:{PORT}, 10.0.0.1:{PORT} or [fd00::1]:{PORT}",
+        )
+    if any(match[1] == line.host for line in hosts[1:]):
+        raise ConfigError(
+            "rdzv_endpoint",
+            f"the machines are to meet at {match[1]}, and {asked.hostfile} begins with {hosts[0].host}",
+            where="--rdzv_endpoint",
+            hint="leave it out, or put that machine first: all others meet there",
+        )
+    return f"{match[1]}:{port}"
 
 
 def _check_alone(asked: Asked) -> None:

@@ -64,7 +64,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--rdzv_backend",),
-        {"type": click.Choice(["c10d", "static"]), "help": "How they meet; c10d by default."},
+        {
+            "type": click.Choice(["c10d", "static"]),
+            "help": "How they meet: static by their numbers, c10d where they have none.",
+        },
     ),
     (
         ("--hostfile",),

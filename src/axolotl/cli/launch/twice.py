@@ -25,19 +25,20 @@ _COUNTED = (signal.SIGINT, signal.SIGTERM)
 def ending_at_second_signal(folder: Path) -> Iterator[None]:
     """End this process and its children when a signal comes for the second time.
 
+    A Ctrl-C before torchrun takes it over, while it waits for other machines, is enough by itself.
+
     Args:
         folder: Removed then.
     """
     comes, goes = socket.socketpair()
     goes.setblocking(False)
-    here = threading.Lock()
     before = signal.set_wakeup_fd(goes.fileno(), warn_on_full_buffer=False)
 
     def count() -> None:
         seen = set[int]()
         while got := comes.recv(1):
-            if got[0] in seen:
-                here.acquire()  # who waits for the children goes no further when they have ended
+            begun = signal.getsignal(got[0]) is not signal.default_int_handler
+            if got[0] in seen or not begun:
                 shutil.rmtree(folder, ignore_errors=True)
                 end_children()
                 sys.stderr.write("interrupted\n")
@@ -46,10 +47,11 @@ def ending_at_second_signal(folder: Path) -> Iterator[None]:
             seen |= {got[0]} & {*_COUNTED}
         comes.close()
 
-    threading.Thread(target=count, name="second signal", daemon=True).start()
+    counter = threading.Thread(target=count, name="second signal", daemon=True)
+    counter.start()
     try:
         yield
     finally:
-        with here:
-            signal.set_wakeup_fd(before)
-            goes.close()
+        signal.set_wakeup_fd(before)
+        goes.close()
+        counter.join()  # it may be about to end all, which is why the body came to its end
