@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from axolotl import api
 from axolotl.cli import train
-from axolotl.cli.launch import agent, ray_cluster
+from axolotl.cli.launch import agent, ray_cluster, start
 from axolotl.cli.launch.agent import Ending, no_meeting, run_agent, tell_failure
 from axolotl.core.last_word import LastWord, leave_code, leave_word
 from axolotl.core.rank_log import Twofold, keep_output, plain
@@ -136,6 +136,21 @@ def test_what_does_not_go_together(
     assert answer.exit_code == 2
     assert told in answer.output
     assert not became
+
+
+@pytest.mark.parametrize(
+    ("words", "world"), [(["--nproc", "2"], ""), (["--launcher", "ray"], ""), ([], "2")]
+)
+def test_windows_trains_with_one_process(
+    file: Path, became: list[Any], monkeypatch: pytest.MonkeyPatch, words: list[str], world: str
+) -> None:
+    monkeypatch.setattr(start.platform, "system", lambda: "Windows")
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setattr(api, "train", lambda _: pytest.fail("it has begun"))
+    answer = invoke(str(file), *words)
+    assert (answer.exit_code, became) == (2, [])
+    assert "several processes are not trained with on Windows" in answer.output
+    assert "WSL" in answer.output
 
 
 def test_a_task_of_slurm_trains_as_a_process(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -170,7 +171,7 @@ def tell_failure(failures: Mapping[int, Ending], logs: Path, word: LastWord | No
     said = _last_lines(file) if rank != 0 and code > 0 and code != LOST else ""
     say_error(
         EnvironmentFault(
-            f"rank {rank} (process {failure.pid} on {os.uname().nodename}) {how}; the others were "
+            f"rank {rank} (process {failure.pid} on {platform.node()}) {how}; the others were "
             f"stopped{said}",
             hint=f"its output is in {file}; {_way_on(logs.parent)}",
         )

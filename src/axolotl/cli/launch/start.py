@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ def start_processes(resolved: Resolved, arguments: Sequence[str], options: dict[
         ConfigError: the options contradict each other, or what the environment says.
     """
     asked, ray = asked_of(options), ray_options(options)
+    if asked.anything or options["launcher"] or int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        _refuse_windows()
     if "RANK" in os.environ:
         if asked.anything or options["launcher"] is not None:
             raise ConfigError(
@@ -77,6 +80,21 @@ def start_processes(resolved: Resolved, arguments: Sequence[str], options: dict[
         )
     _take_slurm_task()
     return False
+
+
+def _refuse_windows() -> None:
+    """Windows ends a process that is only asked whether it lives, and has no NCCL.
+
+    Raises:
+        ConfigError: this is Windows.
+    """
+    if platform.system() == "Windows":
+        raise ConfigError(
+            "nproc",
+            "several processes are not trained with on Windows",
+            where="--nproc",
+            hint="run it in WSL (`wsl --install`), a Linux within Windows, which sees the GPUs",
+        )
 
 
 def command_line(resolved: Resolved, arguments: Sequence[str]) -> list[str]:
