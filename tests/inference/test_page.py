@@ -135,8 +135,9 @@ def test_controls_become_options() -> None:
 
 LAUNCHED = """
 import json, os, sys
-import gradio
-from axolotl.inference.web import serve_page
+from axolotl.inference.web import load_gradio, serve_page
+
+gradio = load_gradio()
 
 def address(host, password):
     with gradio.Blocks(analytics_enabled=False) as page:
@@ -152,7 +153,11 @@ assert proxies() == before
 print(json.dumps(found), flush=True)
 sys.stdin.read()
 """
-PROXIES = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+PROXIES = {
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+}
 
 
 @contextmanager

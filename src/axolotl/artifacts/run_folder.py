@@ -19,8 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from axolotl.core.alone import alone
 from axolotl.core.atomic import disk_faults, ensure_folder, usual_permissions, write_json
 from axolotl.errors import EnvironmentFault, ModelError
 
@@ -96,20 +95,13 @@ def only_run(output_dir: Path) -> Iterator[None]:
     Raises:
         EnvironmentFault: another run writes to it.
     """
-    lock = FileLock(output_dir / _LOCK_FILE)
-    with disk_faults(output_dir):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise EnvironmentFault(
-                f"another run writes to '{output_dir}'",
-                where="output_dir",
-                hint="wait for its end, or choose another output_dir",
-            ) from error
-    try:
+    taken = EnvironmentFault(
+        f"another run writes to '{output_dir}'",
+        where="output_dir",
+        hint="wait for its end, or choose another output_dir",
+    )
+    with alone(output_dir / _LOCK_FILE, taken):
         yield
-    finally:
-        lock.release()
 
 
 def write_run(

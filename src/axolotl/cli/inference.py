@@ -175,12 +175,11 @@ def _page(
     **options: Any,
 ) -> None:
     from axolotl.core.console import note
-    from axolotl.core.optional import need
+    from axolotl.inference.web import USER, build_page, load_gradio, serve_page
 
-    need("gradio", extra="web", why="--web")  # before the model is loaded
+    load_gradio()  # before the model is loaded
     from axolotl.inference.opening import open_generator
     from axolotl.inference.page import Answerer
-    from axolotl.inference.web import USER, build_page, serve_page
     from axolotl.inference.which import names_whole
 
     trained = open_generator(resolved, base=base, merged=merged, **options)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
+from axolotl.core.alone import alone
 from axolotl.core.atomic import disk_faults, sync
 from axolotl.errors import DataError, EnvironmentFault
 from axolotl.inference.made import MadeFile
@@ -55,21 +54,13 @@ def only_writer(place: Path) -> Iterator[None]:
         EnvironmentFault: another process writes it.
     """
     place = place.resolve()
-    lock = FileLock(place.with_name(f".{place.name}.lock"))
-    with disk_faults(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise EnvironmentFault(
-                f"another process is writing '{place}'",
-                where="--out",
-                hint="wait for its end, or name another file",
-            ) from error
-    try:
+    taken = EnvironmentFault(
+        f"another process is writing '{place}'",
+        where="--out",
+        hint="wait for its end, or name another file",
+    )
+    with alone(place.with_name(f".{place.name}.lock"), taken):
         yield
-    finally:
-        lock.release()
 
 
 class AnswerFile:

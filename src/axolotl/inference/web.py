@@ -29,6 +29,16 @@ _NAMES = (*_CONTROLS, "seed", "stop")
 _CHAT_HEIGHT = "min(60vh, 560px)"
 
 
+def load_gradio() -> Any:
+    """The library of the page. With a SOCKS proxy around it, it would want one package more.
+
+    Raises:
+        EnvironmentFault: it is not installed.
+    """
+    with _without_proxy():
+        return need("gradio", extra="web", why="--web")
+
+
 def build_page(answerer: Answerer, *, title: str) -> Any:
     """The page, not served yet.
 
@@ -39,7 +49,7 @@ def build_page(answerer: Answerer, *, title: str) -> Any:
     Raises:
         EnvironmentFault: gradio is not installed.
     """
-    gradio = need("gradio", extra="web", why="--web")
+    gradio = load_gradio()
     with gradio.Blocks(title=f"{title} · axolotl", analytics_enabled=False) as page:
         session = gradio.State(Session(answerer))
         gradio.HTML(_heading(title, answerer), elem_id="title")
