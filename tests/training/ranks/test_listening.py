@@ -63,7 +63,7 @@ def test_where_that_network_is_not_known_all_names_are_tried(
     card: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No card, a machine that knows itself by its loopback only, and an address that cannot be had."""
-    monkeypatch.setattr(listening, "_address_towards", lambda *_: card)
+    monkeypatch.setattr(listening, "address_towards", lambda *_: card)
     made, addresses = listen(of_machines("first.example"))
     with made:
         assert made.getsockname()[0] in ("::", "0.0.0.0")

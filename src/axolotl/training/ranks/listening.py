@@ -12,6 +12,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+from axolotl.core.network import address_towards
+
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 
@@ -28,7 +30,7 @@ def listen(environment: Mapping[str, str] = os.environ) -> tuple[socket.socket, 
     master = environment.get("MASTER_ADDR", _LOOPBACK)
     if _all_here(environment) or _is_loopback(master):
         return socket.create_server((_LOOPBACK, 0), backlog=_BACKLOG), [_LOOPBACK]
-    card = _address_towards(master, int(environment.get("MASTER_PORT", "29500")))
+    card = address_towards(master, int(environment.get("MASTER_PORT", "29500")))
     names = [socket.gethostname(), master]
     if card is None or _is_loopback(card):  # a machine may know its own name by that alone
         return _listen_everywhere(), list(dict.fromkeys(names))
@@ -57,14 +59,3 @@ def _listen_everywhere() -> socket.socket:
         family = socket.AF_INET6
         return socket.create_server(("", 0), family=family, dualstack_ipv6=True, backlog=_BACKLOG)
     return socket.create_server(("", 0), backlog=_BACKLOG)
-
-
-def _address_towards(master: str, port: int) -> str | None:
-    """The address of the network card by which this machine reaches that one."""
-    try:
-        family, *_, place = socket.getaddrinfo(master, port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as asked:
-            asked.connect(place)  # nothing is sent
-            return str(asked.getsockname()[0])
-    except OSError:
-        return None
