@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ from hypothesis import settings
 
 from axolotl.core.garbage import leave_loaded_alone
 from tests.browser import MISSING, Page, chromium, find_chromium
+
+# What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time; `--hypothesis-profile default` searches anew.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -38,8 +38,6 @@ TWICE = """
 import signal, subprocess, sys, time
 from pathlib import Path
 from axolotl.cli.launch.twice import ending_at_second_signal
-# As where a user types: what a shell starts in the background ignores it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: print("told", file=sys.stderr, flush=True))
 with ending_at_second_signal(Path(sys.argv[1])):
     words = [sys.executable, sys.argv[2], "child"]

@@ -250,6 +250,7 @@ def two(folder: Path, how: str = "works") -> Iterator[tuple[list[subprocess.Pope
     finally:
         for one in both:
             one.kill()
+            one.communicate()
 
 
 def ends(both: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
